@@ -1,0 +1,278 @@
+//! Connections: keys, entries, and the one word that is all of an entry's mutable state.
+
+use crate::{Shared, pair};
+
+/// Monotonic time in units of 2^24 ns (16.8 ms).
+#[repr(transparent)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Tick(pub u64);
+
+impl Tick {
+    /// Nanoseconds of a tick, as a power of two.
+    pub const SHIFT: u32 = 24;
+
+    /// The tick of a monotonic time in nanoseconds.
+    #[must_use]
+    #[inline(always)]
+    pub const fn from_ns(ns: u64) -> Self {
+        Self(ns >> Self::SHIFT)
+    }
+
+    /// Ticks in a number of seconds, rounded up.
+    #[must_use]
+    #[inline(always)]
+    pub const fn in_secs(secs: u32) -> u64 {
+        (secs as u64 * 1_000_000_000).div_ceil(1 << Self::SHIFT)
+    }
+
+    /// The tick `ticks` later.
+    #[must_use]
+    #[inline(always)]
+    pub const fn after(self, ticks: u64) -> Self {
+        Self(self.0.wrapping_add(ticks))
+    }
+}
+
+/// Identifies a flow; 16 bytes without padding, as the hash map wants them.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FlowKey {
+    /// Client's address, virtual address.
+    pub addresses: u64,
+    /// Client's port and virtual port (one 32-bit field, as they lie in the packet), IP protocol number.
+    pub ports_protocol: u64,
+}
+
+impl FlowKey {
+    /// The key of a packet with these addresses and ports, all as they lie in it.
+    #[must_use]
+    #[inline(always)]
+    pub const fn new(client: u32, address: u32, ports: u32, protocol: u8) -> Self {
+        Self {
+            addresses: pair(client, address),
+            ports_protocol: pair(ports, protocol as u32),
+        }
+    }
+}
+
+/// TCP states of IPVS, with its numbers (include/uapi/linux/ip_vs.h and include/net/ip_vs.h).
+#[repr(u8)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TcpState {
+    /// No packet seen.
+    None = 0,
+    /// ESTABLISHED.
+    Established = 1,
+    /// SYN_SENT.
+    SynSent = 2,
+    /// SYN_RECV.
+    SynRecv = 3,
+    /// FIN_WAIT.
+    FinWait = 4,
+    /// TIME_WAIT.
+    TimeWait = 5,
+    /// CLOSE.
+    Close = 6,
+    /// CLOSE_WAIT.
+    CloseWait = 7,
+    /// LAST_ACK.
+    LastAck = 8,
+    /// LISTEN.
+    Listen = 9,
+    /// SYNACK.
+    SynAck = 10,
+}
+
+impl TcpState {
+    /// All states, by number.
+    pub const ALL: [Self; 11] = [
+        Self::None,
+        Self::Established,
+        Self::SynSent,
+        Self::SynRecv,
+        Self::FinWait,
+        Self::TimeWait,
+        Self::Close,
+        Self::CloseWait,
+        Self::LastAck,
+        Self::Listen,
+        Self::SynAck,
+    ];
+
+    /// The name as ipvsadm prints it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "NONE",
+            Self::Established => "ESTABLISHED",
+            Self::SynSent => "SYN_SENT",
+            Self::SynRecv => "SYN_RECV",
+            Self::FinWait => "FIN_WAIT",
+            Self::TimeWait => "TIME_WAIT",
+            Self::Close => "CLOSE",
+            Self::CloseWait => "CLOSE_WAIT",
+            Self::LastAck => "LAST_ACK",
+            Self::Listen => "LISTEN",
+            Self::SynAck => "SYNACK",
+        }
+    }
+}
+
+/// All of a connection's mutable state: expiry, server, TCP state and flags in 64 bits.
+///
+/// It changes by compare-and-exchange only, so that a packet, another packet on another processor
+/// and the sweep agree on who changed it, and whoever changed it adjusts the counters.
+/// Bits 0 to 35 expiry tick, 36 to 55 server, 56 to 59 state, 60 unassured, 61 dead, 62 busy, 63 live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Word(pub u64);
+
+impl Word {
+    /// No connection stands here.
+    pub const FREE: Self = Self(0);
+    const EXPIRY_MASK: u64 = (1 << 36) - 1;
+    const SERVER_SHIFT: u32 = 36;
+    const SERVER_MASK: u64 = (1 << 20) - 1;
+    const STATE_SHIFT: u32 = 56;
+    const UNASSURED: u64 = 1 << 60;
+    const DEAD: u64 = 1 << 61;
+    const BUSY: u64 = 1 << 62;
+    const LIVE: u64 = 1 << 63;
+
+    /// A live, assured connection.
+    #[must_use]
+    #[inline(always)]
+    pub const fn live(server: u32, state: u8, expiry: Tick) -> Self {
+        Self(
+            Self::LIVE
+                | ((state as u64 & 0xf) << Self::STATE_SHIFT)
+                | ((server as u64 & Self::SERVER_MASK) << Self::SERVER_SHIFT)
+                | (expiry.0 & Self::EXPIRY_MASK),
+        )
+    }
+
+    /// Its place is being filled by a packet; `tick` tells such words apart.
+    #[must_use]
+    #[inline(always)]
+    pub const fn busy(tick: Tick) -> Self {
+        Self(Self::BUSY | (tick.0 & Self::EXPIRY_MASK))
+    }
+
+    /// Tick at which it expires.
+    #[must_use]
+    #[inline(always)]
+    pub const fn expiry(self) -> Tick {
+        Tick(self.0 & Self::EXPIRY_MASK)
+    }
+
+    /// Number of its real server.
+    #[must_use]
+    #[inline(always)]
+    pub const fn server(self) -> u32 {
+        ((self.0 >> Self::SERVER_SHIFT) & Self::SERVER_MASK) as u32
+    }
+
+    /// Number of its TCP state, 0 to 15.
+    #[must_use]
+    #[inline(always)]
+    pub const fn state(self) -> u8 {
+        ((self.0 >> Self::STATE_SHIFT) & 0xf) as u8
+    }
+
+    /// A connection stands here that packets may use if it has not expired.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_live(self) -> bool {
+        self.0 & (Self::LIVE | Self::DEAD | Self::BUSY) == Self::LIVE
+    }
+
+    /// 0 if [`Self::is_live`], else another number.
+    #[must_use]
+    #[inline(always)]
+    pub const fn not_live(self) -> u64 {
+        (self.0 ^ Self::LIVE) >> 61
+    }
+
+    /// Expired and claimed by the sweep, which alone may touch it until it is free.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_dead(self) -> bool {
+        self.0 & Self::DEAD != 0
+    }
+
+    /// No connection stands here.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_free(self) -> bool {
+        self.0 == 0
+    }
+
+    /// No second client packet has come a second after the first yet.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_unassured(self) -> bool {
+        self.0 & Self::UNASSURED != 0
+    }
+
+    /// The same, unassured.
+    #[must_use]
+    #[inline(always)]
+    pub const fn unassured(self) -> Self {
+        Self(self.0 | Self::UNASSURED)
+    }
+
+    /// The same, claimed by the sweep.
+    #[must_use]
+    #[inline(always)]
+    pub const fn dead(self) -> Self {
+        Self(self.0 | Self::DEAD)
+    }
+
+    /// Whether it counts as ActiveConn: ESTABLISHED, SYN_SENT, SYN_RECV or SYNACK
+    /// (`tcp_state_active_table` in net/netfilter/ipvs/ip_vs_proto_tcp.c).
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_active(self) -> bool {
+        state_is_active(self.state())
+    }
+}
+
+/// Whether a connection in this state counts as ActiveConn.
+#[must_use]
+#[inline(always)]
+pub const fn state_is_active(state: u8) -> bool {
+    const ACTIVE: u16 = 1 << TcpState::Established as u16
+        | 1 << TcpState::SynSent as u16
+        | 1 << TcpState::SynRecv as u16
+        | 1 << TcpState::SynAck as u16;
+    (ACTIVE >> (state & 0xf)) & 1 != 0
+}
+
+/// A connection, established or half-open; half a cache line.
+#[repr(C)]
+#[derive(Default)]
+pub struct Conn {
+    /// See [`Word`].
+    pub word: Shared,
+    /// The flow's key, [`FlowKey::addresses`].
+    pub addresses: Shared,
+    /// The flow's key, [`FlowKey::ports_protocol`].
+    pub ports_protocol: Shared,
+    /// While a connection stands here, the tick at which it was made; on the free list, the next
+    /// free place plus one.
+    pub born_or_next: Shared,
+}
+
+/// Entries of a bucket of the half-open table.
+pub const BUCKET_WAYS: usize = 8;
+
+/// A bucket of the half-open table.
+#[repr(C)]
+#[derive(Default)]
+pub struct Bucket {
+    /// Its entries, in no order.
+    pub ways: [Conn; BUCKET_WAYS],
+}
+
+const _: () = assert!(size_of::<FlowKey>() == 16);
+const _: () = assert!(size_of::<Conn>() == 32);
+const _: () = assert!(size_of::<Bucket>() == 256);

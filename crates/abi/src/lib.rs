@@ -1,0 +1,157 @@
+//! What the XDP program and user space share: map names, keys, values and counters.
+//!
+//! Values that both sides touch while packets flow consist of 64-bit atomics only (the BPF target
+//! has no others): user space maps the arrays into its memory and works on the same words.
+//! Addresses and ports stand as they lie in the packet (network order); `u32::from_ne_bytes` of
+//! the packet's bytes gives the field. Two 32-bit fields share a word by [`pair`]: the first named
+//! one in the low half.
+
+#![no_std]
+#![cfg_attr(target_arch = "bpf", feature(core_intrinsics))]
+#![cfg_attr(target_arch = "bpf", allow(internal_features, reason = "see `shared`"))]
+
+pub mod conn;
+pub mod counter;
+#[cfg(feature = "user")]
+mod pod;
+pub mod service;
+pub mod shared;
+
+pub use conn::{BUCKET_WAYS, Bucket, Conn, FlowKey, TcpState, Tick, Word};
+pub use counter::{DropReason, Event, Stats};
+pub use service::{
+    Gate, GateState, Link, Load, Server, ServerFlags, Service, ServiceKey, ServiceSlot, Span,
+};
+pub use shared::Shared;
+
+/// Version of everything in this crate; pins of another schema are refused.
+pub const SCHEMA: u32 = 1;
+
+/// Names of the maps, the same in the object file and among the pins.
+pub mod map {
+    /// `Array<Globals, 1>`: constants of this data plane, written once before the first packet.
+    pub const GLOBALS: &str = "GLOBALS";
+    /// `Array<State, 1>`: words that packets change.
+    pub const STATE: &str = "STATE";
+    /// `Array<Link, 1>`: the interface that the program is attached to.
+    pub const LINKS: &str = "LINKS";
+    /// `HashMap<u32, u32>`: virtual address to gate number.
+    pub const VIPS: &str = "VIPS";
+    /// `Array<Gate>`: one per virtual address.
+    pub const GATES: &str = "GATES";
+    /// `HashMap<ServiceKey, u32>`: protocol, address and port to service number.
+    pub const SERVICE_IDS: &str = "SERVICE_IDS";
+    /// `Array<ServiceSlot>`: services, each twice, for an atomic change.
+    pub const SERVICES: &str = "SERVICES";
+    /// `Array<Server>`: real servers; a server of two services has two entries.
+    pub const SERVERS: &str = "SERVERS";
+    /// `Array<Load>`: connections of each real server.
+    pub const LOADS: &str = "LOADS";
+    /// `Array<Shared>`: rings and hash tables, lent out in spans.
+    pub const ARENA: &str = "ARENA";
+    /// `HashMap<FlowKey, u32>`: established flows to their place in `CONNS`.
+    pub const FLOWS: &str = "FLOWS";
+    /// `Array<Conn>`: established connections.
+    pub const CONNS: &str = "CONNS";
+    /// `Array<Bucket>`: half-open connections, set-associative.
+    pub const HALF_OPEN: &str = "HALF_OPEN";
+    /// `PerCpuArray<Stats>` by service number.
+    pub const SERVICE_STATS: &str = "SERVICE_STATS";
+    /// `PerCpuArray<Stats>` by server number.
+    pub const SERVER_STATS: &str = "SERVER_STATS";
+    /// `PerCpuArray<u64>` by `DropReason`.
+    pub const DROPS: &str = "DROPS";
+    /// `PerCpuArray<u64>` by `Event`.
+    pub const EVENTS: &str = "EVENTS";
+
+    /// All of them, in the order in which they are pinned.
+    pub const ALL: [&str; 17] = [
+        GLOBALS,
+        STATE,
+        LINKS,
+        VIPS,
+        GATES,
+        SERVICE_IDS,
+        SERVICES,
+        SERVERS,
+        LOADS,
+        ARENA,
+        FLOWS,
+        CONNS,
+        HALF_OPEN,
+        SERVICE_STATS,
+        SERVER_STATS,
+        DROPS,
+        EVENTS,
+    ];
+}
+
+/// Most services of one director.
+pub const SERVICES_MAX: u32 = 10_240;
+/// Most virtual addresses of one director.
+pub const GATES_MAX: u32 = 10_240;
+/// Most real servers, over all services; a server number has 20 bits in a connection's word.
+pub const SERVERS_MAX: u32 = 1 << 17;
+/// Words (of 8 bytes) of the arena that holds rings and hash tables, unless asked otherwise.
+pub const ARENA_WORDS: u32 = 1 << 20;
+
+/// Two 32-bit fields in one word.
+#[must_use]
+#[inline(always)]
+pub const fn pair(low: u32, high: u32) -> u64 {
+    low as u64 | (high as u64) << 32
+}
+
+/// The first field of a [`pair`].
+#[must_use]
+#[inline(always)]
+pub const fn low(word: u64) -> u32 {
+    (word & 0xffff_ffff) as u32
+}
+
+/// The second field of a [`pair`].
+#[must_use]
+#[inline(always)]
+pub const fn high(word: u64) -> u32 {
+    (word >> 32) as u32
+}
+
+/// Constants of a data plane, written once before its first packet.
+#[repr(C)]
+#[derive(Default)]
+pub struct Globals {
+    /// `SCHEMA` of the writer.
+    pub schema: Shared,
+    /// Random word that keys the buckets of the half-open table.
+    pub secret: Shared,
+    /// Seed of the consistent hash; equal on all directors of a cluster.
+    pub hash_seed: Shared,
+    /// Places in the established table.
+    pub conns: Shared,
+    /// Buckets of the half-open table, less one; their number is a power of two.
+    pub bucket_mask: Shared,
+    /// Unassured connections above which new flows are placed by the hash.
+    pub unassured_max: Shared,
+    /// Address of the interface, as source of ICMP time exceeded; 0 if it has none.
+    pub address: Shared,
+}
+
+/// Words that packets change, one set per data plane.
+#[repr(C)]
+#[derive(Default)]
+pub struct State {
+    /// Head of the free list of established places: place plus one, and a tag that every change moves on.
+    pub free: Shared,
+    /// Flood mode lasts until this tick.
+    pub flood_until: Shared,
+    /// ICMP errors sent in the present second: their number, and the second.
+    pub icmp: Shared,
+    /// Places of the established table that were ever used.
+    pub fresh: Shared,
+    /// Entries of the established table.
+    pub established: Shared,
+    /// Unassured entries of the established table.
+    pub unassured: Shared,
+    /// Entries of the half-open table.
+    pub half_open: Shared,
+}

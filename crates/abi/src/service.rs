@@ -1,0 +1,200 @@
+//! Services, real servers, gates and interfaces as the program sees them.
+
+use core::sync::atomic::Ordering;
+
+use crate::{Shared, high, low, pair};
+
+/// Identifies a virtual service; 8 bytes without padding.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ServiceKey {
+    /// Virtual address.
+    pub address: u32,
+    /// Virtual port in the low half, IP protocol number in the high one.
+    pub port_protocol: u32,
+}
+
+impl ServiceKey {
+    /// The key of an address and port (both as they lie in the packet) and a protocol number.
+    #[must_use]
+    #[inline(always)]
+    pub const fn new(address: u32, port: u16, protocol: u8) -> Self {
+        Self {
+            address,
+            port_protocol: port as u32 | (protocol as u32) << 16,
+        }
+    }
+
+    /// The port, as it lies in the packet.
+    #[must_use]
+    pub const fn port(self) -> u16 {
+        (self.port_protocol & 0xffff) as u16
+    }
+
+    /// The IP protocol number.
+    #[must_use]
+    pub const fn protocol(self) -> u8 {
+        (self.port_protocol >> 16 & 0xff) as u8
+    }
+}
+
+/// A run of entries in the arena: its first word and its number of 32-bit entries, two to a word.
+#[repr(transparent)]
+#[derive(Default)]
+pub struct Span(Shared);
+
+impl Span {
+    /// First word and number of entries; 0 entries: there is no table.
+    #[must_use]
+    #[inline(always)]
+    pub fn load(&self) -> (u32, u32) {
+        let word = self.0.load(Ordering::Acquire);
+        (low(word), high(word))
+    }
+
+    /// Sets both at once.
+    #[inline(always)]
+    pub fn store(&self, start: u32, len: u32) {
+        self.0.store(pair(start, len), Ordering::Release);
+    }
+}
+
+/// A service as packets use it. Once published it does not change until both halves of its slot
+/// were replaced and no running program can still read it.
+#[repr(C)]
+#[derive(Default)]
+pub struct Service {
+    /// Gate of its address.
+    pub gate: Shared,
+    /// Scheduler; 0: rr.
+    pub scheduler: Shared,
+    /// Every server in IPVS's list order; for user space, which reads it back on adoption.
+    pub list: Span,
+    /// rr: the servers with a weight. The word before the span's first is the cursor: the position used last.
+    pub ring: Span,
+    /// Consistent hash over all servers, quiesced ones included: unknown flows.
+    pub hash_all: Span,
+    /// Consistent hash over servers with a weight.
+    pub hash_fresh: Span,
+    /// Servers with weight 0: if none, the two hash tables are one.
+    pub quiesced: Shared,
+    /// Keeps the size at 64.
+    pub spare: Shared,
+}
+
+/// Where a service stands: two halves, of which `select` names the one in force.
+#[repr(C)]
+#[derive(Default)]
+pub struct ServiceSlot {
+    /// 0 or 1.
+    pub select: Shared,
+    /// 1 while the slot belongs to a service.
+    pub used: Shared,
+    /// The service's key: address, then port and protocol as in [`ServiceKey`].
+    pub key: Shared,
+    /// 1 while user space changes the service; found at adoption: the change was cut short.
+    pub changing: Shared,
+    /// Keeps the halves on cache lines of their own.
+    pub spare: [Shared; 4],
+    /// The halves.
+    pub halves: [Service; 2],
+}
+
+/// Flags in the high 16 bits of a server's first word.
+pub struct ServerFlags;
+
+impl ServerFlags {
+    /// The server is in its service's list: its flows are forwarded.
+    pub const PRESENT: u16 = 1;
+}
+
+/// A real server of one service; half a cache line.
+#[repr(C)]
+#[derive(Default)]
+pub struct Server {
+    /// MAC address in the first six bytes as they lie in memory, flags in the last two.
+    pub mac: Shared,
+    /// Weight in force, weight in the consistent hash.
+    pub weights: Shared,
+    /// Its address, then port and protocol as in [`ServiceKey`].
+    pub endpoint: Shared,
+    /// Number of its service plus one (0: the entry is free), index of the interface that it is reached by.
+    pub owner: Shared,
+}
+
+impl Server {
+    /// The word of a MAC address and flags.
+    #[must_use]
+    #[inline(always)]
+    pub const fn pack_mac(mac: [u8; 6], flags: u16) -> u64 {
+        let f = flags.to_ne_bytes();
+        u64::from_ne_bytes([mac[0], mac[1], mac[2], mac[3], mac[4], mac[5], f[0], f[1]])
+    }
+
+    /// The MAC address of such a word.
+    #[must_use]
+    #[inline(always)]
+    pub const fn unpack_mac(word: u64) -> [u8; 6] {
+        let b = word.to_ne_bytes();
+        [b[0], b[1], b[2], b[3], b[4], b[5]]
+    }
+
+    /// The flags of such a word.
+    #[must_use]
+    #[inline(always)]
+    pub const fn unpack_flags(word: u64) -> u16 {
+        let b = word.to_ne_bytes();
+        u16::from_ne_bytes([b[6], b[7]])
+    }
+}
+
+/// Connections of a real server, IPVS's ActiveConn and InActConn.
+#[repr(C)]
+#[derive(Default)]
+pub struct Load {
+    /// Connections in an active state.
+    pub active: Shared,
+    /// All others.
+    pub inactive: Shared,
+}
+
+/// Values of [`Gate::state`].
+pub struct GateState;
+
+impl GateState {
+    /// Packets for the address's services pass to the stack.
+    pub const CLOSED: u64 = 0;
+    /// They are balanced.
+    pub const OPEN: u64 = 1;
+    /// They are balanced; ARP requests for the address are dropped.
+    pub const DRAINING: u64 = 2;
+}
+
+/// The gate of a virtual address.
+#[repr(C)]
+#[derive(Default)]
+pub struct Gate {
+    /// One of [`GateState`].
+    pub state: Shared,
+    /// The virtual address; 1 while the entry belongs to one.
+    pub address_used: Shared,
+    /// The address belongs to this virtual router; 0: to none, there is no lease.
+    pub virtual_router: Shared,
+    /// Tick until which the lease of the role lasts; unused without a virtual router.
+    pub lease: Shared,
+}
+
+/// The interface that the program is attached to.
+#[repr(C)]
+#[derive(Default)]
+pub struct Link {
+    /// Its MAC address, packed as [`Server::mac`] with flags 0.
+    pub mac: Shared,
+    /// Its index.
+    pub index: Shared,
+}
+
+const _: () = assert!(size_of::<ServiceKey>() == 8);
+const _: () = assert!(size_of::<Service>() == 64);
+const _: () = assert!(size_of::<ServiceSlot>() == 192);
+const _: () = assert!(size_of::<Server>() == 32);

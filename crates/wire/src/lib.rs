@@ -1,0 +1,84 @@
+//! Where things stand in the headers that evenkeel reads and writes, and Internet checksums.
+//!
+//! Offsets and constants, not views: the data plane reads fields at checked offsets through its
+//! own frame, which the BPF verifier must be able to follow. Nothing here allocates or fails.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+pub mod arp;
+pub mod checksum;
+
+/// Ethernet II.
+pub mod eth {
+    /// Offset of the destination address.
+    pub const DESTINATION: usize = 0;
+    /// Offset of the source address.
+    pub const SOURCE: usize = 6;
+    /// Offset of the EtherType.
+    pub const ETHERTYPE: usize = 12;
+    /// Length of the header.
+    pub const LEN: usize = 14;
+    /// EtherType of IPv4.
+    pub const IPV4: [u8; 2] = [0x08, 0x00];
+    /// EtherType of ARP.
+    pub const ARP: [u8; 2] = [0x08, 0x06];
+}
+
+/// IPv4, RFC 791; offsets from its header's first byte.
+pub mod ipv4 {
+    /// Version and header length in words.
+    pub const VERSION_IHL: usize = 0;
+    /// Total length.
+    pub const TOTAL_LENGTH: usize = 2;
+    /// Flags and fragment offset.
+    pub const FRAGMENT: usize = 6;
+    /// Time to live, then the protocol.
+    pub const TTL: usize = 8;
+    /// Header checksum.
+    pub const CHECKSUM: usize = 10;
+    /// Source address.
+    pub const SOURCE: usize = 12;
+    /// Destination address.
+    pub const DESTINATION: usize = 16;
+    /// Length of a header without options.
+    pub const MIN_LEN: usize = 20;
+    /// Bits of [`FRAGMENT`] that are set in any fragment: more fragments, and the offset.
+    pub const FRAGMENT_BITS: u16 = 0x3fff;
+    /// Protocol number of ICMP.
+    pub const ICMP: u8 = 1;
+    /// Protocol number of TCP.
+    pub const TCP: u8 = 6;
+}
+
+/// TCP, RFC 9293; offsets from its header's first byte.
+pub mod tcp {
+    /// Source port, then destination port.
+    pub const PORTS: usize = 0;
+    /// Data offset in the high four bits, then the flags.
+    pub const OFFSET_FLAGS: usize = 12;
+    /// Length of a header without options.
+    pub const MIN_LEN: usize = 20;
+    /// FIN.
+    pub const FIN: u8 = 0x01;
+    /// SYN.
+    pub const SYN: u8 = 0x02;
+    /// RST.
+    pub const RST: u8 = 0x04;
+    /// ACK.
+    pub const ACK: u8 = 0x10;
+}
+
+/// ICMP, RFC 792.
+pub mod icmp {
+    /// Length of the header of an error message.
+    pub const LEN: usize = 8;
+    /// Destination unreachable.
+    pub const UNREACHABLE: u8 = 3;
+    /// Code of [`UNREACHABLE`]: port.
+    pub const PORT: u8 = 3;
+    /// Time exceeded.
+    pub const TIME_EXCEEDED: u8 = 11;
+    /// Bytes of the payload that an error quotes besides the IP header.
+    pub const QUOTED_PAYLOAD: usize = 8;
+}
