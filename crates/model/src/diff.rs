@@ -1,0 +1,391 @@
+//! What a new configuration changes in a running one.
+//!
+//! A comparison of two values: it orders nothing and applies nothing. `control` acts on the new
+//! configuration; the plan is what people read, in the log and in the answer to `reload`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::SocketAddr;
+
+use crate::check::{Check, CheckKind};
+use crate::service::{
+    Director, OnFailure, RealServer, Scheduler, ServiceKey, TableSizes, VirtualService, Weight,
+    XdpPreference,
+};
+
+/// The differences between two configurations; displays as one line each.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// New name of the director.
+    pub renamed: Option<Renamed>,
+    /// Services that only the new configuration has, in its order.
+    pub added: Vec<ServiceName>,
+    /// Services that only the old configuration has, in its order.
+    pub removed: Vec<ServiceName>,
+    /// Services that both have, with differences, in the new configuration's order.
+    pub changed: Vec<ServiceChanges>,
+    /// What stays as it is until the daemon is started again.
+    pub restart_needed: Vec<RestartNeeded>,
+}
+
+impl Plan {
+    /// Tells whether the configurations say the same.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The plan as lines, none where nothing changed.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        if let Some(renamed) = &self.renamed {
+            lines.push(format!("director {renamed}"));
+        }
+        lines.extend(self.removed.iter().map(|s| format!("{s} removed")));
+        lines.extend(self.added.iter().map(|s| format!("{s} added")));
+        for service in &self.changed {
+            let changes = service.changes.iter();
+            lines.extend(changes.map(|change| format!("{}: {change}", service.service)));
+        }
+        lines.extend(self.restart_needed.iter().map(ToString::to_string));
+        lines
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_empty() {
+            return f.write_str("nothing changed");
+        }
+        f.write_str(&self.lines().join("\n"))
+    }
+}
+
+/// A service as people name it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceName {
+    /// The operator's name for it.
+    pub name: String,
+    /// Protocol, virtual address and port.
+    pub key: ServiceKey,
+}
+
+impl From<&VirtualService> for ServiceName {
+    fn from(service: &VirtualService) -> Self {
+        Self {
+            name: service.name.clone(),
+            key: service.key,
+        }
+    }
+}
+
+impl fmt::Display for ServiceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "service `{}` ({})", self.name, self.key)
+    }
+}
+
+/// A name before and after.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Renamed {
+    /// The old name.
+    pub from: String,
+    /// The new name.
+    pub to: String,
+}
+
+impl fmt::Display for Renamed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "renamed from `{}` to `{}`", self.from, self.to)
+    }
+}
+
+/// What changes within one service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceChanges {
+    /// The service, under its new name.
+    pub service: ServiceName,
+    /// The changes, at least one.
+    pub changes: Vec<Change>,
+}
+
+/// One change within a service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// The service has another name.
+    Renamed(Renamed),
+    /// New flows are placed by another scheduler.
+    Scheduler {
+        /// The old scheduler.
+        from: Scheduler,
+        /// The new scheduler.
+        to: Scheduler,
+    },
+    /// Another thing happens to servers whose check fails.
+    OnFailure {
+        /// The old rule.
+        from: OnFailure,
+        /// The new rule.
+        to: OnFailure,
+    },
+    /// Servers are checked in another way; `None`: not at all.
+    Check {
+        /// The old check.
+        from: Option<Box<Check>>,
+        /// The new check.
+        to: Option<Box<Check>>,
+    },
+    /// A real server joins.
+    ServerAdded(RealServer),
+    /// A real server leaves.
+    ServerRemoved(RealServer),
+    /// A real server's configured weight changes.
+    Weight {
+        /// The server.
+        server: SocketAddr,
+        /// The old weight.
+        from: Weight,
+        /// The new weight.
+        to: Weight,
+    },
+    /// A real server is reached in another way.
+    Forwarding(RealServer),
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Renamed(renamed) => renamed.fmt(f),
+            Self::Scheduler { from, to } => {
+                write!(f, "scheduler `{}` to `{}`", from.name(), to.name())
+            }
+            Self::OnFailure { from, to } => {
+                write!(f, "on failure `{}` to `{}`", rule(*from), rule(*to))
+            }
+            Self::Check { from, to } => {
+                let (from, to) = (check(from.as_deref()), check(to.as_deref()));
+                write!(f, "check `{from}` to `{to}`")
+            }
+            Self::ServerAdded(server) => {
+                let weight = server.weight.get();
+                write!(f, "server {} added, weight {weight}", server.address)
+            }
+            Self::ServerRemoved(server) => write!(f, "server {} removed", server.address),
+            Self::Weight { server, from, to } => {
+                write!(f, "server {server} weight {} to {}", from.get(), to.get())
+            }
+            Self::Forwarding(server) => {
+                let forwarding = server.forwarding.listing_name();
+                write!(f, "server {} forwarding to `{forwarding}`", server.address)
+            }
+        }
+    }
+}
+
+const fn rule(on_failure: OnFailure) -> &'static str {
+    match on_failure {
+        OnFailure::Remove => "remove",
+        OnFailure::Quiesce => "quiesce",
+    }
+}
+
+/// A check in one line.
+fn check(check: Option<&Check>) -> String {
+    use fmt::Write as _;
+    let Some(check) = check else {
+        return "none".to_owned();
+    };
+    let mut line = match &check.kind {
+        CheckKind::Tcp => "tcp".to_owned(),
+        CheckKind::Http {
+            path,
+            host,
+            status,
+            body,
+        } => {
+            let mut line = format!("http {path}");
+            // Writing to a String cannot fail.
+            if let Some(host) = host {
+                let _ = write!(line, " host {host}");
+            }
+            if let Some(status) = status {
+                let _ = write!(line, " status {status}");
+            }
+            if let Some(body) = body {
+                let _ = write!(line, " body {:?}", body.0);
+            }
+            line
+        }
+    };
+    let cadence = check.cadence;
+    if let Some(port) = check.port {
+        let _ = write!(line, " port {port}");
+    }
+    let _ = write!(
+        line,
+        " every {:?} timeout {:?} fall {} rise {}",
+        cadence.every, cadence.timeout, cadence.fall, cadence.rise
+    );
+    line
+}
+
+/// A change that a running daemon does not take up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RestartNeeded {
+    /// Another interface.
+    Interface {
+        /// The interface in use.
+        from: String,
+        /// The interface wanted.
+        to: String,
+    },
+    /// Another XDP mode.
+    Xdp {
+        /// The mode in use.
+        from: XdpPreference,
+        /// The mode wanted.
+        to: XdpPreference,
+    },
+    /// Other table capacities, which the pinned tables don't have either.
+    Tables {
+        /// The capacities in use.
+        from: TableSizes,
+        /// The capacities wanted.
+        to: TableSizes,
+    },
+}
+
+impl fmt::Display for RestartNeeded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Interface { from, to } => {
+                write!(f, "interface `{from}` to `{to}`: ")?;
+                f.write_str("kept as it is; restart evenkeel to change it")
+            }
+            Self::Xdp { from, to } => {
+                write!(f, "xdp `{}` to `{}`: ", mode(*from), mode(*to))?;
+                f.write_str("kept as it is; restart evenkeel to change it")
+            }
+            Self::Tables { from, to } => {
+                write!(
+                    f,
+                    "tables of {} connections, {} half-open to {}, {}: ",
+                    from.connections, from.half_open, to.connections, to.half_open
+                )?;
+                f.write_str("kept as they are; stop evenkeel, run `evenkeel purge` and start it")
+            }
+        }
+    }
+}
+
+const fn mode(xdp: XdpPreference) -> &'static str {
+    match xdp {
+        XdpPreference::Auto => "auto",
+        XdpPreference::Native => "native",
+        XdpPreference::Generic => "generic",
+    }
+}
+
+/// Compares two configurations; services are the same where protocol, address and port are.
+#[must_use]
+pub fn diff(old: &Director, new: &Director) -> Plan {
+    let had: BTreeMap<ServiceKey, &VirtualService> =
+        old.services.iter().map(|s| (s.key, s)).collect();
+    let has: BTreeSet<ServiceKey> = new.services.iter().map(|s| s.key).collect();
+    let gone = old.services.iter().filter(|s| !has.contains(&s.key));
+    let mut plan = Plan {
+        renamed: renamed(&old.name, &new.name),
+        removed: gone.map(ServiceName::from).collect(),
+        restart_needed: restart_needed(old, new),
+        ..Plan::default()
+    };
+    for service in &new.services {
+        let Some(before) = had.get(&service.key) else {
+            plan.added.push(ServiceName::from(service));
+            continue;
+        };
+        let changes = changes(before, service);
+        if !changes.is_empty() {
+            plan.changed.push(ServiceChanges {
+                service: ServiceName::from(service),
+                changes,
+            });
+        }
+    }
+    plan
+}
+
+fn renamed(from: &str, to: &str) -> Option<Renamed> {
+    (from != to).then(|| Renamed {
+        from: from.to_owned(),
+        to: to.to_owned(),
+    })
+}
+
+fn restart_needed(old: &Director, new: &Director) -> Vec<RestartNeeded> {
+    let interface = (old.interface != new.interface).then(|| RestartNeeded::Interface {
+        from: old.interface.clone(),
+        to: new.interface.clone(),
+    });
+    let xdp = (old.xdp != new.xdp).then_some(RestartNeeded::Xdp {
+        from: old.xdp,
+        to: new.xdp,
+    });
+    let tables = (old.tables != new.tables).then_some(RestartNeeded::Tables {
+        from: old.tables,
+        to: new.tables,
+    });
+    [interface, xdp, tables].into_iter().flatten().collect()
+}
+
+fn changes(old: &VirtualService, new: &VirtualService) -> Vec<Change> {
+    let mut changes = Vec::new();
+    changes.extend(renamed(&old.name, &new.name).map(Change::Renamed));
+    if old.scheduler != new.scheduler {
+        changes.push(Change::Scheduler {
+            from: old.scheduler,
+            to: new.scheduler,
+        });
+    }
+    if old.on_failure != new.on_failure {
+        changes.push(Change::OnFailure {
+            from: old.on_failure,
+            to: new.on_failure,
+        });
+    }
+    if old.check != new.check {
+        changes.push(Change::Check {
+            from: old.check.clone().map(Box::new),
+            to: new.check.clone().map(Box::new),
+        });
+    }
+    server_changes(&old.servers, &new.servers, &mut changes);
+    changes
+}
+
+fn server_changes(old: &[RealServer], new: &[RealServer], changes: &mut Vec<Change>) {
+    let had: BTreeMap<SocketAddr, &RealServer> = old.iter().map(|s| (s.address, s)).collect();
+    let has: BTreeSet<SocketAddr> = new.iter().map(|s| s.address).collect();
+    let gone = old.iter().filter(|s| !has.contains(&s.address));
+    changes.extend(gone.copied().map(Change::ServerRemoved));
+    for server in new {
+        let Some(before) = had.get(&server.address) else {
+            changes.push(Change::ServerAdded(*server));
+            continue;
+        };
+        if before.weight != server.weight {
+            changes.push(Change::Weight {
+                server: server.address,
+                from: before.weight,
+                to: server.weight,
+            });
+        }
+        if before.forwarding != server.forwarding {
+            changes.push(Change::Forwarding(*server));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,21 @@
+//! The vocabulary of evenkeel: virtual services, real servers, schedulers and the tables made of them.
+//!
+//! Pure values: no socket, file, clock or random source. Everything that reaches this crate has been
+//! validated by its constructors, so that the rooms above need not check again.
+
+#![forbid(unsafe_code)]
+
+pub mod check;
+pub mod diff;
+pub mod hash_table;
+pub mod placement;
+pub mod rr;
+pub mod service;
+
+pub use check::{BodyMatch, Cadence, Check, CheckKind};
+pub use diff::{Change, Plan, Renamed, RestartNeeded, ServiceChanges, ServiceName, diff};
+pub use placement::{GateState, MacAddress, ServerEntry, ServiceEntry};
+pub use service::{
+    Director, Forwarding, InvalidWeight, OnFailure, Protocol, RealServer, Scheduler, ServiceKey,
+    TableSizes, VirtualService, Weight, XdpPreference,
+};

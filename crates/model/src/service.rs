@@ -1,0 +1,199 @@
+//! Virtual services and real servers, as configured.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::check::Check;
+
+/// Transport protocol of a virtual service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Protocol {
+    /// TCP, protocol number 6.
+    Tcp,
+}
+
+impl Protocol {
+    /// The IP protocol number (IANA).
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Tcp => 6,
+        }
+    }
+
+    /// The name as ipvsadm prints it, in capitals.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tcp => "TCP",
+        }
+    }
+}
+
+/// What identifies a virtual service: protocol, virtual address and port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ServiceKey {
+    /// Transport protocol.
+    pub protocol: Protocol,
+    /// Virtual address and port that clients connect to.
+    pub address: SocketAddr,
+}
+
+impl fmt::Display for ServiceKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.protocol.name(), self.address)
+    }
+}
+
+/// How a service chooses the real server of a new flow; the names are IPVS's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheduler {
+    /// `rr`: the next server that has a weight, in list order.
+    RoundRobin,
+}
+
+impl Scheduler {
+    /// All schedulers that this version knows.
+    pub const ALL: [Self; 1] = [Self::RoundRobin];
+
+    /// The name as ipvsadm prints it and as the config file spells it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::RoundRobin => "rr",
+        }
+    }
+}
+
+/// How packets reach a real server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forwarding {
+    /// Direct routing: the frame is sent to the server's MAC address, the packet is left as it is.
+    DirectRouting,
+}
+
+impl Forwarding {
+    /// The name in `ipvsadm -L`.
+    #[must_use]
+    pub const fn listing_name(self) -> &'static str {
+        match self {
+            Self::DirectRouting => "Route",
+        }
+    }
+}
+
+/// Weight of a real server: 0 (quiesced: no new flows) to 65,535.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Weight(u16);
+
+impl Weight {
+    /// No new flows; running ones go on.
+    pub const QUIESCED: Self = Self(0);
+    /// The weight of a server for which none is given.
+    pub const ONE: Self = Self(1);
+
+    /// The weight as a number.
+    #[must_use]
+    pub const fn get(self) -> u16 {
+        self.0
+    }
+}
+
+/// A weight outside 0 to 65,535.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("weight `{0}` is not in the range 0 to 65535")]
+pub struct InvalidWeight(pub i64);
+
+impl TryFrom<i64> for Weight {
+    type Error = InvalidWeight;
+
+    fn try_from(value: i64) -> Result<Self, InvalidWeight> {
+        u16::try_from(value)
+            .map(Self)
+            .map_err(|_out_of_range| InvalidWeight(value))
+    }
+}
+
+/// What happens to a real server whose check fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnFailure {
+    /// It leaves the list; packets of its running flows are dropped and counted.
+    Remove,
+    /// It keeps its place with weight 0; its running flows still reach it.
+    Quiesce,
+}
+
+/// A real server of a virtual service, as configured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RealServer {
+    /// Address and port; with direct routing the port is the service's.
+    pub address: SocketAddr,
+    /// Configured weight.
+    pub weight: Weight,
+    /// How packets reach it.
+    pub forwarding: Forwarding,
+}
+
+/// A virtual service, as configured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VirtualService {
+    /// The operator's name for it, unique in the config.
+    pub name: String,
+    /// Protocol, virtual address and port.
+    pub key: ServiceKey,
+    /// How new flows are placed.
+    pub scheduler: Scheduler,
+    /// What happens to a server whose check fails.
+    pub on_failure: OnFailure,
+    /// How its servers are checked; `None`: never checked, always in.
+    pub check: Option<Check>,
+    /// Real servers, in the order of the config file.
+    pub servers: Vec<RealServer>,
+}
+
+/// Which XDP mode the operator wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum XdpPreference {
+    /// Native where the driver is known good, generic on veth.
+    Auto,
+    /// In the driver; an error where it can't.
+    Native,
+    /// In the stack's receive path, works on any interface.
+    Generic,
+}
+
+/// Capacities of the pinned tables; a change needs `evenkeel purge` first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TableSizes {
+    /// Established connections, 1,024 to 16,777,216.
+    pub connections: u32,
+    /// Half-open connections, 1,024 to 16,777,216; rounded up to a power of two.
+    pub half_open: u32,
+}
+
+impl Default for TableSizes {
+    fn default() -> Self {
+        Self {
+            connections: 1 << 20,
+            half_open: 1 << 16,
+        }
+    }
+}
+
+/// The whole validated configuration of one director.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Director {
+    /// Name of this director, for logs and `status`.
+    pub name: String,
+    /// Interface that receives the clients' packets and reaches the real servers.
+    pub interface: String,
+    /// XDP mode.
+    pub xdp: XdpPreference,
+    /// Table capacities.
+    pub tables: TableSizes,
+    /// Longest wait for the first round of checks.
+    pub startup_wait: Duration,
+    /// Virtual services, in the order of the config file.
+    pub services: Vec<VirtualService>,
+}
