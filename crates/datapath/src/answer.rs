@@ -1,0 +1,133 @@
+//! ICMP errors that the director itself sends, made in the place of the packet that caused them.
+
+use core::sync::atomic::Ordering::Relaxed;
+
+use evenkeel_abi::{DropReason, Server, high, low, pair};
+use evenkeel_wire::{checksum, eth, icmp, ipv4};
+
+use crate::{Frame, Tables};
+
+/// Errors per second and data plane, as in the kernel's icmp_msgs_per_sec.
+const PER_SECOND: u32 = 1000;
+
+/// Length of the headers that stand before the quoted packet, without Ethernet's.
+const HEADERS: usize = ipv4::MIN_LEN + icmp::LEN;
+
+/// The longest IP header and the payload that is quoted with it, in 16-bit words.
+const QUOTED_WORDS_MAX: usize = (60 + icmp::QUOTED_PAYLOAD) / 2;
+
+/// Turns the packet into the ICMP error for this reason; `None`: no error is due or possible.
+///
+/// The frame has its Ethernet and IP headers and at least 8 bytes of payload.
+#[inline(always)]
+pub(crate) fn answer<F: Frame, T: Tables>(
+    frame: &mut F,
+    tables: &T,
+    reason: DropReason,
+    ip_len: usize,
+) -> Option<()> {
+    let (kind, code, source) = if matches!(reason, DropReason::TtlExceeded) {
+        let own = tables.globals()?.address.load(Relaxed);
+        if own == 0 {
+            return None;
+        }
+        (icmp::TIME_EXCEEDED, 0, low(own).to_ne_bytes())
+    } else if matches!(reason, DropReason::NoServer) {
+        (
+            icmp::UNREACHABLE,
+            icmp::PORT,
+            frame.load(eth::LEN + ipv4::DESTINATION)?,
+        )
+    } else {
+        return None;
+    };
+    let client: [u8; 4] = frame.load(eth::LEN + ipv4::SOURCE)?;
+    if !is_unicast(client) || !may_send(tables) {
+        return None;
+    }
+    let reply_to: [u8; 6] = frame.load(eth::SOURCE)?;
+    let quoted = ip_len + icmp::QUOTED_PAYLOAD;
+    frame.truncate(eth::LEN + quoted)?;
+    frame.grow_head::<HEADERS>()?;
+    frame.store(eth::DESTINATION, reply_to)?;
+    frame.store(
+        eth::SOURCE,
+        Server::unpack_mac(tables.link()?.mac.load(Relaxed)),
+    )?;
+    frame.store(eth::ETHERTYPE, eth::IPV4)?;
+    store_ip(frame, quoted, source, client)?;
+    let icmp = eth::LEN + ipv4::MIN_LEN;
+    frame.store(icmp, [kind, code, 0, 0, 0, 0, 0, 0])?;
+    let sum = sum_words(
+        frame,
+        icmp + icmp::LEN,
+        quoted,
+        checksum::add(0, u16::from_be_bytes([kind, code])),
+    )?;
+    frame.store(icmp + 2, checksum::finish(sum).to_be_bytes())
+}
+
+/// Writes the error's IP header.
+#[inline(always)]
+fn store_ip<F: Frame>(
+    frame: &mut F,
+    quoted: usize,
+    source: [u8; 4],
+    client: [u8; 4],
+) -> Option<()> {
+    #[expect(clippy::cast_possible_truncation, reason = "at most 96 bytes")]
+    let total = (HEADERS + quoted) as u16;
+    let [th, tl] = total.to_be_bytes();
+    let mut sum = checksum::add(0, 0x4500 | 0xc0);
+    sum = checksum::add(sum, total);
+    sum = checksum::add(sum, u16::from_be_bytes([64, ipv4::ICMP]));
+    sum = checksum::add(sum, u16::from_be_bytes([source[0], source[1]]));
+    sum = checksum::add(sum, u16::from_be_bytes([source[2], source[3]]));
+    sum = checksum::add(sum, u16::from_be_bytes([client[0], client[1]]));
+    sum = checksum::add(sum, u16::from_be_bytes([client[2], client[3]]));
+    let [ch, cl] = checksum::finish(sum).to_be_bytes();
+    // Type of service: internetwork control, as the kernel sends its errors (RFC 1812 §4.3.2.5).
+    frame.store(
+        eth::LEN,
+        [0x45, 0xc0, th, tl, 0, 0, 0, 0, 64, ipv4::ICMP, ch, cl],
+    )?;
+    frame.store(eth::LEN + ipv4::SOURCE, source)?;
+    frame.store(eth::LEN + ipv4::DESTINATION, client)
+}
+
+/// Adds `len` bytes (an even number) from `offset` on to a checksum's sum.
+#[inline(always)]
+fn sum_words<F: Frame>(frame: &F, offset: usize, len: usize, mut sum: u32) -> Option<u32> {
+    let mut i = 0;
+    while i < QUOTED_WORDS_MAX {
+        if i * 2 >= len {
+            break;
+        }
+        sum = checksum::add(sum, u16::from_be_bytes(frame.load(offset + i * 2)?));
+        i += 1;
+    }
+    Some(sum)
+}
+
+/// Errors go to one host only: not to networks 0 and 127, nor to 224.0.0.0 and above (RFC 1812 §4.3.2.7).
+#[inline(always)]
+const fn is_unicast(address: [u8; 4]) -> bool {
+    address[0] != 0 && address[0] != 127 && address[0] < 224
+}
+
+/// Takes one of this second's errors.
+#[inline(always)]
+fn may_send<T: Tables>(tables: &T) -> bool {
+    let Some(state) = tables.state() else {
+        return false;
+    };
+    // 64 ticks are 1.07 s.
+    let second = low(tables.now().0 >> 6);
+    let seen = state.icmp.load(Relaxed);
+    let sent = if high(seen) == second { low(seen) } else { 0 };
+    sent < PER_SECOND
+        && state
+            .icmp
+            .compare_exchange(seen, pair(sent + 1, second), Relaxed, Relaxed)
+            .is_ok()
+}

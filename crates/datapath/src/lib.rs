@@ -1,0 +1,119 @@
+//! The forwarding decision: parse, classify, look up, schedule, rewrite.
+//!
+//! Safe Rust, compiled natively (tests, simulation, tracing) and into the XDP program. It knows
+//! bytes through [`Frame`] and state through [`Tables`], nothing else: no helper, no map, no clock.
+//! State is shared between processors and with user space, so all of it is atomics, and every
+//! change of a connection is one compare-and-exchange of its word (`evenkeel_abi::Word`).
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+mod answer;
+mod branchless;
+mod established;
+mod half_open;
+mod hash;
+mod process;
+mod schedule;
+pub mod table;
+pub mod tcp;
+
+pub use hash::flow_hash;
+pub use process::process;
+
+use evenkeel_abi::{
+    Bucket, Conn, DropReason, Event, FlowKey, Gate, Globals, Link, Load, Server, ServiceKey,
+    ServiceSlot, Shared, State, Tick,
+};
+
+/// The bytes of a packet, from its Ethernet header on.
+///
+/// Every access is checked; `None` means that the bytes are not there.
+pub trait Frame {
+    /// Length of the frame in bytes.
+    fn len(&self) -> usize;
+
+    /// Whether the frame has no bytes.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The `N` bytes at `offset`.
+    fn load<const N: usize>(&self, offset: usize) -> Option<[u8; N]>;
+
+    /// Overwrites the `N` bytes at `offset`.
+    fn store<const N: usize>(&mut self, offset: usize, bytes: [u8; N]) -> Option<()>;
+
+    /// Grows the head by `N` bytes of unknown content; every offset shifts by `N`.
+    fn grow_head<const N: usize>(&mut self) -> Option<()>;
+
+    /// Cuts the frame to `len` bytes.
+    fn truncate(&mut self, len: usize) -> Option<()>;
+}
+
+/// Largest offset that [`Frame`] implementations accept: the verifier wants a bound.
+pub const OFFSET_MAX: usize = 0x1fff;
+
+/// How an insertion into the established table ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Insert {
+    /// The key stands in the table.
+    Done,
+    /// Another processor was faster.
+    Exists,
+    /// There is no room.
+    Full,
+}
+
+/// The state of a data plane.
+///
+/// References point into memory shared with other processors and with user space.
+pub trait Tables {
+    /// The present time.
+    fn now(&self) -> Tick;
+    /// Constants.
+    fn globals(&self) -> Option<&Globals>;
+    /// Words that packets change.
+    fn state(&self) -> Option<&State>;
+    /// The receiving interface.
+    fn link(&self) -> Option<&Link>;
+    /// Number of a virtual address's gate.
+    fn gate_of(&self, address: u32) -> Option<u32>;
+    /// A gate by number.
+    fn gate(&self, gate: u32) -> Option<&Gate>;
+    /// Number of a service.
+    fn service_of(&self, key: &ServiceKey) -> Option<u32>;
+    /// A service by number.
+    fn service(&self, service: u32) -> Option<&ServiceSlot>;
+    /// A real server by number.
+    fn server(&self, server: u32) -> Option<&Server>;
+    /// A real server's connections.
+    fn server_load(&self, server: u32) -> Option<&Load>;
+    /// A word of the arena.
+    fn arena(&self, word: u32) -> Option<&Shared>;
+    /// Place of an established flow.
+    fn flow(&self, key: &FlowKey) -> Option<u32>;
+    /// Enters an established flow, if its key is not there yet.
+    fn insert_flow(&self, key: &FlowKey, place: u32) -> Insert;
+    /// A place of the established table.
+    fn conn(&self, place: u32) -> Option<&Conn>;
+    /// A bucket of the half-open table.
+    fn bucket(&self, bucket: u32) -> Option<&Bucket>;
+    /// Counts a packet that was forwarded, and its flow if it is a new one.
+    fn count(&self, service: u32, server: u32, bytes: u64, new_flow: bool);
+    /// Counts a drop.
+    fn count_drop(&self, reason: DropReason);
+    /// Counts an event.
+    fn count_event(&self, event: Event);
+}
+
+/// What becomes of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Up to the stack, untouched.
+    Pass,
+    /// Dropped and counted.
+    Drop(DropReason),
+    /// Out of the interface that it came in by.
+    Transmit,
+}

@@ -1,0 +1,264 @@
+//! Where a packet goes: to its flow's server, to one chosen for a new flow, or by the consistent hash.
+
+use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+
+use evenkeel_abi::{
+    Bucket, DropReason, Event, FlowKey, Globals, Server, ServerFlags, Service, Span, State,
+    TcpState, Tick, Word, high, low,
+};
+
+use crate::Tables;
+use crate::established::{self, Known, Place};
+use crate::half_open::{self, Way, bucket_of};
+use crate::hash::{flow_hash, slot};
+use crate::table::{ATTEMPTS, exchange};
+use crate::tcp::{is_syn, timeout};
+
+/// Flood mode lasts this long (1 s) after the last insertion that found no room.
+const FLOOD_FOR: u64 = Tick::in_secs(1);
+
+/// Where a packet goes.
+#[derive(Clone, Copy)]
+pub(crate) struct Choice {
+    /// Number of the server.
+    pub(crate) server: u32,
+    /// Whether the packet begins a flow.
+    pub(crate) new_flow: bool,
+}
+
+/// A packet of a service, as far as the choice of its server goes.
+pub(crate) struct Packet<'a> {
+    pub(crate) key: &'a FlowKey,
+    pub(crate) flags: u8,
+    pub(crate) now: Tick,
+}
+
+/// Whether a server is in its service's list.
+#[inline(always)]
+pub(crate) fn is_present<T: Tables>(tables: &T, server: u32) -> bool {
+    tables
+        .server(server)
+        .is_some_and(|s| Server::unpack_flags(s.mac.load(Acquire)) & ServerFlags::PRESENT != 0)
+}
+
+/// Where a new flow's entry goes.
+enum Entry {
+    /// Nowhere: it does without.
+    None,
+    /// In the place of an established entry that is over.
+    Established(Place),
+    /// Into the half-open table.
+    HalfOpen(Way),
+}
+
+/// How a flow's server is chosen.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Method {
+    Scheduler,
+    HashAll,
+    HashFresh,
+}
+
+/// Chooses the real server of a packet.
+#[inline(always)]
+pub(crate) fn choose<T: Tables>(
+    tables: &T,
+    service: &Service,
+    packet: &Packet<'_>,
+) -> Result<Choice, DropReason> {
+    let globals = tables.globals().ok_or(DropReason::Internal)?;
+    let state = tables.state().ok_or(DropReason::Internal)?;
+    let &Packet { key, flags, now } = packet;
+    let bucket = bucket_of(tables, globals, key).ok_or(DropReason::Internal)?;
+    let new_flow = is_syn(flags);
+    let (mut method, mut entry) = (Method::HashAll, Entry::None);
+    match established::look_up(tables, state, key, flags, now) {
+        Known::At(server) => {
+            return Ok(Choice {
+                server,
+                new_flow: false,
+            });
+        }
+        Known::Gone => return Err(DropReason::ServerGone),
+        Known::Leaving => {}
+        Known::Reuse(place) => (method, entry) = (Method::Scheduler, Entry::Established(place)),
+        Known::Unknown => match half_open::look_up(tables, globals, state, bucket, key, flags, now)
+        {
+            Known::At(server) => {
+                return Ok(Choice {
+                    server,
+                    new_flow: false,
+                });
+            }
+            Known::Gone => return Err(DropReason::ServerGone),
+            Known::Leaving => {}
+            Known::Reuse(way) => (method, entry) = (Method::Scheduler, Entry::HalfOpen(way)),
+            Known::Unknown if new_flow => {
+                (method, entry) = plan(tables, globals, state, service, bucket, packet)?
+            }
+            Known::Unknown => tables.count_event(Event::UnknownFlow),
+        },
+    }
+    let server = match method {
+        Method::Scheduler => round_robin(tables, &service.ring)?,
+        Method::HashAll => by_hash(tables, globals, &service.hash_all, key)?,
+        Method::HashFresh => by_hash(tables, globals, &service.hash_fresh, key)?,
+    };
+    if enter(tables, state, bucket, packet, entry, server) {
+        return Ok(Choice { server, new_flow });
+    }
+    // Another packet was faster: the flow goes where its next packets will go without an entry.
+    let server = by_hash(tables, globals, &service.hash_all, key)?;
+    Ok(Choice { server, new_flow })
+}
+
+/// Enters a new flow; false if the place for it was taken meanwhile.
+#[inline(always)]
+fn enter<T: Tables>(
+    tables: &T,
+    state: &State,
+    bucket: &Bucket,
+    packet: &Packet<'_>,
+    entry: Entry,
+    server: u32,
+) -> bool {
+    let &Packet { key, now, .. } = packet;
+    let opened = Word::live(
+        server,
+        TcpState::SynRecv as u8,
+        now.after(timeout(TcpState::SynRecv as u8)),
+    );
+    match entry {
+        Entry::None => true,
+        Entry::Established(Place { index, word }) => {
+            let Some(conn) = tables.conn(index) else {
+                return false;
+            };
+            // The entry keeps its assuredness, so that the number of unassured ones stays right.
+            let opened = if word.is_unassured() {
+                opened.unassured()
+            } else {
+                opened
+            };
+            let done = exchange(tables, conn, word, opened);
+            if done {
+                conn.born_or_next.store(now.0, Relaxed);
+            }
+            done
+        }
+        Entry::HalfOpen(way) => {
+            if half_open::evicts(way, now) {
+                tables.count_event(Event::Evicted);
+            }
+            half_open::insert(tables, state, bucket, way, key, opened, now)
+        }
+    }
+}
+
+/// Decides how a flow that no table knows is placed, and where its entry goes.
+#[inline(always)]
+fn plan<T: Tables>(
+    tables: &T,
+    globals: &Globals,
+    state: &State,
+    service: &Service,
+    bucket: &Bucket,
+    packet: &Packet<'_>,
+) -> Result<(Method, Entry), DropReason> {
+    let &Packet { key, now, .. } = packet;
+    let full = state.established.load(Relaxed) >= globals.conns.load(Relaxed)
+        || state.unassured.load(Relaxed) >= globals.unassured_max.load(Relaxed);
+    let flood = state.flood_until.load(Relaxed) > now.0;
+    let room = half_open::room(bucket, now);
+    if let (false, false, Some(way)) = (full, flood, room) {
+        return Ok((Method::Scheduler, Entry::HalfOpen(way)));
+    }
+    if room.is_none() {
+        if !flood {
+            tables.count_event(Event::FloodBegan);
+        }
+        state.flood_until.store(now.after(FLOOD_FOR).0, Relaxed);
+    }
+    if service.quiesced.load(Relaxed) != 0 {
+        let server = by_hash(tables, globals, &service.hash_all, key)?;
+        if is_quiesced(tables, server) {
+            // Its later packets would go to the quiesced server: it needs an entry.
+            let way = room.ok_or(DropReason::TableFull)?;
+            return Ok((Method::HashFresh, Entry::HalfOpen(way)));
+        }
+    }
+    tables.count_event(if full {
+        Event::FullSyn
+    } else {
+        Event::FloodSyn
+    });
+    Ok((Method::HashAll, Entry::None))
+}
+
+#[inline(always)]
+fn is_quiesced<T: Tables>(tables: &T, server: u32) -> bool {
+    tables
+        .server(server)
+        .is_none_or(|s| low(s.weights.load(Relaxed)) == 0)
+}
+
+/// The server that the consistent hash names.
+#[inline(always)]
+fn by_hash<T: Tables>(
+    tables: &T,
+    globals: &Globals,
+    table: &Span,
+    key: &FlowKey,
+) -> Result<u32, DropReason> {
+    let (start, len) = table.load();
+    if len == 0 {
+        return Err(DropReason::NoServer);
+    }
+    entry(
+        tables,
+        start,
+        slot(flow_hash(key, low(globals.hash_seed.load(Relaxed))), len),
+    )
+}
+
+/// IPVS's rr: the server after the one used last, in list order.
+///
+/// User space keeps only servers with a weight in the ring and sets its cursor so that the order
+/// is the one of `ip_vs_rr_schedule` in net/netfilter/ipvs/ip_vs_rr.c.
+#[inline(always)]
+fn round_robin<T: Tables>(tables: &T, ring: &Span) -> Result<u32, DropReason> {
+    let (start, len) = ring.load();
+    if len == 0 || start == 0 {
+        return Err(DropReason::NoServer);
+    }
+    let cursor = tables.arena(start - 1).ok_or(DropReason::Internal)?;
+    let mut next = 0;
+    for _ in 0..ATTEMPTS {
+        let last = cursor.load(Acquire);
+        next = low(last).wrapping_add(1);
+        if next >= len {
+            next = 0;
+        }
+        if cursor
+            .compare_exchange(last, u64::from(next), AcqRel, Relaxed)
+            .is_ok()
+        {
+            break;
+        }
+    }
+    entry(tables, start, next)
+}
+
+/// An entry of a table in the arena.
+#[inline(always)]
+fn entry<T: Tables>(tables: &T, start: u32, index: u32) -> Result<u32, DropReason> {
+    let word = tables
+        .arena(start.wrapping_add(index >> 1))
+        .ok_or(DropReason::Internal)?
+        .load(Relaxed);
+    Ok(if index & 1 == 0 {
+        low(word)
+    } else {
+        high(word)
+    })
+}

@@ -1,0 +1,103 @@
+//! TCP states as IPVS follows them when it sees only the client's packets.
+//!
+//! The INPUT-ONLY rows of `tcp_states` and `tcp_timeouts` in net/netfilter/ipvs/ip_vs_proto_tcp.c.
+
+use evenkeel_abi::{TcpState, Tick};
+use evenkeel_wire::tcp::{ACK, FIN, RST, SYN};
+
+/// A row of the transition table: the next state's number for each present state, four bits each.
+const fn row(next: [TcpState; 11]) -> u64 {
+    let mut packed = 0;
+    let mut i = 0;
+    while i < next.len() {
+        packed |= (next[i] as u64) << (i * 4);
+        i += 1;
+    }
+    packed
+}
+
+use TcpState::{
+    Close as Cl, CloseWait as Cw, Established as Es, FinWait as Fw, LastAck as La, Listen as Li,
+    SynRecv as Sr, SynSent as Ss, TimeWait as Tw,
+};
+
+const ON_SYN: u64 = row([Sr, Es, Es, Sr, Sr, Sr, Sr, Sr, Sr, Sr, Sr]);
+const ON_FIN: u64 = row([Cl, Fw, Ss, Tw, Fw, Tw, Cl, Cw, La, Li, Tw]);
+const ON_ACK: u64 = row([Es, Es, Ss, Es, Fw, Tw, Cl, Cw, Cl, Li, Es]);
+const ON_RST: u64 = row([Cl, Cl, Cl, Sr, Cl, Cl, Cl, Cl, La, Li, Cl]);
+const ON_NOTHING: u64 = row([Cl; 11]);
+
+/// The row for each combination of the flags FIN, SYN, RST and ACK.
+///
+/// A table and not a chain of tests: the verifier would follow every branch on its own.
+static ROWS: [u64; 32] = {
+    let mut rows = [ON_NOTHING; 32];
+    let mut flags = 0;
+    while flags < rows.len() {
+        rows[flags] = row_of(flags);
+        flags += 1;
+    }
+    rows
+};
+
+/// Tests the flags in IPVS's order: RST, SYN, FIN, ACK.
+const fn row_of(flags: usize) -> u64 {
+    if flags & RST as usize != 0 {
+        ON_RST
+    } else if flags & SYN as usize != 0 {
+        ON_SYN
+    } else if flags & FIN as usize != 0 {
+        ON_FIN
+    } else if flags & ACK as usize != 0 {
+        ON_ACK
+    } else {
+        ON_NOTHING
+    }
+}
+
+/// How long an entry lives without a packet, in seconds, by state.
+const TIMEOUT_SECS: [u32; 11] = [2, 900, 120, 60, 120, 120, 10, 60, 30, 120, 120];
+
+static TIMEOUTS: [u64; 16] = {
+    let mut ticks = [0; 16];
+    let mut state = 0;
+    while state < TIMEOUT_SECS.len() {
+        ticks[state] = Tick::in_secs(TIMEOUT_SECS[state]);
+        state += 1;
+    }
+    ticks
+};
+
+/// The state's number after a client's packet with these flags; one without any of them closes, as in IPVS.
+#[must_use]
+#[inline(always)]
+pub fn next_state(state: u8, flags: u8) -> u8 {
+    let row = ROWS[(flags & (FIN | SYN | RST | ACK)) as usize];
+    ((row >> (u32::from(state & 0xf) * 4)) & 0xf) as u8
+}
+
+/// How long an entry in this state lives without a packet, in ticks.
+#[must_use]
+#[inline(always)]
+pub fn timeout(state: u8) -> u64 {
+    TIMEOUTS[(state & 0xf) as usize]
+}
+
+/// Whether a SYN that meets an entry in this state starts a new connection: TIME_WAIT, CLOSE and,
+/// since only one side is seen, FIN_WAIT (`is_new_conn_expected` with conn_reuse_mode 3).
+#[must_use]
+#[inline(always)]
+pub const fn is_reusable(state: u8) -> bool {
+    const STATES: u16 = 1 << Tw as u8 | 1 << Cl as u8 | 1 << Fw as u8;
+    (STATES >> (state & 0xf)) & 1 != 0
+}
+
+/// Whether a packet with these flags asks for a connection.
+#[must_use]
+#[inline(always)]
+pub const fn is_syn(flags: u8) -> bool {
+    flags & (SYN | ACK | RST | FIN) == SYN
+}
+
+#[cfg(test)]
+mod tests;

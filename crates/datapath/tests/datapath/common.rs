@@ -1,0 +1,199 @@
+//! A service, its clients, and the invariants that hold after every packet.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::sync::atomic::Ordering::SeqCst;
+
+use evenkeel_abi::{Conn, FlowKey, TcpState, Word};
+use evenkeel_datapath::{Verdict, process};
+use evenkeel_testkit::packet::Segment;
+use evenkeel_testkit::packet::flags::{ACK, SYN};
+use evenkeel_testkit::{NativeFrame, NativeTables, TestServer};
+
+pub(crate) const SERVICE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(198, 18, 14, 146), 80);
+pub(crate) const CLIENT: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(203, 0, 113, 1), 40_000);
+
+/// One of many clients.
+pub(crate) fn client(i: u16) -> SocketAddrV4 {
+    SocketAddrV4::new(Ipv4Addr::new(203, 0, 113, 2), 10_000 + i)
+}
+
+pub(crate) struct World {
+    pub(crate) tables: NativeTables,
+    weights: Vec<Option<u32>>,
+    last: std::cell::Cell<u32>,
+}
+
+impl World {
+    /// Servers 1, 2, .. with these weights.
+    pub(crate) fn with_weights(weights: &[u32]) -> Self {
+        Self::with_sizes(weights, 1024, 64)
+    }
+
+    pub(crate) fn with_sizes(weights: &[u32], conns: u32, buckets: u32) -> Self {
+        let weights = weights.iter().copied().map(Some).collect();
+        let mut world = Self {
+            tables: NativeTables::new(conns, buckets),
+            weights,
+            last: Default::default(),
+        };
+        world.put();
+        world
+    }
+
+    fn put(&mut self) {
+        let servers: Vec<_> = (1..)
+            .zip(&self.weights)
+            .filter_map(|(number, w)| w.map(|weight| TestServer { number, weight }))
+            .collect();
+        self.tables.put_service(SERVICE, &servers);
+    }
+
+    pub(crate) fn remove(&mut self, server: u32) {
+        self.weights[server as usize - 1] = None;
+        self.put();
+    }
+
+    pub(crate) fn set_weight(&mut self, server: u32, weight: u32) {
+        self.weights[server as usize - 1] = Some(weight);
+        self.put();
+    }
+
+    pub(crate) fn send_frame(&self, bytes: &[u8]) -> (Verdict, Vec<u8>) {
+        let mut frame = NativeFrame::new(bytes);
+        let verdict = process(&mut frame, &self.tables);
+        let out = frame.bytes().to_vec();
+        if verdict == Verdict::Transmit && out[..4] == [2, 0, 0, 1] {
+            self.last.set(u32::from_be_bytes([0, 0, out[4], out[5]]));
+        }
+        (verdict, out)
+    }
+
+    pub(crate) fn send(&self, client: SocketAddrV4, flags: u8) -> Verdict {
+        self.send_frame(&Segment::new(client, SERVICE, flags).frame())
+            .0
+    }
+
+    /// Opens a connection and returns its server.
+    pub(crate) fn open(&self, client: SocketAddrV4) -> u32 {
+        assert_eq!(self.send(client, SYN), Verdict::Transmit);
+        let server = self.last_server();
+        assert_eq!(self.send(client, ACK), Verdict::Transmit);
+        assert_eq!(
+            self.last_server(),
+            server,
+            "the handshake stays at one server"
+        );
+        server
+    }
+
+    /// The server that got the last packet that was forwarded.
+    pub(crate) fn last_server(&self) -> u32 {
+        self.last.get()
+    }
+
+    pub(crate) fn gate(&self, state: u64) {
+        self.tables.gates[0].state.store(state, SeqCst);
+    }
+
+    /// ActiveConn and InActConn.
+    pub(crate) fn counts(&self, server: u32) -> (u64, u64) {
+        let load = &self.tables.loads[server as usize];
+        (load.active.load(SeqCst), load.inactive.load(SeqCst))
+    }
+
+    pub(crate) fn conns(&self, server: u32) -> u64 {
+        self.tables
+            .server_stats
+            .lock()
+            .expect("no test panics while it holds the lock")[&server]
+            .conns
+    }
+
+    pub(crate) fn half_open(&self) -> u64 {
+        self.tables.state.half_open.load(SeqCst)
+    }
+
+    pub(crate) fn established(&self) -> u64 {
+        self.tables.state.established.load(SeqCst)
+    }
+
+    pub(crate) fn unassured(&self) -> u64 {
+        self.tables.state.unassured.load(SeqCst)
+    }
+
+    pub(crate) fn state_of(&self, client: SocketAddrV4) -> Option<TcpState> {
+        let [a, b] = client.port().to_be_bytes();
+        let [c, d] = SERVICE.port().to_be_bytes();
+        let key = FlowKey::new(
+            u32::from_ne_bytes(client.ip().octets()),
+            u32::from_ne_bytes(SERVICE.ip().octets()),
+            u32::from_ne_bytes([a, b, c, d]),
+            6,
+        );
+        let place = *self
+            .tables
+            .flows
+            .lock()
+            .expect("no test panics while it holds the lock")
+            .get(&key)?;
+        let word = Word(self.tables.conns[place as usize].word.load(SeqCst));
+        Some(TcpState::ALL[usize::from(word.state())])
+    }
+
+    /// Every counter equals what the tables hold, and every key leads to its entry.
+    pub(crate) fn check(&self) {
+        let mut loads: BTreeMap<u32, (u64, u64)> = BTreeMap::new();
+        let mut count = |conn: &Conn| {
+            let word = Word(conn.word.load(SeqCst));
+            if !word.is_free() {
+                let load = loads.entry(word.server()).or_default();
+                *(if word.is_active() {
+                    &mut load.0
+                } else {
+                    &mut load.1
+                }) += 1;
+            }
+            word
+        };
+        let words: Vec<_> = self
+            .tables
+            .conns
+            .iter()
+            .map(&mut count)
+            .filter(|w| !w.is_free())
+            .collect();
+        let half_open = self
+            .tables
+            .buckets
+            .iter()
+            .flat_map(|b| &b.ways)
+            .filter(|c| !count(c).is_free())
+            .count();
+        assert_eq!(self.established(), words.len() as u64, "established");
+        assert_eq!(
+            self.unassured(),
+            words.iter().filter(|w| w.is_unassured()).count() as u64,
+            "unassured"
+        );
+        assert_eq!(self.half_open(), half_open as u64, "half-open");
+        for server in 0..256 {
+            assert_eq!(
+                self.counts(server),
+                loads.get(&server).copied().unwrap_or_default(),
+                "server {server}"
+            );
+        }
+        let flows = self
+            .tables
+            .flows
+            .lock()
+            .expect("no test panics while it holds the lock");
+        assert_eq!(flows.len(), words.len());
+        for (key, place) in flows.iter() {
+            let conn = &self.tables.conns[*place as usize];
+            assert_eq!(conn.addresses.load(SeqCst), key.addresses);
+            assert_eq!(conn.ports_protocol.load(SeqCst), key.ports_protocol);
+        }
+    }
+}

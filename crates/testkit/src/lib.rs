@@ -1,0 +1,12 @@
+//! What tests share: a native data plane and packets for it.
+//!
+//! Only ever a dev-dependency.
+
+#![forbid(unsafe_code)]
+
+mod frame;
+pub mod packet;
+mod tables;
+
+pub use frame::NativeFrame;
+pub use tables::{NativeTables, TestServer};
