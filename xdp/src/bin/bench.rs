@@ -1,0 +1,183 @@
+//! The balancing program among the programs that measure it (`cargo xtask bench datapath`).
+//!
+//! A measured program is repeated on one packet, which it changes. So each round first writes the
+//! headers of the client whose turn it is; what that costs is measured by `floor` alone.
+
+#![no_std]
+#![no_main]
+
+use aya_ebpf::bindings::{BPF_F_MMAPABLE, xdp_action};
+use aya_ebpf::btf_maps::{Array, HashMap, PerCpuArray};
+use aya_ebpf::macros::{btf_map, xdp};
+use aya_ebpf::programs::XdpContext;
+use core::sync::atomic::Ordering::Relaxed;
+use evenkeel_abi::{FlowKey, Shared};
+use evenkeel_datapath::{Frame, flow_hash};
+use evenkeel_xdp::balance;
+use evenkeel_xdp::frame::XdpFrame;
+
+/// What the rounds write; set by user space.
+#[repr(C)]
+pub struct Work {
+    /// Number of the next round.
+    round: Shared,
+    /// Clients to choose from at random; 0: the one whose number is the round's.
+    clients: Shared,
+    /// The number of a round's client without the low bits: 1 lets two rounds have the same client.
+    shift: Shared,
+    /// TCP flags of even rounds.
+    even: Shared,
+    /// TCP flags of odd rounds.
+    odd: Shared,
+}
+
+#[btf_map]
+static WORK: Array<Work, 1, { BPF_F_MMAPABLE as usize }> = Array::new();
+
+/// The yardstick's table: as many flows as there are clients.
+#[btf_map]
+static YARDSTICK: HashMap<FlowKey, u32, { 1 << 20 }> = HashMap::new();
+
+/// Frames that came back.
+#[btf_map]
+static SUNK: PerCpuArray<u64, 1> = PerCpuArray::new();
+
+const ETHERNET: [u8; 14] = [2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0];
+/// From 10.0.0.0 to 198.18.14.146: 40 bytes, TTL 64, don't fragment, and the checksum without the source.
+const IP: [u8; 10] = [0x45, 0, 0, 40, 0, 0, 0x40, 0, 64, 6];
+const ADDRESS: [u8; 4] = [198, 18, 14, 146];
+const PORT: [u8; 2] = [0, 80];
+
+/// Writes the headers of this round's client.
+#[inline(always)]
+fn write_round(frame: &mut XdpFrame) -> Option<()> {
+    let work = WORK.get(0)?;
+    let round = work.round.load(Relaxed);
+    work.round.store(round + 1, Relaxed);
+    let clients = work.clients.load(Relaxed);
+    let client = if clients == 0 {
+        round >> (work.shift.load(Relaxed) & 1)
+    } else {
+        let mixed = flow_hash(
+            &FlowKey {
+                addresses: round,
+                ports_protocol: 0,
+            },
+            0,
+        );
+        (u64::from(mixed) * clients) >> 32
+    };
+    let flags = if round & 1 == 0 {
+        work.even.load(Relaxed)
+    } else {
+        work.odd.load(Relaxed)
+    };
+    let high = (client >> 10) as u32;
+    let source = (0x0a00_0000 | (high & 0x00ff_ffff)).to_be_bytes();
+    let port = (1024 + (client & 1023) as u16).to_be_bytes();
+    frame.store(0, ETHERNET)?;
+    frame.store(14, IP)?;
+    // The checksum is not looked at here, only updated.
+    frame.store(24, [0; 2])?;
+    frame.store(26, source)?;
+    frame.store(30, ADDRESS)?;
+    frame.store(34, port)?;
+    frame.store(36, PORT)?;
+    frame.store(46, [0x50, flags as u8])
+}
+
+/// The cost of a round that does nothing but write its headers.
+#[xdp]
+pub fn floor(ctx: XdpContext) -> u32 {
+    match write_round(&mut XdpFrame(ctx)) {
+        Some(()) => xdp_action::XDP_TX,
+        None => xdp_action::XDP_ABORTED,
+    }
+}
+
+/// The least that a stateful balancer does: parse, one look-up in a table of a million, send.
+#[xdp]
+pub fn yardstick(ctx: XdpContext) -> u32 {
+    let mut frame = XdpFrame(ctx);
+    match write_round(&mut frame).and_then(|()| look_up(&frame)) {
+        Some(_) => xdp_action::XDP_TX,
+        None => xdp_action::XDP_DROP,
+    }
+}
+
+#[inline(always)]
+fn look_up(frame: &XdpFrame) -> Option<u32> {
+    let kind = frame.load::<2>(12)?;
+    let ip = frame.load::<20>(14)?;
+    if kind != [8, 0] || ip[0] >> 4 != 4 || ip[9] != 6 {
+        return None;
+    }
+    let ports = frame.load::<4>(14 + (ip[0] & 15) as usize * 4)?;
+    let word = |at: usize| u32::from_ne_bytes([ip[at], ip[at + 1], ip[at + 2], ip[at + 3]]);
+    let key = FlowKey::new(word(12), word(16), u32::from_ne_bytes(ports), 6);
+    // SAFETY: the value is copied at once, and nobody changes the table while it is measured.
+    unsafe { YARDSTICK.get(key) }.copied()
+}
+
+/// Enters this round's client into the yardstick's table.
+#[xdp]
+pub fn fill_yardstick(ctx: XdpContext) -> u32 {
+    let mut frame = XdpFrame(ctx);
+    let Some(()) = write_round(&mut frame) else {
+        return xdp_action::XDP_ABORTED;
+    };
+    let (Some(ip), Some(ports)) = (frame.load::<8>(26), frame.load::<4>(34)) else {
+        return xdp_action::XDP_ABORTED;
+    };
+    let [a, b, c, d, e, f, g, h] = ip;
+    let key = FlowKey::new(
+        u32::from_ne_bytes([a, b, c, d]),
+        u32::from_ne_bytes([e, f, g, h]),
+        u32::from_ne_bytes(ports),
+        6,
+    );
+    match YARDSTICK.insert(key, 1, 0) {
+        Ok(()) => xdp_action::XDP_TX,
+        Err(_) => xdp_action::XDP_DROP,
+    }
+}
+
+/// The balancing program, after the headers of the round.
+#[xdp]
+pub fn measured(ctx: XdpContext) -> u32 {
+    let mut frame = XdpFrame(ctx);
+    match write_round(&mut frame) {
+        Some(()) => balance(frame.0),
+        None => xdp_action::XDP_ABORTED,
+    }
+}
+
+/// The balancing program as evenkeel runs it.
+#[xdp]
+pub fn evenkeel(ctx: XdpContext) -> u32 {
+    balance(ctx)
+}
+
+/// Sends every frame back.
+#[xdp]
+pub fn send_back(_ctx: XdpContext) -> u32 {
+    xdp_action::XDP_TX
+}
+
+/// Drops every frame.
+#[xdp]
+pub fn drop_all(_ctx: XdpContext) -> u32 {
+    xdp_action::XDP_DROP
+}
+
+/// Counts and drops every frame.
+#[xdp]
+pub fn sink(_ctx: XdpContext) -> u32 {
+    if let Some(n) = SUNK.get_ptr_mut(0) {
+        // SAFETY: the counter is this processor's.
+        unsafe { *n += 1 };
+    }
+    xdp_action::XDP_DROP
+}
+
+evenkeel_xdp::object!();

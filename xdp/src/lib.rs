@@ -1,0 +1,38 @@
+//! Glue between the kernel and `evenkeel-datapath`: the packet, the maps, and the program made of them.
+
+#![no_std]
+
+pub mod frame;
+pub mod tables;
+
+use aya_ebpf::bindings::xdp_action;
+use aya_ebpf::programs::XdpContext;
+use evenkeel_datapath::{Verdict, process};
+
+use crate::frame::XdpFrame;
+use crate::tables::Maps;
+
+/// Balances what is for a virtual service.
+#[inline(always)]
+pub fn balance(ctx: XdpContext) -> u32 {
+    match process(&mut XdpFrame(ctx), &Maps) {
+        Verdict::Pass => xdp_action::XDP_PASS,
+        Verdict::Drop(_) => xdp_action::XDP_DROP,
+        Verdict::Transmit => xdp_action::XDP_TX,
+    }
+}
+
+/// What an object needs besides its programs.
+#[macro_export]
+macro_rules! object {
+    () => {
+        #[panic_handler]
+        fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+            loop {}
+        }
+
+        #[unsafe(link_section = "license")]
+        #[unsafe(no_mangle)]
+        static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+    };
+}

@@ -1,0 +1,26 @@
+//! The XDP programs that evenkeel runs.
+//!
+//! `evenkeel` balances; `pass` lets everything through, for the peer end of a veth pair, which
+//! takes frames that were sent back only if it has a program too.
+
+#![no_std]
+#![no_main]
+
+use aya_ebpf::bindings::xdp_action;
+use aya_ebpf::macros::xdp;
+use aya_ebpf::programs::XdpContext;
+use evenkeel_xdp::balance;
+
+/// Balances what is for a virtual service.
+#[xdp]
+pub fn evenkeel(ctx: XdpContext) -> u32 {
+    balance(ctx)
+}
+
+/// Lets everything through.
+#[xdp]
+pub fn pass(_ctx: XdpContext) -> u32 {
+    xdp_action::XDP_PASS
+}
+
+evenkeel_xdp::object!();

@@ -1,0 +1,182 @@
+//! The maps, and the data plane's view of them.
+//!
+//! The sizes of the tables that grow with connections are set when the object is loaded.
+
+use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_NOEXIST};
+use aya_ebpf::btf_maps::{Array, HashMap, PerCpuArray};
+use aya_ebpf::helpers::bpf_ktime_get_coarse_ns;
+use aya_ebpf::macros::btf_map;
+use evenkeel_abi::{
+    ARENA_WORDS, Bucket, Conn, DropReason, Event, FlowKey, GATES_MAX, Gate, Globals, Link, Load,
+    SERVERS_MAX, SERVICES_MAX, Server, ServiceKey, ServiceSlot, Shared, State, Stats, Tick,
+};
+use evenkeel_datapath::{Insert, Tables};
+
+const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
+
+/// `-EEXIST` of include/uapi/asm-generic/errno-base.h.
+const EEXIST: i32 = -17;
+
+/// A value of a map that only this program and user space write.
+macro_rules! array {
+    ($name:ident, $value:ty, $max:expr) => {
+        #[btf_map]
+        static $name: Array<$value, { $max as usize }, MMAPABLE> = Array::new();
+    };
+}
+
+array!(GLOBALS, Globals, 1);
+array!(STATE, State, 1);
+array!(LINKS, Link, 1);
+array!(GATES, Gate, GATES_MAX);
+array!(SERVICES, ServiceSlot, SERVICES_MAX);
+array!(SERVERS, Server, SERVERS_MAX);
+array!(LOADS, Load, SERVERS_MAX);
+array!(ARENA, Shared, ARENA_WORDS);
+array!(CONNS, Conn, 1 << 20);
+array!(HALF_OPEN, Bucket, 1 << 13);
+
+#[btf_map]
+static VIPS: HashMap<u32, u32, { GATES_MAX as usize }> = HashMap::new();
+#[btf_map]
+static SERVICE_IDS: HashMap<ServiceKey, u32, { SERVICES_MAX as usize }> = HashMap::new();
+#[btf_map]
+static FLOWS: HashMap<FlowKey, u32, { 1 << 20 }> = HashMap::new();
+#[btf_map]
+static SERVICE_STATS: PerCpuArray<Stats, { SERVICES_MAX as usize }> = PerCpuArray::new();
+#[btf_map]
+static SERVER_STATS: PerCpuArray<Stats, { SERVERS_MAX as usize }> = PerCpuArray::new();
+#[btf_map]
+static DROPS: PerCpuArray<u64, { DropReason::ALL.len() }> = PerCpuArray::new();
+#[btf_map]
+static EVENTS: PerCpuArray<u64, { Event::ALL.len() }> = PerCpuArray::new();
+
+/// The maps of this program.
+pub struct Maps;
+
+/// Adds a packet to this processor's entry.
+#[inline(always)]
+fn add(stats: *mut Stats, bytes: u64, conns: u64) {
+    // SAFETY: the map gave the pointer; the entry is this processor's, whose programs don't interrupt each other.
+    let stats = unsafe { &mut *stats };
+    stats.conns += conns;
+    stats.packets += 1;
+    stats.bytes += bytes;
+}
+
+/// Adds one to this processor's counter.
+#[inline(always)]
+fn increment(counter: *mut u64) {
+    // SAFETY: the map gave the pointer; the counter is this processor's, whose programs don't interrupt each other.
+    unsafe { *counter += 1 };
+}
+
+impl Tables for Maps {
+    #[inline(always)]
+    fn now(&self) -> Tick {
+        // SAFETY: takes nothing, returns a number.
+        Tick::from_ns(unsafe { bpf_ktime_get_coarse_ns() })
+    }
+
+    #[inline(always)]
+    fn globals(&self) -> Option<&Globals> {
+        GLOBALS.get(0)
+    }
+
+    #[inline(always)]
+    fn state(&self) -> Option<&State> {
+        STATE.get(0)
+    }
+
+    #[inline(always)]
+    fn link(&self) -> Option<&Link> {
+        LINKS.get(0)
+    }
+
+    #[inline(always)]
+    fn gate_of(&self, address: u32) -> Option<u32> {
+        // SAFETY: the value is copied at once; user space never changes it while the key stands.
+        unsafe { VIPS.get(address) }.copied()
+    }
+
+    #[inline(always)]
+    fn gate(&self, gate: u32) -> Option<&Gate> {
+        GATES.get(gate)
+    }
+
+    #[inline(always)]
+    fn service_of(&self, key: &ServiceKey) -> Option<u32> {
+        // SAFETY: the value is copied at once; user space never changes it while the key stands.
+        unsafe { SERVICE_IDS.get(key) }.copied()
+    }
+
+    #[inline(always)]
+    fn service(&self, service: u32) -> Option<&ServiceSlot> {
+        SERVICES.get(service)
+    }
+
+    #[inline(always)]
+    fn server(&self, server: u32) -> Option<&Server> {
+        SERVERS.get(server)
+    }
+
+    #[inline(always)]
+    fn server_load(&self, server: u32) -> Option<&Load> {
+        LOADS.get(server)
+    }
+
+    #[inline(always)]
+    fn arena(&self, word: u32) -> Option<&Shared> {
+        ARENA.get(word)
+    }
+
+    #[inline(always)]
+    fn flow(&self, key: &FlowKey) -> Option<u32> {
+        // SAFETY: the value is copied at once; the entry that it names carries the key, which is compared.
+        unsafe { FLOWS.get(key) }.copied()
+    }
+
+    #[inline(always)]
+    fn insert_flow(&self, key: &FlowKey, place: u32) -> Insert {
+        match FLOWS.insert(key, place, u64::from(BPF_NOEXIST)) {
+            Ok(()) => Insert::Done,
+            Err(EEXIST) => Insert::Exists,
+            Err(_) => Insert::Full,
+        }
+    }
+
+    #[inline(always)]
+    fn conn(&self, place: u32) -> Option<&Conn> {
+        CONNS.get(place)
+    }
+
+    #[inline(always)]
+    fn bucket(&self, bucket: u32) -> Option<&Bucket> {
+        HALF_OPEN.get(bucket)
+    }
+
+    #[inline(always)]
+    fn count(&self, service: u32, server: u32, bytes: u64, new_flow: bool) {
+        let conns = u64::from(new_flow);
+        if let Some(s) = SERVICE_STATS.get_ptr_mut(service) {
+            add(s, bytes, conns);
+        }
+        if let Some(s) = SERVER_STATS.get_ptr_mut(server) {
+            add(s, bytes, conns);
+        }
+    }
+
+    #[inline(always)]
+    fn count_drop(&self, reason: DropReason) {
+        if let Some(n) = DROPS.get_ptr_mut(reason as u32) {
+            increment(n);
+        }
+    }
+
+    #[inline(always)]
+    fn count_event(&self, event: Event) {
+        if let Some(n) = EVENTS.get_ptr_mut(event as u32) {
+            increment(n);
+        }
+    }
+}
