@@ -1,0 +1,104 @@
+//! What goes into the core and what comes out.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use evenkeel_health::TargetId;
+use evenkeel_model::{CheckKind, Director, GateState, MacAddress, ServiceEntry, ServiceKey};
+
+use crate::report::Report;
+
+/// Something happened that the core must know of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// There is a new, valid configuration.
+    Configure(Director),
+    /// A probe is complete.
+    CheckResult {
+        /// The target, as in [`Command::Probe`].
+        target: TargetId,
+        /// The attempt, as in [`Command::Probe`].
+        attempt: u64,
+        /// Passed, or why not.
+        outcome: Result<(), String>,
+    },
+    /// A watched neighbour's hardware address is known, or is another one.
+    Neighbour {
+        /// The neighbour.
+        address: IpAddr,
+        /// Its hardware address.
+        mac: MacAddress,
+    },
+    /// A command could not be executed; it is given again where it still makes sense.
+    CommandFailed {
+        /// The command.
+        what: Box<Command>,
+        /// Why, for people.
+        reason: String,
+    },
+}
+
+/// An order to the shell; commands are to be executed in the order in which they come, except that
+/// probes run beside everything else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Make the data plane hold exactly this for the service.
+    PutService(ServiceEntry),
+    /// Make the data plane forget the service.
+    RemoveService(ServiceKey),
+    /// Set a virtual address's gate.
+    SetGate {
+        /// The virtual address.
+        address: IpAddr,
+        /// The state.
+        state: GateState,
+    },
+    /// Add the virtual address to the interface, unless a local interface has it.
+    AddAddress(IpAddr),
+    /// Remove the virtual address, if it is evenkeel that added it.
+    RemoveAddress(IpAddr),
+    /// Tell the neighbours that the virtual address is here.
+    Announce(IpAddr),
+    /// Have the address resolved and kept resolved, and report it by [`Event::Neighbour`], at once where
+    /// it is known already.
+    WatchNeighbour(IpAddr),
+    /// Stop that.
+    UnwatchNeighbour(IpAddr),
+    /// Check a target and report by [`Event::CheckResult`].
+    Probe {
+        /// The target.
+        target: TargetId,
+        /// Number of this check.
+        attempt: u64,
+        /// What to do.
+        kind: CheckKind,
+        /// Where.
+        address: SocketAddr,
+        /// Total deadline.
+        timeout: Duration,
+    },
+    /// Tell people.
+    Report(Report),
+    /// The first round of checks is complete, or `startup_wait` has passed; comes once.
+    Ready,
+}
+
+impl Command {
+    /// What it does, in words that follow "could not".
+    #[must_use]
+    pub fn action(&self) -> String {
+        match self {
+            Self::PutService(entry) => format!("put service {} into the data plane", entry.key),
+            Self::RemoveService(key) => format!("remove service {key} from the data plane"),
+            Self::SetGate { address, state } => format!("set the gate of {address} to {state:?}"),
+            Self::AddAddress(address) => format!("add address {address}"),
+            Self::RemoveAddress(address) => format!("remove address {address}"),
+            Self::Announce(address) => format!("announce address {address}"),
+            Self::WatchNeighbour(address) => format!("watch neighbour {address}"),
+            Self::UnwatchNeighbour(address) => format!("stop watching neighbour {address}"),
+            Self::Probe { address, .. } => format!("probe {address}"),
+            Self::Report(_) => "report".to_owned(),
+            Self::Ready => "tell that the director is ready".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! The real servers' hardware addresses.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use evenkeel_model::{MacAddress, ServiceEntry};
+
+/// Watched addresses, with the hardware address where it is known.
+#[derive(Debug, Default)]
+pub(crate) struct Neighbours(BTreeMap<IpAddr, Option<MacAddress>>);
+
+impl Neighbours {
+    pub(crate) fn mac(&self, address: IpAddr) -> Option<MacAddress> {
+        self.0.get(&address).copied().flatten()
+    }
+
+    pub(crate) fn is_watched(&self, address: IpAddr) -> bool {
+        self.0.contains_key(&address)
+    }
+
+    /// Watches exactly these, and returns which are new and which are gone.
+    pub(crate) fn watch(&mut self, wanted: &BTreeSet<IpAddr>) -> (Vec<IpAddr>, Vec<IpAddr>) {
+        let gone: Vec<IpAddr> = self
+            .0
+            .keys()
+            .filter(|a| !wanted.contains(a))
+            .copied()
+            .collect();
+        self.0.retain(|address, _| wanted.contains(address));
+        let new: Vec<IpAddr> = wanted
+            .iter()
+            .filter(|a| !self.is_watched(**a))
+            .copied()
+            .collect();
+        self.0.extend(new.iter().map(|address| (*address, None)));
+        (new, gone)
+    }
+
+    /// Takes over what an adopted service knew, for watched addresses.
+    pub(crate) fn adopt(&mut self, entry: &ServiceEntry) {
+        for server in &entry.servers {
+            if let Some(mac) = self.0.get_mut(&server.address.ip()) {
+                mac.get_or_insert(server.mac);
+            }
+        }
+    }
+
+    /// Learns a hardware address, and returns the one before it, or nothing where nothing changed.
+    pub(crate) fn learn(&mut self, address: IpAddr, mac: MacAddress) -> Option<Option<MacAddress>> {
+        let known = self.0.get_mut(&address)?;
+        (*known != Some(mac)).then(|| known.replace(mac))
+    }
+
+    pub(crate) fn unknown(&self) -> impl Iterator<Item = IpAddr> {
+        let unknown = self.0.iter().filter(|(_, mac)| mac.is_none());
+        unknown.map(|(address, _)| *address)
+    }
+}

@@ -1,0 +1,239 @@
+//! One service as it runs: its servers' health and their order in the list.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use evenkeel_health::{Start, TargetId};
+use evenkeel_model::{OnFailure, RealServer, ServerEntry, ServiceEntry, VirtualService, Weight};
+
+use crate::neighbours::Neighbours;
+use crate::view::{ServerHealth, ServerView, ServiceView};
+
+/// One server as it runs.
+#[derive(Clone, Debug)]
+pub(crate) struct Server {
+    pub(crate) config: RealServer,
+    pub(crate) target: Option<TargetId>,
+    pub(crate) health: ServerHealth,
+    pub(crate) reason: String,
+    pub(crate) since: Instant,
+    pub(crate) last_failure: Option<String>,
+}
+
+impl Server {
+    fn new(config: RealServer, health: ServerHealth, reason: &str, now: Instant) -> Self {
+        Self {
+            config,
+            target: None,
+            health,
+            reason: reason.to_owned(),
+            since: now,
+            last_failure: None,
+        }
+    }
+
+    /// Changes the health, and tells whether it was another.
+    pub(crate) fn set_health(&mut self, health: ServerHealth, reason: &str, now: Instant) -> bool {
+        if self.health == health {
+            return false;
+        }
+        self.health = health;
+        reason.clone_into(&mut self.reason);
+        self.since = now;
+        true
+    }
+
+    /// What a check that begins with this server may take for granted.
+    pub(crate) const fn start(&self) -> Start {
+        match self.health {
+            ServerHealth::Gated => Start::Gated,
+            ServerHealth::Up => Start::Adopted,
+            ServerHealth::Down => Start::AdoptedDown,
+        }
+    }
+}
+
+/// Where a server belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// Nowhere: it comes back at the head.
+    Out,
+    /// Nowhere yet; the place that it got when it was added is kept for it.
+    Waiting,
+    /// In the list, with this weight.
+    Listed(Weight),
+}
+
+/// One service as it runs.
+#[derive(Clone, Debug)]
+pub(crate) struct Service {
+    pub(crate) config: VirtualService,
+    pub(crate) servers: BTreeMap<SocketAddr, Server>,
+    /// IPVS's list order, with the places of servers that wait; the one added last stands first.
+    pub(crate) order: Vec<SocketAddr>,
+    /// What the data plane holds; `None`: nothing, or nobody knows.
+    pub(crate) put: Option<ServiceEntry>,
+    /// Whether the list may be another than the one put.
+    pub(crate) dirty: bool,
+}
+
+impl Service {
+    /// Makes a service that has no servers but those that the data plane has as `adopted` and that are
+    /// configured; [`configure`](Self::configure) adds the others.
+    pub(crate) fn new(
+        config: &VirtualService,
+        adopted: Option<ServiceEntry>,
+        now: Instant,
+    ) -> Self {
+        let mut service = Self {
+            config: VirtualService {
+                servers: Vec::new(),
+                ..config.clone()
+            },
+            servers: BTreeMap::new(),
+            order: Vec::new(),
+            put: None,
+            dirty: true,
+        };
+        if let Some(entry) = adopted {
+            for listed in &entry.servers {
+                let config = config.servers.iter().find(|s| s.address == listed.address);
+                if let Some(config) = config {
+                    service.adopt(*config, listed, now);
+                }
+            }
+            service.put = Some(entry);
+        }
+        service
+    }
+
+    fn adopt(&mut self, config: RealServer, listed: &ServerEntry, now: Instant) {
+        // Weight 0 that nobody configured is how a failed server is kept; with `remove` it is an
+        // older configuration's.
+        let quiesced = self.config.check.is_some()
+            && self.config.on_failure == OnFailure::Quiesce
+            && listed.weight == Weight::QUIESCED
+            && config.weight != Weight::QUIESCED;
+        let health = if quiesced {
+            ServerHealth::Down
+        } else {
+            ServerHealth::Up
+        };
+        let server = Server::new(config, health, "adopted from an earlier run", now);
+        self.servers.insert(config.address, server);
+        self.order.push(config.address);
+    }
+
+    /// Takes a new configuration; returns the servers that wait for their first check.
+    ///
+    /// Servers that are new get the head of the order, in the order of the configuration.
+    pub(crate) fn configure(&mut self, config: VirtualService, now: Instant) -> Vec<SocketAddr> {
+        self.servers
+            .retain(|address, _| config.servers.iter().any(|s| s.address == *address));
+        let servers = &self.servers;
+        self.order.retain(|address| servers.contains_key(address));
+        let mut gated = Vec::new();
+        for server in &config.servers {
+            if let Some(known) = self.servers.get_mut(&server.address) {
+                known.config = *server;
+                if config.check.is_none() {
+                    known.target = None;
+                    known.set_health(ServerHealth::Up, "not checked", now);
+                }
+                continue;
+            }
+            let (health, reason) = if config.check.is_some() {
+                gated.push(server.address);
+                (ServerHealth::Gated, "not checked yet")
+            } else {
+                (ServerHealth::Up, "not checked")
+            };
+            let new = Server::new(*server, health, reason, now);
+            self.servers.insert(server.address, new);
+            self.order.insert(0, server.address);
+        }
+        self.config = config;
+        self.dirty = true;
+        gated
+    }
+
+    fn place(&self, server: &Server, neighbours: &Neighbours) -> Place {
+        let weight = match (server.health, self.config.on_failure) {
+            (ServerHealth::Gated, _) => return Place::Waiting,
+            (ServerHealth::Down, OnFailure::Remove) => return Place::Out,
+            (ServerHealth::Down, OnFailure::Quiesce) => Weight::QUIESCED,
+            (ServerHealth::Up, _) => server.config.weight,
+        };
+        if neighbours.mac(server.config.address.ip()).is_some() {
+            Place::Listed(weight)
+        } else {
+            Place::Waiting
+        }
+    }
+
+    /// Takes the servers that are out from the order, and puts those that are back at the head.
+    pub(crate) fn reorder(&mut self, neighbours: &Neighbours) {
+        for config in &self.config.servers {
+            let address = config.address;
+            let Some(server) = self.servers.get(&address) else {
+                continue;
+            };
+            match self.place(server, neighbours) {
+                Place::Out => self.order.retain(|a| *a != address),
+                Place::Waiting => {}
+                Place::Listed(_) if self.order.contains(&address) => {}
+                Place::Listed(_) => self.order.insert(0, address),
+            }
+        }
+    }
+
+    /// What the data plane should hold.
+    pub(crate) fn entry(&self, neighbours: &Neighbours) -> ServiceEntry {
+        let listed = self.order.iter().filter_map(|address| {
+            let server = self.servers.get(address)?;
+            let Place::Listed(weight) = self.place(server, neighbours) else {
+                return None;
+            };
+            Some(ServerEntry {
+                address: *address,
+                weight,
+                hash_weight: server.config.weight.max(Weight::ONE),
+                forwarding: server.config.forwarding,
+                mac: neighbours.mac(address.ip())?,
+            })
+        });
+        ServiceEntry {
+            key: self.config.key,
+            scheduler: self.config.scheduler,
+            servers: listed.collect(),
+        }
+    }
+
+    pub(crate) fn view(&self, neighbours: &Neighbours) -> ServiceView {
+        let entry = self.entry(neighbours);
+        let servers = self.config.servers.iter().filter_map(|config| {
+            let server = self.servers.get(&config.address)?;
+            let listed = entry.servers.iter().find(|s| s.address == config.address);
+            Some(ServerView {
+                address: config.address,
+                weight: config.weight,
+                in_force: listed.map(|s| s.weight),
+                health: server.health,
+                reason: server.reason.clone(),
+                since: server.since,
+                mac: neighbours.mac(config.address.ip()),
+                last_failure: server.last_failure.clone(),
+            })
+        });
+        ServiceView {
+            name: self.config.name.clone(),
+            key: self.config.key,
+            scheduler: self.config.scheduler,
+            on_failure: self.config.on_failure,
+            check: self.config.check.clone(),
+            servers: servers.collect(),
+            entry,
+        }
+    }
+}
