@@ -1,0 +1,141 @@
+//! Addresses as the config file writes them: IPv4 unicast, with or without a port.
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
+
+use crate::diagnostic::{Faults, Reported};
+use crate::reader::Field;
+
+enum Written<'t> {
+    V4(Ipv4Addr, Option<u16>),
+    V6,
+    BadPort(&'t str),
+    Network(Ipv4Addr),
+    BadNumbers,
+    HostName,
+}
+
+/// Reads a unicast IPv4 address and, where given, its port, which is not 0.
+pub(crate) fn read(
+    field: &Field<'_>,
+    faults: &mut Faults<'_>,
+) -> Result<(Ipv4Addr, Option<u16>), Reported> {
+    let text = field.text(faults)?;
+    let expected = field.key.expected.trim_start_matches("a string with ");
+    let example = format!("write an address such as `{}`", field.key.example);
+    let (message, hint) = match classify(text) {
+        Written::V4(address, port) => {
+            return check_v4(field, address, port, faults).map(|()| (address, port));
+        }
+        Written::V6 => (format!("IPv6 is not supported yet: `{text}`"), example),
+        Written::BadPort(port) => (
+            format!("`{port}` is not a port"),
+            "write a port from 1 to 65535 behind the colon".to_owned(),
+        ),
+        Written::Network(address) => (
+            format!("`{text}` is a network, not an address"),
+            format!("leave out the prefix length: `{address}`"),
+        ),
+        Written::BadNumbers => (
+            format!("`{text}` is not an IPv4 address"),
+            "write four numbers from 0 to 255, without leading zeros, with dots between".to_owned(),
+        ),
+        Written::HostName => (
+            format!("`{text}` is not an address"),
+            format!("host names are not looked up here: {example}"),
+        ),
+    };
+    Err(field.fault(message, expected, hint, faults))
+}
+
+/// Reads the address and the port of a virtual service.
+pub(crate) fn read_with_port(
+    field: &Field<'_>,
+    faults: &mut Faults<'_>,
+) -> Result<SocketAddr, Reported> {
+    let (address, port) = read(field, faults)?;
+    match port {
+        Some(port) => Ok(SocketAddr::from((address, port))),
+        None => Err(field.fault(
+            format!("`{}` has no port", field.key.name),
+            "an IPv4 address and a port",
+            format!("write `{} = \"{address}:80\"`", field.key.name),
+            faults,
+        )),
+    }
+}
+
+fn classify(text: &str) -> Written<'_> {
+    if let Ok(both) = text.parse::<SocketAddrV4>() {
+        return Written::V4(*both.ip(), Some(both.port()));
+    }
+    if let Ok(address) = text.parse::<Ipv4Addr>() {
+        return Written::V4(address, None);
+    }
+    if is_v6(text) {
+        return Written::V6;
+    }
+    if let Some((Ok(_), port)) = text
+        .rsplit_once(':')
+        .map(|(address, port)| (address.parse::<Ipv4Addr>(), port))
+    {
+        return Written::BadPort(port);
+    }
+    if let Some((Ok(address), _)) = text
+        .split_once('/')
+        .map(|(address, prefix)| (address.parse::<Ipv4Addr>(), prefix))
+    {
+        return Written::Network(address);
+    }
+    let address = text.split(':').next().unwrap_or_default();
+    if address.chars().all(|c| c.is_ascii_digit() || c == '.') {
+        Written::BadNumbers
+    } else {
+        Written::HostName
+    }
+}
+
+/// Whether the text is an IPv6 address, also in brackets, with a port or with a zone.
+fn is_v6(text: &str) -> bool {
+    let bare = match text.strip_prefix('[') {
+        Some(inner) => inner.split(']').next().unwrap_or_default(),
+        None => text,
+    };
+    let without_zone = bare.split('%').next().unwrap_or_default();
+    without_zone.parse::<Ipv6Addr>().is_ok()
+}
+
+fn check_v4(
+    field: &Field<'_>,
+    address: Ipv4Addr,
+    port: Option<u16>,
+    faults: &mut Faults<'_>,
+) -> Result<(), Reported> {
+    let kind = if address.is_unspecified() {
+        Some("the unspecified address")
+    } else if address.is_loopback() {
+        Some("a loopback address")
+    } else if address.is_multicast() {
+        Some("a multicast address")
+    } else if address.is_broadcast() {
+        Some("the broadcast address")
+    } else {
+        None
+    };
+    if let Some(kind) = kind {
+        return Err(field.fault(
+            format!("`{address}` is {kind}"),
+            "a unicast IPv4 address",
+            format!("write an address such as `{}`", field.key.example),
+            faults,
+        ));
+    }
+    if port == Some(0) {
+        return Err(field.fault(
+            "port 0 can't be connected to",
+            "a port from 1 to 65535",
+            format!("write `{} = \"{address}:80\"`", field.key.name),
+            faults,
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,128 @@
+//! The document as a whole: `[director]`, `[tables]` and the services.
+
+use std::time::Duration;
+
+use evenkeel_model::{Director, TableSizes, XdpPreference};
+use toml::de::DeTable;
+
+use crate::diagnostic::{Faults, Reported};
+use crate::keys;
+use crate::reader::{Field, Section};
+use crate::service;
+
+/// Longest wait for the first round of checks where the file gives none.
+const STARTUP_WAIT: Duration = Duration::from_secs(10);
+const STARTUP_WAIT_MAX: Duration = Duration::from_secs(3600);
+
+const TABLE_SIZES: std::ops::RangeInclusive<i64> = 1_024..=16_777_216;
+
+/// Longest name of an interface in bytes: the kernel's IFNAMSIZ less the final zero.
+const INTERFACE_NAME_MAX: usize = 15;
+
+pub(crate) fn read<'t>(
+    document: &'t DeTable<'t>,
+    default_name: &str,
+    faults: &mut Faults<'_>,
+) -> Result<Director, Reported> {
+    let root = Section::new(&keys::ROOT, document, 0..0, faults);
+    let director = read_director(&root, default_name, faults);
+    let tables = read_tables(&root, faults);
+    let services = match root.get(&keys::SERVICES) {
+        Some(field) => service::read_all(&field, faults),
+        None => Ok(Vec::new()),
+    };
+    Ok(Director {
+        tables: tables?,
+        services: services?,
+        ..director?
+    })
+}
+
+/// Reads `[director]`; the tables and services of the result are defaults.
+fn read_director(
+    root: &Section<'_>,
+    default_name: &str,
+    faults: &mut Faults<'_>,
+) -> Result<Director, Reported> {
+    let Some(field) = root.get(&keys::DIRECTOR_TABLE) else {
+        return Err(root.misspelled(&keys::DIRECTOR_TABLE).unwrap_or_else(|| {
+            faults.add(
+                root.span.clone(),
+                "there is no `[director]`",
+                "the table `[director]`",
+                "begin the file with the lines `[director]` and `interface = \"eth0\"`",
+            )
+        }));
+    };
+    let section = field.section(&keys::DIRECTOR, faults)?;
+    let name = match section.get(&keys::NAME) {
+        Some(field) => field.word(faults),
+        None => Ok(default_name),
+    };
+    let interface = section
+        .require(&keys::INTERFACE, faults)
+        .and_then(|field| read_interface(&field, faults));
+    let xdp = match section.get(&keys::XDP) {
+        Some(field) => read_xdp(&field, faults),
+        None => Ok(XdpPreference::Auto),
+    };
+    let startup_wait = match section.get(&keys::STARTUP_WAIT) {
+        Some(field) => field.duration(Duration::ZERO..=STARTUP_WAIT_MAX, faults),
+        None => Ok(STARTUP_WAIT),
+    };
+    Ok(Director {
+        name: name?.to_owned(),
+        interface: interface?,
+        xdp: xdp?,
+        tables: TableSizes::default(),
+        startup_wait: startup_wait?,
+        services: Vec::new(),
+    })
+}
+
+fn read_interface(field: &Field<'_>, faults: &mut Faults<'_>) -> Result<String, Reported> {
+    let name = field.word(faults)?;
+    // What the kernel accepts: `dev_valid_name` in net/core/dev.c.
+    let what = if name.len() > INTERFACE_NAME_MAX {
+        "is too long"
+    } else if name.contains(['/', ':']) || name == "." || name == ".." {
+        "can't be the name of an interface"
+    } else {
+        return Ok(name.to_owned());
+    };
+    Err(field.fault(
+        format!("`{name}` {what}"),
+        format!("the name of an interface, 1 to {INTERFACE_NAME_MAX} bytes"),
+        "`ip -brief link` lists the interfaces of this machine; write one of them",
+        faults,
+    ))
+}
+
+fn read_xdp(field: &Field<'_>, faults: &mut Faults<'_>) -> Result<XdpPreference, Reported> {
+    let supported = [
+        ("auto", XdpPreference::Auto),
+        ("native", XdpPreference::Native),
+        ("generic", XdpPreference::Generic),
+    ];
+    field.choice("XDP mode", &supported, &[], faults)
+}
+
+fn read_tables(root: &Section<'_>, faults: &mut Faults<'_>) -> Result<TableSizes, Reported> {
+    let default = TableSizes::default();
+    let Some(field) = root.get(&keys::TABLES_TABLE) else {
+        return Ok(default);
+    };
+    let section = field.section(&keys::TABLES, faults)?;
+    let connections = match section.get(&keys::CONNECTIONS) {
+        Some(field) => field.integer(TABLE_SIZES, faults),
+        None => Ok(default.connections),
+    };
+    let half_open = match section.get(&keys::HALF_OPEN) {
+        Some(field) => field.integer(TABLE_SIZES, faults),
+        None => Ok(default.half_open),
+    };
+    Ok(TableSizes {
+        connections: connections?,
+        half_open: half_open?.next_power_of_two(),
+    })
+}

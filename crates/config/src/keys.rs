@@ -1,0 +1,120 @@
+//! Every section and key of the config file, with what it expects and an example to copy.
+
+/// A key that a section may hold.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Key {
+    pub(crate) name: &'static str,
+    /// The value, as a noun.
+    pub(crate) expected: &'static str,
+    /// Key and value, as TOML.
+    pub(crate) example: &'static str,
+}
+
+/// A table of the config file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Schema {
+    /// How messages name the table.
+    pub(crate) title: &'static str,
+    /// Where its keys stand, for messages.
+    pub(crate) place: &'static str,
+    pub(crate) keys: &'static [Key],
+}
+
+const fn key(name: &'static str, expected: &'static str, example: &'static str) -> Key {
+    Key {
+        name,
+        expected,
+        example,
+    }
+}
+
+/// All tables, the document itself first.
+pub(crate) const SCHEMAS: [Schema; 6] = [ROOT, DIRECTOR, TABLES, SERVICE, CHECK_TABLE, SERVER];
+
+pub(crate) const ROOT: Schema = Schema {
+    title: "the top level",
+    place: "at the top level",
+    keys: &[DIRECTOR_TABLE, TABLES_TABLE, SERVICES],
+};
+pub(crate) const DIRECTOR_TABLE: Key = key("director", "a table", "[director]");
+pub(crate) const TABLES_TABLE: Key = key("tables", "a table", "[tables]");
+pub(crate) const SERVICES: Key = key("service", "an array of tables", "[[service]]");
+
+pub(crate) const DIRECTOR: Schema = Schema {
+    title: "`[director]`",
+    place: "in `[director]`",
+    keys: &[NAME, INTERFACE, XDP, STARTUP_WAIT],
+};
+pub(crate) const NAME: Key = key("name", "a string", "name = \"web\"");
+pub(crate) const INTERFACE: Key = key("interface", "a string", "interface = \"eth0\"");
+pub(crate) const XDP: Key = key("xdp", "a string", "xdp = \"auto\"");
+pub(crate) const STARTUP_WAIT: Key = key(
+    "startup-wait",
+    "a duration string",
+    "startup-wait = \"10s\"",
+);
+
+pub(crate) const TABLES: Schema = Schema {
+    title: "`[tables]`",
+    place: "in `[tables]`",
+    keys: &[CONNECTIONS, HALF_OPEN],
+};
+pub(crate) const CONNECTIONS: Key = key("connections", "a whole number", "connections = 1048576");
+pub(crate) const HALF_OPEN: Key = key("half-open", "a whole number", "half-open = 65536");
+
+pub(crate) const SERVICE: Schema = Schema {
+    title: "`[[service]]`",
+    place: "in `[[service]]`",
+    keys: &[
+        NAME, LISTEN, PROTOCOL, SCHEDULER, FORWARD, ON_FAILURE, CHECK, SERVERS,
+    ],
+};
+pub(crate) const LISTEN: Key = key(
+    "listen",
+    "a string with an IPv4 address and a port",
+    "listen = \"198.18.14.146:80\"",
+);
+pub(crate) const PROTOCOL: Key = key("protocol", "a string", "protocol = \"tcp\"");
+pub(crate) const SCHEDULER: Key = key("scheduler", "a string", "scheduler = \"rr\"");
+pub(crate) const FORWARD: Key = key("forward", "a string", "forward = \"direct\"");
+pub(crate) const ON_FAILURE: Key = key("on-failure", "a string", "on-failure = \"remove\"");
+pub(crate) const CHECK: Key = key(
+    "check",
+    "a table or `\"none\"`",
+    "check = { http = \"/\", every = \"2s\", timeout = \"1s\" }",
+);
+pub(crate) const SERVERS: Key = key(
+    "servers",
+    "an array of tables",
+    "servers = [ { address = \"198.18.14.12\" } ]",
+);
+
+pub(crate) const CHECK_TABLE: Schema = Schema {
+    title: "`check`",
+    place: "in `check`",
+    keys: &[
+        HTTP, TCP, HOST, STATUS, BODY, PORT, EVERY, TIMEOUT, FALL, RISE,
+    ],
+};
+pub(crate) const HTTP: Key = key("http", "a string with a path", "http = \"/\"");
+pub(crate) const TCP: Key = key("tcp", "`true`", "tcp = true");
+pub(crate) const HOST: Key = key("host", "a string", "host = \"www.example.org\"");
+pub(crate) const STATUS: Key = key("status", "a whole number", "status = 200");
+pub(crate) const BODY: Key = key("body", "a string", "body = \"OK\"");
+pub(crate) const PORT: Key = key("port", "a whole number", "port = 8080");
+pub(crate) const EVERY: Key = key("every", "a duration string", "every = \"2s\"");
+pub(crate) const TIMEOUT: Key = key("timeout", "a duration string", "timeout = \"1s\"");
+pub(crate) const FALL: Key = key("fall", "a whole number", "fall = 2");
+pub(crate) const RISE: Key = key("rise", "a whole number", "rise = 2");
+
+pub(crate) const SERVER: Schema = Schema {
+    title: "an entry of `servers`",
+    place: "in an entry of `servers`",
+    keys: &[ADDRESS, WEIGHT],
+};
+pub(crate) const ADDRESS: Key = key(
+    "address",
+    "a string with an IPv4 address",
+    "address = \"198.18.14.12\"",
+);
+pub(crate) const WEIGHT: Key = key("weight", "a whole number", "weight = 1");

@@ -1,0 +1,76 @@
+//! Every file under `samples/` is read: what is valid parses, what is invalid renders as recorded.
+
+#![expect(clippy::unwrap_used, reason = "a helper that panics fails its test")]
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use evenkeel_config::parse;
+
+fn samples(kind: &str) -> Vec<(String, PathBuf, String)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("samples")
+        .join(kind);
+    let mut samples: Vec<(String, PathBuf, String)> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "toml")
+        })
+        .map(|path| {
+            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            let text = fs::read_to_string(&path).unwrap();
+            (name, path, text)
+        })
+        .collect();
+    samples.sort();
+    assert!(!samples.is_empty());
+    samples
+}
+
+#[test]
+fn valid_samples_parse() {
+    for (name, _, text) in samples("valid") {
+        if let Err(diagnostics) = parse(&name, &text, "host") {
+            panic!("{}", diagnostics.render(false));
+        }
+    }
+}
+
+#[test]
+fn invalid_samples_render_as_recorded() {
+    let update = env::var_os("UPDATE_EXPECT").is_some();
+    let mut differing = Vec::new();
+    for (name, path, text) in samples("invalid") {
+        let Err(diagnostics) = parse(&name, &text, "host") else {
+            panic!("`{name}` is valid");
+        };
+        let rendered = diagnostics.render(false);
+        for diagnostic in diagnostics.as_slice() {
+            let place = format!("{name}:{}:{}\n", diagnostic.line, diagnostic.column);
+            assert!(rendered.contains(&place), "no `{place}` in {rendered}");
+        }
+        let expected = path.with_extension("stderr");
+        if update {
+            fs::write(&expected, &rendered).unwrap();
+        } else if fs::read_to_string(&expected).ok().as_deref() != Some(rendered.as_str()) {
+            differing.push(rendered);
+        }
+    }
+    assert!(
+        differing.is_empty(),
+        "not as recorded (UPDATE_EXPECT=1 records anew):\n{}",
+        differing.join("\n")
+    );
+}
+
+#[test]
+fn every_recorded_rendering_has_its_sample() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("samples/invalid");
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        assert!(path.with_extension("toml").exists(), "{}", path.display());
+    }
+}
