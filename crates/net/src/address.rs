@@ -1,0 +1,326 @@
+//! Addresses on the local interfaces: who has one, and those that evenkeel added.
+//!
+//! Evenkeel's own addresses carry [`ADDRESS_PROTOCOL`], so that a later run knows them; an address
+//! without that mark is somebody else's and is never removed.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use futures_util::TryStreamExt as _;
+use netlink_packet_route::address::{AddressAttribute, AddressMessage, AddressProtocol};
+use rtnetlink::AddressMessageBuilder;
+
+use crate::link::LinkInfo;
+use crate::netlink::{Netlink, RequestError};
+
+/// The IFA_PROTO that marks an address as added by evenkeel (`ip addr` shows `proto 0x45`).
+///
+/// Any value above the kernel's own three would do; this one is an `E`. Kernels before 5.18 drop it.
+pub const ADDRESS_PROTOCOL: u8 = 0x45;
+
+/// An address that evenkeel added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct OwnAddress {
+    /// Index of the interface that has it.
+    pub link: u32,
+    /// The address.
+    pub address: IpAddr,
+}
+
+/// An address prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Prefix {
+    /// Any address in it.
+    pub address: IpAddr,
+    /// Leading bits that count, 0 to 32 or 128.
+    pub length: u8,
+}
+
+impl Prefix {
+    /// Whether the address is in the prefix.
+    #[must_use]
+    pub fn covers(&self, address: IpAddr) -> bool {
+        match (self.address, address) {
+            (IpAddr::V4(mine), IpAddr::V4(other)) => {
+                let differing = mine.to_bits() ^ other.to_bits();
+                differing.leading_zeros() >= u32::from(self.length)
+            }
+            (IpAddr::V6(mine), IpAddr::V6(other)) => {
+                let differing = mine.to_bits() ^ other.to_bits();
+                differing.leading_zeros() >= u32::from(self.length)
+            }
+            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
+        }
+    }
+}
+
+impl fmt::Display for Prefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.length)
+    }
+}
+
+/// Why an address could not be looked up, added or removed.
+#[derive(Debug, thiserror::Error)]
+pub enum AddressError {
+    /// The interface has it already, and evenkeel did not add it.
+    #[error(
+        "address `{address}` already stands on interface `{link}` and was not added by evenkeel; \
+         leave it there or remove it with `ip addr del`"
+    )]
+    Taken {
+        /// The address.
+        address: IpAddr,
+        /// Name of the interface that has it.
+        link: String,
+    },
+    /// It was not added by evenkeel, which therefore does not remove it.
+    #[error(
+        "address `{address}` on interface `{link}` was not added by evenkeel and is left alone; \
+         remove it with `ip addr del` if it is not wanted"
+    )]
+    NotOurs {
+        /// The address.
+        address: IpAddr,
+        /// Name of the interface that has it.
+        link: String,
+    },
+    /// Adding it failed.
+    #[error("could not add address `{address}`")]
+    Add {
+        /// The address.
+        address: IpAddr,
+        /// The kernel's answer.
+        #[source]
+        source: RequestError,
+    },
+    /// Removing it failed.
+    #[error("could not remove address `{address}`")]
+    Remove {
+        /// The address.
+        address: IpAddr,
+        /// The kernel's answer.
+        #[source]
+        source: RequestError,
+    },
+    /// The addresses could not be listed.
+    #[error("could not list the addresses of the interfaces")]
+    List(#[source] RequestError),
+}
+
+/// Why a host can't be reached by direct routing.
+#[derive(Debug, thiserror::Error)]
+pub enum OnLinkError {
+    /// No prefix of the interface covers it.
+    #[error(
+        "real server `{address}` is not on the link of `{link}`, which has {prefixes}; \
+         direct routing needs it there: correct its address or the interface"
+    )]
+    NotOnLink {
+        /// The real server.
+        address: IpAddr,
+        /// The interface.
+        link: String,
+        /// The interface's prefixes, quoted, with commas, or `no address`.
+        prefixes: String,
+    },
+    /// The addresses could not be listed.
+    #[error(transparent)]
+    List(#[from] AddressError),
+}
+
+/// An address as it stands on an interface.
+struct Held {
+    link: u32,
+    address: IpAddr,
+    prefix: Prefix,
+    ours: bool,
+}
+
+impl Netlink {
+    /// Index of the interface that has the address, if any has.
+    pub async fn address_holder(&self, address: IpAddr) -> Result<Option<u32>, AddressError> {
+        let held = self.held().await?;
+        Ok(held
+            .iter()
+            .find(|held| held.address == address)
+            .map(|held| held.link))
+    }
+
+    /// Adds the address to the interface as a host prefix (/32, /128), marked as evenkeel's.
+    ///
+    /// Does nothing where evenkeel's mark is on it there already.
+    pub async fn add_address(&self, link: u32, address: IpAddr) -> Result<(), AddressError> {
+        let mut request = self
+            .requests
+            .address()
+            .add(link, address, host_prefix_length(address));
+        request
+            .message_mut()
+            .attributes
+            .push(AddressAttribute::Protocol(AddressProtocol::Other(
+                ADDRESS_PROTOCOL,
+            )));
+        let Err(error) = request.execute().await else {
+            return Ok(());
+        };
+        let source = RequestError::from(error);
+        if !source.is(libc::EEXIST) {
+            return Err(AddressError::Add { address, source });
+        }
+        let held = self.held().await?;
+        let is_ours = held
+            .iter()
+            .any(|held| held.ours && held.link == link && held.address == address);
+        if is_ours {
+            return Ok(());
+        }
+        Err(AddressError::Taken {
+            address,
+            link: self.link_label(link).await,
+        })
+    }
+
+    /// Removes an address that evenkeel added, from whichever interface has it.
+    ///
+    /// Does nothing where no interface has it; refuses where only others added it.
+    pub async fn remove_address(&self, address: IpAddr) -> Result<(), AddressError> {
+        let mut held = self.held().await?;
+        held.retain(|held| held.address == address);
+        let Some(first) = held.first() else {
+            return Ok(());
+        };
+        if !held.iter().any(|held| held.ours) {
+            return Err(AddressError::NotOurs {
+                address,
+                link: self.link_label(first.link).await,
+            });
+        }
+        for ours in held.iter().filter(|held| held.ours) {
+            let removed = self.requests.address().del(message_for(ours)).execute();
+            if let Err(error) = removed.await {
+                let source = RequestError::from(error);
+                // Somebody was faster.
+                if !source.is(libc::EADDRNOTAVAIL) {
+                    return Err(AddressError::Remove { address, source });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Lists the addresses that evenkeel added, on all interfaces, in order.
+    pub async fn our_addresses(&self) -> Result<Vec<OwnAddress>, AddressError> {
+        let held = self.held().await?;
+        let mut ours: Vec<OwnAddress> = held
+            .iter()
+            .filter(|held| held.ours)
+            .map(|held| OwnAddress {
+                link: held.link,
+                address: held.address,
+            })
+            .collect();
+        ours.sort_unstable();
+        Ok(ours)
+    }
+
+    /// Lists the prefixes that the interface's addresses put on its link; evenkeel's own put none.
+    pub async fn prefixes(&self, link: u32) -> Result<Vec<Prefix>, AddressError> {
+        let held = self.held().await?;
+        Ok(held
+            .iter()
+            .filter(|held| held.link == link && !held.ours)
+            .map(|held| held.prefix)
+            .collect())
+    }
+
+    /// Whether a connected prefix of the interface covers the address.
+    pub async fn is_on_link(&self, link: u32, address: IpAddr) -> Result<bool, AddressError> {
+        let prefixes = self.prefixes(link).await?;
+        Ok(prefixes.iter().any(|prefix| prefix.covers(address)))
+    }
+
+    /// Fails with the words for the operator where the real server is not on the interface's link.
+    pub async fn require_on_link(
+        &self,
+        link: &LinkInfo,
+        address: IpAddr,
+    ) -> Result<(), OnLinkError> {
+        let prefixes = self.prefixes(link.index).await?;
+        if prefixes.iter().any(|prefix| prefix.covers(address)) {
+            return Ok(());
+        }
+        let mut quoted: Vec<String> = prefixes
+            .iter()
+            .filter(|prefix| prefix.address.is_ipv4() == address.is_ipv4())
+            .map(|prefix| format!("`{prefix}`"))
+            .collect();
+        if quoted.is_empty() {
+            quoted.push("no address".to_owned());
+        }
+        Err(OnLinkError::NotOnLink {
+            address,
+            link: link.name.clone(),
+            prefixes: quoted.join(", "),
+        })
+    }
+
+    async fn held(&self) -> Result<Vec<Held>, AddressError> {
+        let messages: Vec<AddressMessage> = self
+            .requests
+            .address()
+            .get()
+            .execute()
+            .try_collect()
+            .await
+            .map_err(|error| AddressError::List(error.into()))?;
+        Ok(messages.iter().filter_map(held).collect())
+    }
+}
+
+fn held(message: &AddressMessage) -> Option<Held> {
+    let mut own = None;
+    let mut peer = None;
+    let mut ours = false;
+    for attribute in &message.attributes {
+        if let AddressAttribute::Local(address) = attribute {
+            own = Some(*address);
+        } else if let AddressAttribute::Address(address) = attribute {
+            peer = Some(*address);
+        } else if let AddressAttribute::Protocol(protocol) = attribute {
+            ours = u8::from(*protocol) == ADDRESS_PROTOCOL;
+        }
+    }
+    // Only on point-to-point links do the two differ: there the prefix is the peer's.
+    let address = own.or(peer)?;
+    Some(Held {
+        link: message.header.index,
+        address,
+        prefix: Prefix {
+            address: peer.unwrap_or(address),
+            length: message.header.prefix_len,
+        },
+        ours,
+    })
+}
+
+fn message_for(held: &Held) -> AddressMessage {
+    let length = held.prefix.length;
+    match held.address {
+        IpAddr::V4(address) => AddressMessageBuilder::<Ipv4Addr>::new()
+            .index(held.link)
+            .address(address, length)
+            .build(),
+        IpAddr::V6(address) => AddressMessageBuilder::<Ipv6Addr>::new()
+            .index(held.link)
+            .address(address, length)
+            .build(),
+    }
+}
+
+fn host_prefix_length(address: IpAddr) -> u8 {
+    match address {
+        IpAddr::V4(_) => 32,
+        IpAddr::V6(_) => 128,
+    }
+}
