@@ -1,0 +1,308 @@
+//! Adoption: what the pins say, and what of it can be used.
+//!
+//! Reads the maps of a running predecessor, or of one that was killed at any instruction. Packets flow
+//! meanwhile; nothing here changes what they see.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::path::Path;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::time::Instant;
+
+use aya::maps::MapData;
+use evenkeel_abi::{
+    Globals, SCHEMA, Server, ServerFlags, Service, ServiceKey as Key, ServiceSlot, high, low, map,
+};
+use evenkeel_model::{
+    Forwarding, MacAddress, Scheduler, ServerEntry, ServiceEntry, ServiceKey, Weight,
+};
+
+use crate::book::{Book, Listed, Record, Table};
+use crate::convert::{address, key, socket_address};
+use crate::draft::{self, CURSOR_AT_END, extents};
+use crate::error::{StartError, failed};
+use crate::mapped::MappedArray;
+use crate::maps::{Mismatch, specs};
+use crate::numbers::{Pool, ServerNumbers};
+use crate::options::Sizes;
+use crate::pins::Pins;
+use crate::tables::{Tables, map_array};
+
+/// Whether there are pins to adopt; false: none, or the rest of a start that was cut short.
+pub(crate) fn survey(pins: &Pins, sizes: &Sizes) -> Result<bool, StartError> {
+    let stale = |what: String| StartError::StalePins {
+        pin_dir: pins.dir().to_owned(),
+        what,
+    };
+    let present = pins.present();
+    if present.maps < map::ALL.len() {
+        return if present.link {
+            let missing = map::ALL.len() - present.maps;
+            Err(stale(format!(
+                "a program is attached, but {missing} of its maps are missing"
+            )))
+        } else {
+            Ok(false)
+        };
+    }
+    // The schema first: another one explains every other difference.
+    match schema(&pins.map(map::GLOBALS))? {
+        Some(SCHEMA) => {}
+        Some(0) if !present.link => return Ok(false),
+        Some(other) => {
+            return Err(stale(format!(
+                "they are of schema {other}, this version's is {SCHEMA}"
+            )));
+        }
+        None => return Err(stale("`GLOBALS` is not ours".to_owned())),
+    }
+    for spec in specs(sizes) {
+        let info = MapData::from_pin(pins.map(spec.name)).and_then(|data| data.info());
+        let info =
+            info.map_err(|error| failed(&format!("open pinned map `{}`", spec.name), error))?;
+        match spec.check(&info) {
+            Ok(()) => {}
+            Err(Mismatch::Kind(what)) => return Err(stale(what)),
+            Err(Mismatch::Entries(pinned)) => {
+                return Err(StartError::Resized {
+                    map: spec.name,
+                    configured: spec.max_entries,
+                    pinned,
+                });
+            }
+        }
+    }
+    Ok(true)
+}
+
+/// The schema in a pinned map; `None` if it is no such map.
+fn schema(path: &Path) -> Result<Option<u32>, StartError> {
+    let data =
+        MapData::from_pin(path).map_err(|error| failed("open pinned map `GLOBALS`", error))?;
+    let mapped: Option<MappedArray<Globals>> = map_array(&data).ok();
+    Ok(mapped.and_then(|m| m.get(0).map(|g| low(g.schema.load(Acquire)))))
+}
+
+/// A predecessor's bookkeeping.
+#[derive(Debug)]
+pub(crate) struct Adopted {
+    pub(crate) book: Book,
+    /// Services whose change was cut short.
+    pub(crate) unfinished: Vec<ServiceEntry>,
+}
+
+/// Reads the bookkeeping back from the maps; an error says what contradicts itself.
+pub(crate) fn rebuild(tables: &mut Tables, sizes: &Sizes) -> Result<Adopted, String> {
+    let mut book = Book::new(sizes);
+    let known = ids(tables)?;
+    let mut listed_servers = HashSet::new();
+    let mut unfinished = Vec::new();
+    let mut live = BTreeMap::new();
+    for (number, slot) in (0..).zip(tables.services.as_slice()) {
+        let words = slot_key(slot);
+        if known.get(&words) != Some(&number) {
+            slot.used.store(0, Release);
+            continue;
+        }
+        let service_key = key(words).ok_or("a service has an unknown protocol")?;
+        let listed = read_service(tables, number, service_key, &mut book)?;
+        listed_servers.extend(listed.numbers.iter().copied());
+        if slot.changing.load(Acquire) != 0 {
+            unfinished.push(listed.entry.clone());
+        }
+        live.insert(service_key, (number, listed));
+    }
+    if live.len() != known.len() {
+        return Err("a service's key names a slot of another service".to_owned());
+    }
+    adopt_servers(tables, &mut book, sizes, &listed_servers)?;
+    adopt_gates(tables, &mut book, sizes, &live)?;
+    let now = Instant::now();
+    for (key, (number, listed)) in live {
+        let record = Record {
+            number,
+            listed: Some(listed),
+            replaced: Some(now),
+        };
+        book.services.insert(key, record);
+    }
+    adopt_leftovers(tables, &mut book)?;
+    let taken: HashSet<u32> = book.services.values().map(|r| r.number).collect();
+    book.service_numbers = Pool::with_taken(sizes.services, |n| taken.contains(&n));
+    book.wait_since(now);
+    Ok(Adopted { book, unfinished })
+}
+
+/// Services that packets can find.
+fn ids(tables: &Tables) -> Result<HashMap<Key, u32>, String> {
+    let entries: Result<_, _> = tables.service_ids.iter().collect();
+    entries.map_err(|error| format!("`SERVICE_IDS` can't be read: {error}"))
+}
+
+fn slot_key(slot: &ServiceSlot) -> Key {
+    let word = slot.key.load(Relaxed);
+    Key {
+        address: low(word),
+        port_protocol: high(word),
+    }
+}
+
+/// Reads the half in force, and marks its words as lent.
+fn read_service(
+    tables: &Tables,
+    number: u32,
+    key: ServiceKey,
+    book: &mut Book,
+) -> Result<Listed, String> {
+    let slot = tables.services.get(number).ok_or("a service has no slot")?;
+    let half: &Service = &slot.halves[usize::from(slot.select.load(Acquire) & 1 == 1)];
+    if half.scheduler.load(Relaxed) != 0 {
+        return Err(format!("service `{key}` has an unknown scheduler"));
+    }
+    let [list, ring, all, fresh] =
+        [&half.list, &half.ring, &half.hash_all, &half.hash_fresh].map(Table::of);
+    let extents = extents(list, ring, all, fresh);
+    if !extents.iter().all(|extent| book.arena.occupy(*extent)) {
+        return Err(format!("the tables of service `{key}` are also another's"));
+    }
+    let numbers = (0..list.len).filter_map(|index| draft::entry(tables, list, index));
+    let numbers: Vec<u32> = numbers.collect();
+    let servers = numbers.iter().map(|server| {
+        let entry = tables
+            .servers
+            .get(*server)
+            .and_then(|s| read_server(s, number));
+        entry.ok_or_else(|| format!("service `{key}` lists a server that is not its own"))
+    });
+    let servers = servers.collect::<Result<Vec<_>, _>>()?;
+    let entry = ServiceEntry {
+        key,
+        scheduler: Scheduler::RoundRobin,
+        servers,
+    };
+    Ok(Listed {
+        entry,
+        numbers,
+        extents,
+        ring,
+        position: CURSOR_AT_END,
+        cursor: None,
+    })
+}
+
+/// A listed server of a service; `None` if it is another's or not present.
+fn read_server(server: &Server, service: u32) -> Option<ServerEntry> {
+    let mac = server.mac.load(Acquire);
+    if Server::unpack_flags(mac) & ServerFlags::PRESENT == 0
+        || low(server.owner.load(Relaxed)) != service + 1
+    {
+        return None;
+    }
+    let weights = server.weights.load(Relaxed);
+    let weight = |word: u32| Weight::try_from(i64::from(word)).ok();
+    Some(ServerEntry {
+        address: SocketAddr::V4(server_address(server)),
+        weight: weight(low(weights))?,
+        hash_weight: weight(high(weights))?,
+        forwarding: Forwarding::DirectRouting,
+        mac: MacAddress(Server::unpack_mac(mac)),
+    })
+}
+
+pub(crate) fn server_address(server: &Server) -> SocketAddrV4 {
+    let endpoint = server.endpoint.load(Relaxed);
+    socket_address(low(endpoint), high(endpoint))
+}
+
+/// Takes over the servers' numbers; those in no list are leaving.
+fn adopt_servers(
+    tables: &Tables,
+    book: &mut Book,
+    sizes: &Sizes,
+    listed: &HashSet<u32>,
+) -> Result<(), String> {
+    let owners = || {
+        let servers = (0..).zip(tables.servers.as_slice());
+        servers.filter_map(|(number, server)| {
+            let service = low(server.owner.load(Relaxed)).checked_sub(1)?;
+            Some((number, (service, server_address(server))))
+        })
+    };
+    book.servers =
+        ServerNumbers::rebuilt(sizes.servers, owners()).ok_or("a real server has two numbers")?;
+    for (number, owner) in owners() {
+        if listed.contains(&number) {
+            continue;
+        }
+        if let Some(server) = tables.servers.get(number) {
+            server.mac.store(0, Release);
+            server.weights.store(0, Relaxed);
+        }
+        book.servers.leave(number, owner);
+    }
+    Ok(())
+}
+
+/// Takes over the gates of the services' addresses and drops others.
+fn adopt_gates(
+    tables: &mut Tables,
+    book: &mut Book,
+    sizes: &Sizes,
+    live: &BTreeMap<ServiceKey, (u32, Listed)>,
+) -> Result<(), String> {
+    let entries: Result<Vec<(u32, u32)>, _> = tables.vips.iter().collect();
+    let entries = entries.map_err(|error| format!("`VIPS` can't be read: {error}"))?;
+    for (word, number) in entries {
+        let address: Ipv4Addr = address(word);
+        if live.keys().any(|key| key.address.ip() == address) {
+            book.gates.insert(address, number);
+        } else {
+            let removed = tables.vips.remove(&word);
+            removed.map_err(|error| format!("`VIPS` can't be changed: {error}"))?;
+        }
+    }
+    for (key, (number, _)) in live {
+        let slot = tables
+            .services
+            .get(*number)
+            .ok_or("a service has no slot")?;
+        let half = &slot.halves[usize::from(slot.select.load(Acquire) & 1 == 1)];
+        let gate = low(half.gate.load(Relaxed));
+        let own = book
+            .gates
+            .iter()
+            .any(|(a, n)| *n == gate && key.address.ip() == *a);
+        if !own {
+            return Err(format!("service `{key}` has another address's gate"));
+        }
+    }
+    let taken: HashSet<u32> = book.gates.values().copied().collect();
+    book.gate_numbers = Pool::with_taken(sizes.gates, |n| taken.contains(&n));
+    Ok(())
+}
+
+/// Takes over the numbers of removed services whose servers still have connections.
+fn adopt_leftovers(tables: &Tables, book: &mut Book) -> Result<(), String> {
+    let listed: HashSet<u32> = book.services.values().map(|r| r.number).collect();
+    let left = tables.servers.as_slice().iter();
+    let left: HashSet<u32> = left
+        .filter_map(|server| low(server.owner.load(Relaxed)).checked_sub(1))
+        .filter(|service| !listed.contains(service))
+        .collect();
+    for number in left {
+        let slot = tables
+            .services
+            .get(number)
+            .ok_or("a server's service has no slot")?;
+        let service_key = key(slot_key(slot)).ok_or("a service has an unknown protocol")?;
+        let record = Record {
+            number,
+            listed: None,
+            replaced: Some(Instant::now()),
+        };
+        if book.services.insert(service_key, record).is_some() {
+            return Err(format!("service `{service_key}` has two slots"));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,135 @@
+//! Programs on interfaces.
+
+use aya::Ebpf;
+use aya::programs::links::{FdLink, LinkError, PinnedLink};
+use aya::programs::xdp::XdpLink;
+use aya::programs::{ProgramError, Xdp, XdpMode};
+use nix::errno::Errno;
+
+use crate::error::{StartError, copied, failed, io_cause};
+use crate::object::{self, EVENKEEL, PASS};
+use crate::options::{Mode, Options, Sizes};
+use crate::pins::Pins;
+
+const ATTACH: &str = "attach the XDP program";
+
+/// Attaches the loaded program and pins its link.
+pub(crate) fn attach_new(
+    ebpf: &mut Ebpf,
+    options: &Options,
+    pins: &Pins,
+) -> Result<(), StartError> {
+    let xdp = object::program(ebpf, EVENKEEL)?;
+    let link = attach(xdp, &options.interface, options.link_index, options.mode)?;
+    link.pin(pins.link())
+        .map(drop)
+        .map_err(|error| failed("pin the XDP link", error))
+}
+
+/// Puts the loaded program in the place of the one that the pinned link holds, or attaches it anew
+/// where the link holds nothing any more or is another interface's.
+pub(crate) fn replace(
+    ebpf: &mut Ebpf,
+    options: &Options,
+    pins: &Pins,
+    same_interface: bool,
+) -> Result<(), StartError> {
+    if !pins.present().link {
+        return attach_new(ebpf, options, pins);
+    }
+    let pinned = PinnedLink::from_pin(pins.link())
+        .map_err(|error| failed("open the pinned XDP link", error))?;
+    if same_interface {
+        let stale = |_not_xdp: LinkError| StartError::StalePins {
+            pin_dir: pins.dir().to_owned(),
+            what: "`link` is not the link of an XDP program".to_owned(),
+        };
+        let link: XdpLink = FdLink::from(pinned).try_into().map_err(stale)?;
+        let xdp = object::program(ebpf, EVENKEEL)?;
+        match xdp.attach_to_link(link) {
+            // The link lives by its pin; this handle would only keep it alive after a purge.
+            Ok(id) => {
+                let link = xdp.take_link(id).map_err(|error| failed(ATTACH, error))?;
+                drop(link);
+                return Ok(());
+            }
+            Err(error) if errno(&error) == Some(Errno::ENOLINK) => {}
+            Err(error) => return Err(failed("replace the XDP program", error)),
+        }
+    } else {
+        drop(pinned);
+    }
+    std::fs::remove_file(pins.link()).map_err(|error| failed("unpin the XDP link", error))?;
+    attach_new(ebpf, options, pins)
+}
+
+/// Attaches a program by a link that can be pinned.
+fn attach(
+    xdp: &mut Xdp,
+    interface: &str,
+    link_index: u32,
+    mode: Mode,
+) -> Result<FdLink, StartError> {
+    let mode = match mode {
+        Mode::Native => XdpMode::Driver,
+        Mode::Generic => XdpMode::Skb,
+    };
+    let id = xdp
+        .attach_to_if_index(link_index, mode)
+        .map_err(|error| refused(interface, mode, error))?;
+    let link = xdp.take_link(id).map_err(|error| failed(ATTACH, error))?;
+    // The kernel's netlink way has no link to pin; dropping it takes the program off.
+    FdLink::try_from(link).map_err(|_netlink: LinkError| StartError::NoLink {
+        interface: interface.to_owned(),
+    })
+}
+
+/// Says why an interface did not take the program (`dev_xdp_attach` in net/core/dev.c).
+fn refused(interface: &str, mode: XdpMode, error: ProgramError) -> StartError {
+    let interface = interface.to_owned();
+    match errno(&error) {
+        Some(Errno::EBUSY | Errno::EEXIST) => StartError::ForeignProgram { interface },
+        Some(Errno::ENODEV) => StartError::NoInterface { interface },
+        Some(errno @ (Errno::EOPNOTSUPP | Errno::ERANGE | Errno::EINVAL))
+            if mode == XdpMode::Driver =>
+        {
+            StartError::NativeUnsupported {
+                interface,
+                source: errno.into(),
+            }
+        }
+        _ => failed(ATTACH, error),
+    }
+}
+
+/// The system's error number at the bottom of an error.
+fn errno(error: &ProgramError) -> Option<Errno> {
+    if let ProgramError::XdpError(aya::programs::XdpError::NetlinkError(netlink)) = error {
+        return netlink.raw_os_error().map(Errno::from_raw);
+    }
+    copied(io_cause(error)?).raw_os_error().map(Errno::from_raw)
+}
+
+/// A program that lets everything through, on an interface for as long as this value lives.
+#[derive(Debug)]
+pub struct PassProgram {
+    _link: FdLink,
+}
+
+/// Attaches the program that lets everything through.
+///
+/// Native XDP on a veth takes frames that the other end sends back only if it has a program itself.
+/// The index is that of the calling thread's network namespace.
+///
+/// # Errors
+/// As [`DataPlane::start`](crate::DataPlane::start), pins aside.
+pub fn attach_pass(
+    interface: &str,
+    link_index: u32,
+    mode: Mode,
+) -> Result<PassProgram, StartError> {
+    let mut ebpf = object::load(&Sizes::least(), None)?;
+    let xdp = object::verify(&mut ebpf, PASS)?;
+    let link = attach(xdp, interface, link_index, mode)?;
+    Ok(PassProgram { _link: link })
+}

@@ -1,0 +1,170 @@
+//! What this process knows of the maps: which numbers and words are lent out, and to whom.
+//!
+//! Rebuilt from the maps at adoption.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::Ipv4Addr;
+use std::time::Instant;
+
+use evenkeel_abi::Span;
+use evenkeel_model::{ServiceEntry, ServiceKey};
+
+use crate::arena::{Arena, Extent, Shortage};
+use crate::error::PutError;
+use crate::grace::{self, GRACE};
+use crate::numbers::{Owner, Pool, ServerNumbers};
+use crate::options::Sizes;
+
+/// What is lent out, and to whom.
+#[derive(Debug)]
+pub(crate) struct Book {
+    pub(crate) arena: Arena,
+    pub(crate) servers: ServerNumbers,
+    pub(crate) service_numbers: Pool,
+    pub(crate) gate_numbers: Pool,
+    /// Gate of each virtual address.
+    pub(crate) gates: HashMap<Ipv4Addr, u32>,
+    /// Services, removed ones too as long as connections count on their servers.
+    pub(crate) services: BTreeMap<ServiceKey, Record>,
+    /// Every program that ran at this time has ended.
+    grace: Option<Instant>,
+}
+
+/// A service's number and what stands in its slot.
+#[derive(Debug)]
+pub(crate) struct Record {
+    pub(crate) number: u32,
+    /// `None`: it was removed.
+    pub(crate) listed: Option<Listed>,
+    /// When the half that is not selected was replaced; `None`: it was never published.
+    pub(crate) replaced: Option<Instant>,
+}
+
+/// A service as published.
+#[derive(Clone, Debug)]
+pub(crate) struct Listed {
+    pub(crate) entry: ServiceEntry,
+    /// Numbers of its servers, in list order.
+    pub(crate) numbers: Vec<u32>,
+    /// Its runs of words, each once.
+    pub(crate) extents: Vec<Extent>,
+    /// Its ring, and the ring's cursor as published.
+    pub(crate) ring: Table,
+    pub(crate) position: u32,
+    /// The server that counts as used last until the cursor moves.
+    pub(crate) cursor: Option<u32>,
+}
+
+/// A table in the arena: its first word and its number of entries, two to a word.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Table {
+    pub(crate) start: u32,
+    pub(crate) len: u32,
+}
+
+impl Table {
+    pub(crate) fn of(span: &Span) -> Self {
+        let (start, len) = span.load();
+        Self { start, len }
+    }
+
+    /// The words that it takes.
+    pub(crate) const fn extent(self) -> Extent {
+        Extent {
+            start: self.start,
+            len: self.len.div_ceil(2),
+        }
+    }
+
+    /// The words that it takes as a ring: one more, the cursor, before the entries.
+    pub(crate) const fn ring_extent(self) -> Extent {
+        Extent {
+            start: self.cursor(),
+            len: self.len.div_ceil(2) + 1,
+        }
+    }
+
+    /// The word of a ring's cursor.
+    pub(crate) const fn cursor(self) -> u32 {
+        self.start.saturating_sub(1)
+    }
+
+    /// The word and half of an entry.
+    pub(crate) const fn place(self, index: u32) -> (u32, bool) {
+        (self.start.saturating_add(index / 2), index % 2 == 1)
+    }
+}
+
+impl Book {
+    pub(crate) fn new(sizes: &Sizes) -> Self {
+        Self {
+            arena: Arena::new(sizes.arena_words),
+            servers: ServerNumbers::new(sizes.servers),
+            service_numbers: Pool::new(sizes.services),
+            gate_numbers: Pool::new(sizes.gates),
+            gates: HashMap::new(),
+            services: BTreeMap::new(),
+            grace: None,
+        }
+    }
+
+    /// Waits until no running program can have read what was retired at `since`.
+    pub(crate) fn wait_since(&mut self, since: Instant) {
+        let over = since.elapsed() >= GRACE || self.grace.is_some_and(|grace| since <= grace);
+        if !over {
+            self.wait();
+        }
+    }
+
+    fn wait(&mut self) {
+        let called = grace::wait();
+        self.grace = Some(called);
+        self.arena.grace_passed(called);
+        self.servers.grace_passed(called);
+        self.service_numbers.grace_passed(called);
+        self.gate_numbers.grace_passed(called);
+    }
+
+    /// Lends something out, after waiting for programs to let go of it if need be.
+    fn lend<T>(
+        &mut self,
+        what: &'static str,
+        max: u32,
+        take: impl Fn(&mut Self, Instant) -> Result<T, Shortage>,
+    ) -> Result<T, PutError> {
+        let mut taken = take(self, Instant::now());
+        if matches!(taken, Err(Shortage::Grace)) {
+            self.wait();
+            taken = take(self, Instant::now());
+        }
+        taken.map_err(|_short: Shortage| PutError::Full { what, max })
+    }
+
+    pub(crate) fn lend_words(&mut self, len: u32) -> Result<Extent, PutError> {
+        let max = self.arena.words();
+        self.lend("words of rings and hash tables", max, |book, now| {
+            book.arena.alloc(len, now)
+        })
+    }
+
+    pub(crate) fn lend_service(&mut self) -> Result<u32, PutError> {
+        let max = self.service_numbers.limit();
+        self.lend("virtual services", max, |book, now| {
+            book.service_numbers.take(now)
+        })
+    }
+
+    pub(crate) fn lend_gate(&mut self) -> Result<u32, PutError> {
+        let max = self.gate_numbers.limit();
+        self.lend("virtual addresses", max, |book, now| {
+            book.gate_numbers.take(now)
+        })
+    }
+
+    pub(crate) fn lend_server(&mut self, owner: Owner) -> Result<(u32, bool), PutError> {
+        let max = self.servers.limit();
+        self.lend("real servers", max, |book, now| {
+            book.servers.join(owner, now)
+        })
+    }
+}

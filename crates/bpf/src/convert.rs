@@ -1,0 +1,97 @@
+//! Between the model's addresses and the words of the maps.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+
+use evenkeel_abi::{GateState as Gates, ServiceKey as Key, Tick};
+use evenkeel_model::{GateState, Protocol, ServiceKey};
+use nix::time::{ClockId, clock_gettime};
+
+use crate::error::PutError;
+
+/// An address as it lies in a packet.
+pub(crate) const fn address_word(address: Ipv4Addr) -> u32 {
+    u32::from_ne_bytes(address.octets())
+}
+
+pub(crate) const fn address(word: u32) -> Ipv4Addr {
+    let [a, b, c, d] = word.to_ne_bytes();
+    Ipv4Addr::new(a, b, c, d)
+}
+
+/// A port as it lies in a packet.
+pub(crate) const fn port_word(port: u16) -> u16 {
+    port.to_be()
+}
+
+/// An address and port from a word of each; the port stands in the low half.
+pub(crate) const fn socket_address(word: u32, port: u32) -> SocketAddrV4 {
+    let [a, b, _, _] = port.to_le_bytes();
+    SocketAddrV4::new(address(word), u16::from_be(u16::from_le_bytes([a, b])))
+}
+
+pub(crate) fn ipv4(address: SocketAddr) -> Result<SocketAddrV4, PutError> {
+    match address {
+        SocketAddr::V4(address) => Ok(address),
+        SocketAddr::V6(_) => Err(PutError::NotIpv4 { address }),
+    }
+}
+
+pub(crate) const fn ipv4_of(address: IpAddr) -> Option<Ipv4Addr> {
+    match address {
+        IpAddr::V4(address) => Some(address),
+        IpAddr::V6(_) => None,
+    }
+}
+
+pub(crate) fn key_words(key: &ServiceKey) -> Result<Key, PutError> {
+    let address = ipv4(key.address)?;
+    Ok(Key::new(
+        address_word(*address.ip()),
+        port_word(address.port()),
+        key.protocol.number(),
+    ))
+}
+
+/// A service's key; `None` if its protocol is unknown.
+pub(crate) fn key(words: Key) -> Option<ServiceKey> {
+    if words.protocol() != Protocol::Tcp.number() {
+        return None;
+    }
+    Some(ServiceKey {
+        protocol: Protocol::Tcp,
+        address: SocketAddr::V4(socket_address(words.address, u32::from(words.port()))),
+    })
+}
+
+pub(crate) const fn gate_word(state: GateState) -> u64 {
+    match state {
+        GateState::Open => Gates::OPEN,
+        GateState::Draining => Gates::DRAINING,
+        GateState::Closed => Gates::CLOSED,
+    }
+}
+
+pub(crate) const fn gate_state(word: u64) -> GateState {
+    match word {
+        Gates::OPEN => GateState::Open,
+        Gates::DRAINING => GateState::Draining,
+        _ => GateState::Closed,
+    }
+}
+
+/// A counter's value; one that packets have counted down before up for a moment is 0.
+pub(crate) fn count(word: u64) -> u32 {
+    if word > u64::MAX / 2 {
+        return 0;
+    }
+    u32::try_from(word).unwrap_or(u32::MAX)
+}
+
+/// The tick that packets see now.
+pub(crate) fn now() -> Tick {
+    // The clock is there since Linux 2.6.32; at tick 0 nothing has expired.
+    let time = clock_gettime(ClockId::CLOCK_MONOTONIC_COARSE);
+    let (secs, nanos) = time.map_or((0, 0), |t| (t.tv_sec(), t.tv_nsec()));
+    let secs = u64::try_from(secs).unwrap_or(0);
+    Tick::from_ns(secs * 1_000_000_000 + u64::try_from(nanos).unwrap_or(0))
+}

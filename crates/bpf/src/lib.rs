@@ -1,0 +1,50 @@
+//! The data plane's handle: loads, attaches and pins the XDP program, adopts it from its pins, writes
+//! its maps, reads its counters and sweeps its tables.
+//!
+//! User space maps the program's arrays into its own memory and works on the same atomics. Packets flow
+//! meanwhile, so every change is a single atomic store, or goes into a copy that no program can reach
+//! yet. Nothing here waits on a lock that packets take, and nothing here decides what the services are:
+//! callers hand in whole [`ServiceEntry`](evenkeel_model::ServiceEntry)s.
+//!
+//! Blocking and single-threaded: one owner, no async. A change that follows another one within a second
+//! may wait for running programs to finish (milliseconds).
+
+#![deny(unsafe_code)]
+
+mod adopt;
+mod arena;
+mod attach;
+mod book;
+mod convert;
+mod draft;
+mod error;
+mod gate;
+mod grace;
+mod mapped;
+mod maps;
+mod numbers;
+mod object;
+mod options;
+mod pins;
+mod plane;
+mod recount;
+mod run;
+mod service;
+mod sweep;
+mod tables;
+mod view;
+
+pub use attach::{PassProgram, attach_pass};
+pub use error::{GateError, PurgeError, PutError, ReadError, RunError, StartError};
+pub use mapped::{Mappable, MappedArray};
+pub use object::OBJECT;
+pub use options::{Mode, Options, Sizes};
+pub use pins::purge;
+pub use plane::DataPlane;
+pub use run::{Ran, Run};
+pub use sweep::{SweepBudget, Swept};
+pub use tables::Tables;
+pub use view::{Connection, Counter, ServerView, ServiceView, Usage};
+
+#[cfg(test)]
+mod tests;

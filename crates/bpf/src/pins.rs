@@ -1,0 +1,141 @@
+//! The pins: where they are, whether they may be there, and their removal.
+//!
+//! `DIR/link` holds the program on its interface, `DIR/maps/NAME` the maps.
+
+use std::fs::{self, DirBuilder};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use evenkeel_abi::map;
+use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
+
+use crate::error::{PurgeError, StartError, failed};
+
+/// The paths below a pin directory.
+#[derive(Clone, Debug)]
+pub(crate) struct Pins {
+    dir: PathBuf,
+}
+
+/// Which pins are there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Present {
+    pub(crate) link: bool,
+    /// Of `map::ALL`.
+    pub(crate) maps: usize,
+}
+
+impl Pins {
+    pub(crate) fn new(dir: &Path) -> Self {
+        Self {
+            dir: dir.to_owned(),
+        }
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    pub(crate) fn link(&self) -> PathBuf {
+        self.dir.join("link")
+    }
+
+    pub(crate) fn maps(&self) -> PathBuf {
+        self.dir.join("maps")
+    }
+
+    pub(crate) fn map(&self, name: &str) -> PathBuf {
+        self.maps().join(name)
+    }
+
+    pub(crate) fn present(&self) -> Present {
+        let maps = map::ALL.iter().filter(|name| self.map(name).exists());
+        Present {
+            link: self.link().exists(),
+            maps: maps.count(),
+        }
+    }
+
+    /// Makes the directories; they must lie on a bpf file system.
+    pub(crate) fn prepare(&self) -> Result<(), StartError> {
+        let existing = self.dir.ancestors().find(|path| path.exists());
+        let existing = existing.unwrap_or_else(|| Path::new("/"));
+        let kind = statfs(existing).map_err(|errno| failed("statfs", io::Error::from(errno)))?;
+        if kind.filesystem_type() != BPF_FS_MAGIC {
+            return Err(StartError::NotBpffs {
+                path: existing.to_owned(),
+            });
+        }
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(self.maps())
+            .map_err(|error| failed("create the pin directory", error))
+    }
+
+    /// Removes every pin; what is not there is as good as removed.
+    ///
+    /// The link goes first: packets then pass to the stack before the maps are taken apart.
+    pub(crate) fn remove(&self) -> Result<(), PurgeError> {
+        remove(&self.link(), |path| fs::remove_file(path))?;
+        let maps = self.maps();
+        match fs::read_dir(&maps) {
+            Ok(entries) => {
+                for entry in entries.flatten() {
+                    remove(&entry.path(), |path| fs::remove_file(path))?;
+                }
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(source) => return Err(PurgeError { path: maps, source }),
+        }
+        remove(&maps, |path| fs::remove_dir(path))?;
+        remove(&self.dir, |path| fs::remove_dir(path))
+    }
+}
+
+fn remove(path: &Path, with: impl Fn(&Path) -> io::Result<()>) -> Result<(), PurgeError> {
+    match with(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(PurgeError {
+            path: path.to_owned(),
+            source: error,
+        }),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Takes the program off its interface and removes all pins; forwarding stops.
+///
+/// Does nothing where there are no pins.
+///
+/// # Errors
+/// A pin or directory that can't be removed, a foreign file in the directory among them.
+pub fn purge(pin_dir: &Path) -> Result<(), PurgeError> {
+    Pins::new(pin_dir).remove()
+}
+
+/// Removes the pins when dropped, unless the start succeeded.
+#[derive(Debug)]
+pub(crate) struct Undo<'a> {
+    pins: &'a Pins,
+    armed: bool,
+}
+
+impl<'a> Undo<'a> {
+    pub(crate) const fn new(pins: &'a Pins) -> Self {
+        Self { pins, armed: true }
+    }
+
+    pub(crate) fn disarm(mut self) {
+        self.armed = false;
+    }
+}
+
+impl Drop for Undo<'_> {
+    fn drop(&mut self) {
+        if self.armed {
+            // The start's own error is the one to tell; the next start removes what is left.
+            let _left: Result<(), PurgeError> = self.pins.remove();
+        }
+    }
+}

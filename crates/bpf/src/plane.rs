@@ -1,0 +1,230 @@
+//! The data plane: its start, fresh or by adoption.
+
+use std::fs;
+use std::io::Read as _;
+use std::sync::atomic::Ordering::{Relaxed, Release};
+
+use aya::Ebpf;
+use evenkeel_abi::{SCHEMA, Server};
+use evenkeel_model::ServiceEntry;
+
+use crate::adopt;
+use crate::attach::{attach_new, replace};
+use crate::book::Book;
+use crate::convert::address_word;
+use crate::error::{StartError, failed};
+use crate::object::{self, EVENKEEL};
+use crate::options::{Options, Sizes};
+use crate::pins::{Pins, Undo};
+use crate::recount;
+use crate::sweep::Position;
+use crate::tables::Tables;
+
+/// Seed of the consistent hash, the same on every director.
+const HASH_SEED: u32 = 0x6565_6c6b;
+
+/// The oldest kernel, major and minor.
+const FLOOR: (u32, u32) = (6, 1);
+
+/// A loaded program and its maps.
+///
+/// Dropping it leaves what is pinned as it is: packets go on being forwarded.
+pub struct DataPlane {
+    pub(crate) ebpf: Ebpf,
+    pub(crate) tables: Tables,
+    pub(crate) book: Book,
+    pub(crate) position: Position,
+    /// Index of the interface that servers are reached by.
+    pub(crate) link_index: u32,
+}
+
+impl DataPlane {
+    /// Starts forwarding: loads and attaches the program, or adopts the pins of a predecessor and puts
+    /// this version's program in the place of its program without losing a packet.
+    ///
+    /// Returns the services that were adopted; their gates are as the predecessor left them.
+    ///
+    /// # Errors
+    /// See [`StartError`]. A fresh start that fails leaves nothing behind, an adoption that fails leaves
+    /// the predecessor's program running.
+    pub fn start(options: &Options) -> Result<(Self, Vec<ServiceEntry>), StartError> {
+        check_kernel()?;
+        check_interface(options)?;
+        let pins = Pins::new(&options.pin_dir);
+        pins.prepare()?;
+        if adopt::survey(&pins, &options.sizes)? {
+            Self::adopt(options, &pins)
+        } else {
+            Ok((Self::fresh(options, &pins)?, Vec::new()))
+        }
+    }
+
+    /// Loads the program without interface and pins, for tests, tracing and measurements.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub fn load_detached(options: &Options) -> Result<Self, StartError> {
+        Self::load(options, None)
+    }
+
+    /// The maps.
+    #[must_use]
+    pub const fn tables(&self) -> &Tables {
+        &self.tables
+    }
+
+    /// The maps, to fill them by hand in tests and measurements.
+    pub const fn tables_mut(&mut self) -> &mut Tables {
+        &mut self.tables
+    }
+
+    /// The kernel's number of the program.
+    ///
+    /// # Errors
+    /// If the kernel does not tell.
+    pub fn program_id(&mut self) -> Result<u32, StartError> {
+        let program = object::program(&mut self.ebpf, EVENKEEL)?;
+        let info = program.info();
+        Ok(info
+            .map_err(|error| failed("read about the XDP program", error))?
+            .id())
+    }
+
+    /// The services as put.
+    fn entries(&self) -> Vec<ServiceEntry> {
+        let records = self.book.services.values();
+        let listed = records.filter_map(|record| record.listed.as_ref());
+        listed.map(|listed| listed.entry.clone()).collect()
+    }
+
+    fn fresh(options: &Options, pins: &Pins) -> Result<Self, StartError> {
+        let leftover = |error| failed("remove incomplete pins", error);
+        pins.remove().map_err(leftover)?;
+        let undo = Undo::new(pins);
+        pins.prepare()?;
+        let mut plane = Self::load(options, Some(pins))?;
+        attach_new(&mut plane.ebpf, options, pins)?;
+        undo.disarm();
+        Ok(plane)
+    }
+
+    /// Creates the maps, fills in the constants and loads the program.
+    fn load(options: &Options, pins: Option<&Pins>) -> Result<Self, StartError> {
+        let mut ebpf = object::load(&options.sizes, pins)?;
+        let tables = Tables::open(&mut ebpf)?;
+        write_globals(&tables, &options.sizes)?;
+        write_interface(&tables, options);
+        object::verify(&mut ebpf, EVENKEEL)?;
+        Ok(Self {
+            ebpf,
+            tables,
+            book: Book::new(&options.sizes),
+            position: Position::default(),
+            link_index: options.link_index,
+        })
+    }
+
+    fn adopt(options: &Options, pins: &Pins) -> Result<(Self, Vec<ServiceEntry>), StartError> {
+        let mut ebpf = object::load(&options.sizes, Some(pins))?;
+        let mut tables = Tables::open(&mut ebpf)?;
+        let stale = |what| StartError::StalePins {
+            pin_dir: pins.dir().to_owned(),
+            what,
+        };
+        let adopted = adopt::rebuild(&mut tables, &options.sizes).map_err(stale)?;
+        object::verify(&mut ebpf, EVENKEEL)?;
+        let link = tables.links.get(0);
+        let same = link.is_some_and(|l| l.index.load(Relaxed) == u64::from(options.link_index));
+        write_interface(&tables, options);
+        replace(&mut ebpf, options, pins, same)?;
+        let mut plane = Self {
+            ebpf,
+            tables,
+            book: adopted.book,
+            position: Position::default(),
+            link_index: options.link_index,
+        };
+        plane.finish_dead();
+        recount::recount(&plane.tables);
+        // Servers are written anew where they are reached by another interface now.
+        let again = if same {
+            adopted.unfinished
+        } else {
+            plane.entries()
+        };
+        for entry in again {
+            let put = plane.put(&entry, true);
+            put.map_err(|error| failed("finish a change of the predecessor", error))?;
+        }
+        let entries = plane.entries();
+        Ok((plane, entries))
+    }
+}
+
+/// Writes the constants, the schema last: where it stands, the rest does too.
+fn write_globals(tables: &Tables, sizes: &Sizes) -> Result<(), StartError> {
+    let Some(globals) = tables.globals.get(0) else {
+        return Ok(());
+    };
+    let mut secret = [0; 4];
+    fs::File::open("/dev/urandom")
+        .and_then(|mut file| file.read_exact(&mut secret))
+        .map_err(|error| failed("read /dev/urandom", error))?;
+    globals
+        .secret
+        .store(u32::from_ne_bytes(secret).into(), Relaxed);
+    globals.hash_seed.store(HASH_SEED.into(), Relaxed);
+    globals.conns.store(sizes.connections.into(), Relaxed);
+    globals
+        .bucket_mask
+        .store(u64::from(sizes.buckets() - 1), Relaxed);
+    globals
+        .unassured_max
+        .store(u64::from(sizes.connections.div_ceil(2)), Relaxed);
+    globals.schema.store(SCHEMA.into(), Release);
+    Ok(())
+}
+
+/// Writes what the program must know of the interface.
+fn write_interface(tables: &Tables, options: &Options) {
+    if let Some(globals) = tables.globals.get(0) {
+        globals
+            .address
+            .store(options.address.map_or(0, address_word).into(), Relaxed);
+    }
+    if let Some(link) = tables.links.get(0) {
+        link.index.store(options.link_index.into(), Relaxed);
+        link.mac.store(Server::pack_mac(options.mac.0, 0), Release);
+    }
+}
+
+fn check_kernel() -> Result<(), StartError> {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease")
+        .map_err(|error| failed("read /proc/sys/kernel/osrelease", error))?;
+    if is_too_old(&release) {
+        return Err(StartError::KernelTooOld {
+            found: release.trim().to_owned(),
+        });
+    }
+    Ok(())
+}
+
+/// Whether a kernel's release is below the floor; one that can't be read is not.
+pub(crate) fn is_too_old(release: &str) -> bool {
+    let mut numbers = release
+        .split(|c: char| !c.is_ascii_digit())
+        .map(str::parse::<u32>);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) => (major, minor) < FLOOR,
+        _ => false,
+    }
+}
+
+fn check_interface(options: &Options) -> Result<(), StartError> {
+    match nix::net::if_::if_nametoindex(options.interface.as_str()) {
+        Ok(index) if index == options.link_index => Ok(()),
+        Ok(_) | Err(_) => Err(StartError::NoInterface {
+            interface: options.interface.clone(),
+        }),
+    }
+}

@@ -1,0 +1,336 @@
+//! Changes of services and their real servers.
+//!
+//! A service's slot has two halves. A change writes new tables into words that nobody reads, fills the
+//! half that is not selected, and stores `select`: each packet sees the old service or the new one.
+//! Servers that join are written before that, servers that leave are taken out after it.
+
+use std::collections::HashSet;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::time::Instant;
+
+use aya::maps::MapError;
+use evenkeel_abi::{Server, ServerFlags, map, pair};
+use evenkeel_model::{ServerEntry, ServiceEntry, ServiceKey};
+
+use crate::book::{Listed, Record};
+use crate::convert::{address_word, ipv4, key_words, port_word};
+use crate::draft::{Draft, fill, start_of};
+use crate::error::{PutError, io_cause, map_failed};
+use crate::plane::DataPlane;
+use crate::tables::zero;
+
+impl DataPlane {
+    /// Puts a service, or changes it to what the entry says; its address gets a gate, closed at first.
+    ///
+    /// Atomic for packets: none sees a mixture, and no running flow moves. A hardware address alone
+    /// changes in place.
+    ///
+    /// # Errors
+    /// The data plane is as before if the entry is not IPv4, lists a server twice or finds no room.
+    pub fn put_service(&mut self, entry: &ServiceEntry) -> Result<(), PutError> {
+        check(entry)?;
+        self.put(entry, false)
+    }
+
+    /// As [`put_service`](Self::put_service); `force` rewrites tables that should be right already.
+    pub(crate) fn put(&mut self, entry: &ServiceEntry, force: bool) -> Result<(), PutError> {
+        let gate = self.gate_for(&entry.key)?;
+        let number = self.number_for(&entry.key)?;
+        let listed = self
+            .book
+            .services
+            .get(&entry.key)
+            .and_then(|r| r.listed.clone());
+        if let Some(listed) = &listed
+            && !force
+            && same_tables(&listed.entry, entry)
+        {
+            self.put_in_place(entry, &listed.numbers);
+            return Ok(());
+        }
+        let draft = match self.prepare(number, entry, listed.as_ref()) {
+            Ok(draft) => draft,
+            Err(error) => {
+                self.close_unused(&entry.key)?;
+                return Err(error);
+            }
+        };
+        let new = listed.is_none();
+        self.publish(entry, number, gate, draft, listed.as_ref());
+        if new && let Err(error) = self.reveal(entry, number) {
+            self.remove_service(&entry.key)?;
+            return Err(error);
+        }
+        Ok(())
+    }
+
+    /// Takes a service away: its packets pass to the stack, its gate goes with the address's last service.
+    ///
+    /// Does nothing where there is no such service.
+    ///
+    /// # Errors
+    /// If a map can't be changed.
+    pub fn remove_service(&mut self, key: &ServiceKey) -> Result<(), PutError> {
+        let is_listed = |record: &&mut Record| record.listed.is_some();
+        let Some(record) = self.book.services.get_mut(key).filter(is_listed) else {
+            return Ok(());
+        };
+        let removed = self.tables.service_ids.remove(&key_words(key)?);
+        ignore_missing(map::SERVICE_IDS, removed)?;
+        let number = record.number;
+        // The half in force is left alone until no program reads it.
+        record.replaced = Some(Instant::now());
+        let Some(listed) = record.listed.take() else {
+            return Ok(());
+        };
+        if let Some(slot) = self.tables.services.get(number) {
+            slot.used.store(0, Release);
+        }
+        for (server, data) in listed.numbers.iter().zip(&listed.entry.servers) {
+            self.take_out(*server, number, data.address);
+        }
+        let now = Instant::now();
+        for extent in listed.extents {
+            self.book.arena.retire(extent, now);
+        }
+        self.close_unused(key)
+    }
+
+    /// The service's number; a removed one whose connections live on has kept its own.
+    fn number_for(&mut self, key: &ServiceKey) -> Result<u32, PutError> {
+        if let Some(record) = self.book.services.get(key) {
+            return Ok(record.number);
+        }
+        let words = key_words(key)?;
+        let number = match self.book.lend_service() {
+            Ok(number) => number,
+            Err(error) => {
+                self.close_unused(key)?;
+                return Err(error);
+            }
+        };
+        if let Some(slot) = self.tables.services.get(number) {
+            slot.key
+                .store(pair(words.address, words.port_protocol), Relaxed);
+        }
+        self.book.services.insert(
+            *key,
+            Record {
+                number,
+                listed: None,
+                replaced: None,
+            },
+        );
+        Ok(number)
+    }
+
+    /// Lends numbers and words to a service and fills the words in, or does nothing.
+    fn prepare(
+        &mut self,
+        number: u32,
+        entry: &ServiceEntry,
+        listed: Option<&Listed>,
+    ) -> Result<Draft, PutError> {
+        let numbers = self.join(number, entry, listed)?;
+        let draft = self.draft(&numbers, entry);
+        if draft.is_err() {
+            self.part(number, entry, &numbers, listed);
+        }
+        draft
+    }
+
+    /// Lends numbers to all servers of a list.
+    fn join(
+        &mut self,
+        service: u32,
+        entry: &ServiceEntry,
+        listed: Option<&Listed>,
+    ) -> Result<Vec<u32>, PutError> {
+        let mut numbers = Vec::with_capacity(entry.servers.len());
+        for server in &entry.servers {
+            let joined = ipv4(server.address)
+                .and_then(|address| self.book.lend_server((service, address)))
+                .and_then(|(number, new)| {
+                    if new {
+                        zero(&mut self.tables.server_stats, number)
+                            .map_err(map_failed(map::SERVER_STATS))?;
+                    }
+                    Ok(number)
+                });
+            match joined {
+                Ok(number) => numbers.push(number),
+                Err(error) => {
+                    self.part(service, entry, &numbers, listed);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(numbers)
+    }
+
+    /// Undoes [`join`](Self::join), except for servers that are listed.
+    fn part(
+        &mut self,
+        service: u32,
+        entry: &ServiceEntry,
+        numbers: &[u32],
+        listed: Option<&Listed>,
+    ) {
+        for (&number, server) in numbers.iter().zip(&entry.servers) {
+            let stays = listed.is_some_and(|listed| listed.numbers.contains(&number));
+            if !stays && let Ok(address) = ipv4(server.address) {
+                self.book.servers.leave(number, (service, address));
+            }
+        }
+    }
+
+    /// Makes a draft the service in force.
+    fn publish(
+        &mut self,
+        entry: &ServiceEntry,
+        number: u32,
+        gate: u32,
+        draft: Draft,
+        old: Option<&Listed>,
+    ) {
+        let replaced = self.book.services.get(&entry.key).and_then(|r| r.replaced);
+        if let Some(replaced) = replaced {
+            self.book.wait_since(replaced);
+        }
+        let Some(slot) = self.tables.services.get(number) else {
+            return;
+        };
+        slot.changing.store(1, Release);
+        for (&server, data) in draft.numbers.iter().zip(&entry.servers) {
+            self.fill_server(server, number, &entry.key, data);
+        }
+        let other = 1 - (slot.select.load(Acquire) & 1);
+        fill(&slot.halves[usize::from(other == 1)], gate, &draft, entry);
+        let (position, cursor) = start_of(&self.tables, &draft, entry, old);
+        if let Some(word) = self.tables.arena.get(draft.ring.cursor()) {
+            word.store(u64::from(position), Relaxed);
+        }
+        slot.select.store(other, Release);
+        let published = Instant::now();
+        if let Some(old) = old {
+            for (server, data) in old.numbers.iter().zip(&old.entry.servers) {
+                if !draft.numbers.contains(server) {
+                    self.take_out(*server, number, data.address);
+                }
+            }
+            for extent in &old.extents {
+                self.book.arena.retire(*extent, published);
+            }
+        }
+        if let Some(slot) = self.tables.services.get(number) {
+            slot.changing.store(0, Release);
+        }
+        if let Some(record) = self.book.services.get_mut(&entry.key) {
+            record.replaced = Some(published);
+            record.listed = Some(Listed {
+                entry: entry.clone(),
+                extents: draft.extents(),
+                ring: draft.ring,
+                numbers: draft.numbers,
+                position,
+                cursor,
+            });
+        }
+    }
+
+    /// Lets packets find a service that was published for the first time.
+    fn reveal(&mut self, entry: &ServiceEntry, number: u32) -> Result<(), PutError> {
+        zero(&mut self.tables.service_stats, number).map_err(map_failed(map::SERVICE_STATS))?;
+        if let Some(slot) = self.tables.services.get(number) {
+            slot.used.store(1, Release);
+        }
+        let words = key_words(&entry.key)?;
+        let inserted = self.tables.service_ids.insert(words, number, 0);
+        inserted.map_err(map_failed(map::SERVICE_IDS))
+    }
+
+    /// Changes what a packet may see change by itself: hardware addresses.
+    fn put_in_place(&mut self, entry: &ServiceEntry, numbers: &[u32]) {
+        for (number, server) in numbers.iter().zip(&entry.servers) {
+            if let Some(words) = self.tables.servers.get(*number) {
+                let mac = Server::pack_mac(server.mac.0, ServerFlags::PRESENT);
+                words.mac.store(mac, Release);
+            }
+        }
+        if let Some(record) = self.book.services.get_mut(&entry.key)
+            && let Some(listed) = &mut record.listed
+        {
+            listed.entry = entry.clone();
+        }
+    }
+
+    /// Writes a server's words, the flag that it is present last.
+    fn fill_server(&self, number: u32, service: u32, key: &ServiceKey, server: &ServerEntry) {
+        let (Some(words), SocketAddr::V4(address)) =
+            (self.tables.servers.get(number), server.address)
+        else {
+            return;
+        };
+        let protocol = u32::from(key.protocol.number()) << 16;
+        let port = u32::from(port_word(address.port()));
+        let endpoint = pair(address_word(*address.ip()), port | protocol);
+        let weights = pair(server.weight.get().into(), server.hash_weight.get().into());
+        words
+            .owner
+            .store(pair(service + 1, self.link_index), Relaxed);
+        words.endpoint.store(endpoint, Relaxed);
+        words.weights.store(weights, Relaxed);
+        let mac = Server::pack_mac(server.mac.0, ServerFlags::PRESENT);
+        words.mac.store(mac, Release);
+    }
+
+    /// Takes a server out whose service does not list it any more; its connections are gone.
+    pub(crate) fn take_out(&mut self, number: u32, service: u32, address: SocketAddr) {
+        if let Some(words) = self.tables.servers.get(number) {
+            words.mac.store(0, Release);
+            words.weights.store(0, Relaxed);
+        }
+        if let SocketAddr::V4(address) = address {
+            self.book.servers.leave(number, (service, address));
+        }
+    }
+}
+
+fn check(entry: &ServiceEntry) -> Result<(), PutError> {
+    ipv4(entry.key.address)?;
+    let mut seen = HashSet::new();
+    for server in &entry.servers {
+        ipv4(server.address)?;
+        if !seen.insert(server.address) {
+            return Err(PutError::Duplicate {
+                service: entry.key,
+                address: server.address,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Whether two entries differ in hardware addresses at most.
+fn same_tables(a: &ServiceEntry, b: &ServiceEntry) -> bool {
+    let shape = |s: &ServerEntry| (s.address, s.weight, s.hash_weight, s.forwarding);
+    a.scheduler == b.scheduler && a.servers.iter().map(shape).eq(b.servers.iter().map(shape))
+}
+
+pub(crate) fn ignore_missing(
+    map: &'static str,
+    removed: Result<(), MapError>,
+) -> Result<(), PutError> {
+    match removed {
+        Err(error) if !is_missing(&error) => Err(map_failed(map)(error)),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Whether a map operation failed for want of the key.
+pub(crate) fn is_missing(error: &MapError) -> bool {
+    matches!(error, MapError::KeyNotFound)
+        || io_cause(error).is_some_and(|io| io.kind() == io::ErrorKind::NotFound)
+}

@@ -1,0 +1,147 @@
+//! The maps of a loaded program.
+
+use aya::Ebpf;
+use aya::maps::{HashMap, Map, MapData, MapError, PerCpuArray, PerCpuValues};
+use evenkeel_abi::{
+    Bucket, Conn, FlowKey, Gate, Globals, Link, Load, Server, ServiceKey, ServiceSlot, Shared,
+    State, Stats, map,
+};
+use std::io;
+
+use crate::error::{ReadError, StartError, failed};
+use crate::mapped::{Mappable, MappedArray};
+
+/// The maps of a loaded program: the arrays as the program itself sees them.
+pub struct Tables {
+    /// Constants; one value.
+    pub globals: MappedArray<Globals>,
+    /// Words that packets change; one value.
+    pub state: MappedArray<State>,
+    /// The interface; one value.
+    pub links: MappedArray<Link>,
+    /// Gates.
+    pub gates: MappedArray<Gate>,
+    /// Services.
+    pub services: MappedArray<ServiceSlot>,
+    /// Real servers.
+    pub servers: MappedArray<Server>,
+    /// Their connections.
+    pub loads: MappedArray<Load>,
+    /// Words of rings and hash tables.
+    pub arena: MappedArray<Shared>,
+    /// Established connections.
+    pub conns: MappedArray<Conn>,
+    /// Half-open connections.
+    pub half_open: MappedArray<Bucket>,
+    pub(crate) vips: HashMap<MapData, u32, u32>,
+    pub(crate) service_ids: HashMap<MapData, ServiceKey, u32>,
+    pub(crate) flows: HashMap<MapData, FlowKey, u32>,
+    pub(crate) service_stats: PerCpuArray<MapData, Stats>,
+    pub(crate) server_stats: PerCpuArray<MapData, Stats>,
+    pub(crate) drops: PerCpuArray<MapData, u64>,
+    pub(crate) events: PerCpuArray<MapData, u64>,
+}
+
+impl Tables {
+    /// Takes the maps out of a loaded object.
+    pub(crate) fn open(ebpf: &mut Ebpf) -> Result<Self, StartError> {
+        Ok(Self {
+            globals: mapped(ebpf, map::GLOBALS)?,
+            state: mapped(ebpf, map::STATE)?,
+            links: mapped(ebpf, map::LINKS)?,
+            gates: mapped(ebpf, map::GATES)?,
+            services: mapped(ebpf, map::SERVICES)?,
+            servers: mapped(ebpf, map::SERVERS)?,
+            loads: mapped(ebpf, map::LOADS)?,
+            arena: mapped(ebpf, map::ARENA)?,
+            conns: mapped(ebpf, map::CONNS)?,
+            half_open: mapped(ebpf, map::HALF_OPEN)?,
+            vips: opened(ebpf, map::VIPS)?,
+            service_ids: opened(ebpf, map::SERVICE_IDS)?,
+            flows: opened(ebpf, map::FLOWS)?,
+            service_stats: opened(ebpf, map::SERVICE_STATS)?,
+            server_stats: opened(ebpf, map::SERVER_STATS)?,
+            drops: opened(ebpf, map::DROPS)?,
+            events: opened(ebpf, map::EVENTS)?,
+        })
+    }
+
+    /// Place of an established flow.
+    ///
+    /// # Errors
+    /// If the map can't be read.
+    pub fn flow(&self, key: &FlowKey) -> Result<Option<u32>, ReadError> {
+        found(map::FLOWS, self.flows.get(key, 0))
+    }
+
+    /// Enters an established flow, for tests and measurements that fill the tables by hand.
+    ///
+    /// # Errors
+    /// If the map can't be changed.
+    pub fn insert_flow(&mut self, key: &FlowKey, place: u32) -> Result<(), ReadError> {
+        let inserted = self.flows.insert(key, place, 0);
+        inserted.map_err(|error| unread(map::FLOWS, error))
+    }
+}
+
+/// A value that may be missing.
+pub(crate) fn found<T>(
+    map: &'static str,
+    answer: Result<T, MapError>,
+) -> Result<Option<T>, ReadError> {
+    match answer {
+        Ok(value) => Ok(Some(value)),
+        Err(MapError::KeyNotFound) => Ok(None),
+        Err(error) => Err(unread(map, error)),
+    }
+}
+
+pub(crate) fn unread(map: &'static str, error: MapError) -> ReadError {
+    ReadError {
+        map,
+        source: Box::new(error),
+    }
+}
+
+/// Sets a counter to zero on all processors.
+pub(crate) fn zero<V: aya::Pod + Default>(
+    array: &mut PerCpuArray<MapData, V>,
+    index: u32,
+) -> Result<(), MapError> {
+    let processors = aya::util::nr_cpus().map_err(|(_path, error)| error)?;
+    let zeros = PerCpuValues::try_from(vec![V::default(); processors])?;
+    array.set(index, zeros, 0)
+}
+
+fn missing(name: &str) -> StartError {
+    StartError::Failed {
+        what: format!("find map `{name}` in the object"),
+        source: "the object has no such map, or it is of another type".into(),
+    }
+}
+
+fn opened<M>(ebpf: &mut Ebpf, name: &str) -> Result<M, StartError>
+where
+    M: TryFrom<Map, Error = MapError>,
+{
+    let map = ebpf.take_map(name).ok_or_else(|| missing(name))?;
+    M::try_from(map).map_err(|error| failed(&format!("open map `{name}`"), error))
+}
+
+/// Maps an array; its descriptor stays with the object, whose programs name it by that until loaded.
+fn mapped<T: Mappable>(ebpf: &Ebpf, name: &str) -> Result<MappedArray<T>, StartError> {
+    let Some(Map::Array(data)) = ebpf.map(name) else {
+        return Err(missing(name));
+    };
+    map_array(data).map_err(|error| failed(&format!("map `{name}` into memory"), error))
+}
+
+/// Maps an array of `T`.
+pub(crate) fn map_array<T: Mappable>(data: &MapData) -> io::Result<MappedArray<T>> {
+    let info = data.info().map_err(io::Error::other)?;
+    // The kernel lays values out in steps of 8 bytes, and so are ours.
+    if u32::try_from(size_of::<T>()) != Ok(info.value_size()) {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    MappedArray::new(data.fd(), info.max_entries())
+}

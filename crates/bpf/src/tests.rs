@@ -1,0 +1,10 @@
+//! The real object in fresh namespaces; they need root, and say so where they are skipped.
+
+mod adoption;
+mod concurrency;
+mod contract;
+mod packets;
+mod service;
+mod start;
+mod support;
+mod sweep;

@@ -1,0 +1,94 @@
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::SeqCst;
+use std::thread;
+
+use evenkeel_abi::{Tick, Word};
+use evenkeel_model::GateState;
+
+use super::support::*;
+use crate::recount::drift;
+use crate::{DataPlane, SweepBudget, Tables};
+
+/// A small generator (xorshift), one per thread.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, n: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % n
+    }
+}
+
+/// Sends packets of few flows, so that processors meet in the same entries.
+fn disturb(plane: &DataPlane, seed: u64, stop: &AtomicBool) {
+    let mut random = Random(seed);
+    while !stop.load(SeqCst) {
+        let port = u16::try_from(1000 + random.below(48)).unwrap();
+        let flags = [SYN, SYN, ACK, ACK, FIN | ACK, RST];
+        let flags = flags[usize::try_from(random.below(6)).unwrap()];
+        plane.run(&packet(port, flags)).unwrap();
+    }
+}
+
+/// Lets some entries expire now, as a packet would change them: by compare-and-exchange.
+fn age(tables: &Tables, random: &mut Random) {
+    let used = tables.state.get(0).unwrap().fresh.load(SeqCst);
+    let conns = tables
+        .conns
+        .as_slice()
+        .iter()
+        .take(usize::try_from(used).unwrap());
+    let half_open = tables.half_open.as_slice().iter().flat_map(|b| &b.ways);
+    for conn in conns.chain(half_open) {
+        let word = Word(conn.word.load(SeqCst));
+        if word.is_live() && random.below(4) == 0 {
+            let old = Word::live(word.server(), word.state(), Tick(1));
+            let old = if word.is_unassured() {
+                old.unassured()
+            } else {
+                old
+            };
+            let _raced = conn.word.compare_exchange(word.0, old.0, SeqCst, SeqCst);
+        }
+    }
+}
+
+#[test]
+fn counters_equal_the_tables_after_packets_sweeps_and_changes_at_once() {
+    in_room(|room| {
+        let options = room.options();
+        // The program of the first start runs on for the packets; the second one owns the maps.
+        let (packets, _) = DataPlane::start(&options).unwrap();
+        let (mut plane, _) = DataPlane::start(&options).unwrap();
+        plane.put_service(&service(&[server(1, 1)])).unwrap();
+        plane.set_gate(VIP.into(), GateState::Open).unwrap();
+        let stop = AtomicBool::new(false);
+        let (mut random, mut swept) = (Random(7), 0);
+        thread::scope(|scope| {
+            for seed in [11, 13, 17] {
+                let (packets, stop) = (&packets, &stop);
+                scope.spawn(move || disturb(packets, seed, stop));
+            }
+            for _ in 0..400 {
+                // One in four is not listed, weight 0 is quiesced.
+                let servers: Vec<_> = (1..6)
+                    .map(|host| (host, i64::try_from(random.below(4)).unwrap() - 1))
+                    .filter(|(_, weight)| *weight >= 0)
+                    .map(|(host, weight)| server(host, weight))
+                    .collect();
+                plane.put_service(&service(&servers)).unwrap();
+                age(plane.tables(), &mut random);
+                swept += plane.sweep(SweepBudget::default()).established;
+            }
+            stop.store(true, SeqCst);
+        });
+        assert!(swept > 100, "{swept}");
+        let drift = drift(plane.tables()).unwrap();
+        assert!(drift.iter().all(|d| *d == 0), "{drift:?}");
+        let flows = plane.tables.flows.keys().count();
+        let usage = plane.usage();
+        assert_eq!(usize::try_from(usage.established).unwrap(), flows);
+    });
+}

@@ -1,0 +1,255 @@
+//! Reading: services, connections and counters, as they are now.
+
+use std::collections::HashSet;
+use std::net::{SocketAddr, SocketAddrV4};
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
+use std::time::Duration;
+
+use aya::maps::{MapData, PerCpuArray};
+use evenkeel_abi::{
+    BUCKET_WAYS, Conn, DropReason, Event, FlowKey, Stats, TcpState, Tick, Word, high, low, map,
+};
+use evenkeel_model::{Forwarding, GateState, Scheduler, ServiceKey, Weight};
+
+use crate::adopt::server_address;
+use crate::convert::{count, gate_state, ipv4_of, now, socket_address};
+use crate::error::ReadError;
+use crate::plane::DataPlane;
+use crate::sweep::flow_key;
+use crate::tables::unread;
+
+/// Attempts at reading an entry that packets keep changing.
+const ATTEMPTS: usize = 16;
+
+/// A service as it stands in the maps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceView {
+    /// Protocol, virtual address and port.
+    pub key: ServiceKey,
+    /// Its scheduler.
+    pub scheduler: Scheduler,
+    /// The gate of its address.
+    pub gate: GateState,
+    /// Its traffic since it was put first.
+    pub stats: Stats,
+    /// Its real servers, in IPVS's list order.
+    pub servers: Vec<ServerView>,
+}
+
+/// A real server as it stands in the maps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerView {
+    /// Address and port.
+    pub address: SocketAddr,
+    /// Weight in force.
+    pub weight: Weight,
+    /// How packets reach it.
+    pub forwarding: Forwarding,
+    /// ActiveConn.
+    pub active: u32,
+    /// InActConn.
+    pub inactive: u32,
+    /// Its traffic since it was put first.
+    pub stats: Stats,
+}
+
+/// A connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Connection {
+    /// The client.
+    pub client: SocketAddrV4,
+    /// The virtual address and port.
+    pub address: SocketAddrV4,
+    /// IP protocol number.
+    pub protocol: u8,
+    /// Its real server; unspecified if its number is not known any more.
+    pub server: SocketAddrV4,
+    /// Its state, as the client's packets tell.
+    pub state: TcpState,
+    /// Time until it expires.
+    pub expires: Duration,
+    /// Whether it stands in the half-open table.
+    pub half_open: bool,
+    /// Whether a client's packet confirmed it a second or more after its first.
+    pub assured: bool,
+}
+
+/// A counter by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counter {
+    /// Its name.
+    pub name: &'static str,
+    /// Its value, over all processors.
+    pub value: u64,
+}
+
+/// How full the tables are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// Established connections.
+    pub established: u32,
+    /// Those of them that are not assured.
+    pub unassured: u32,
+    /// Room for established connections.
+    pub connections: u32,
+    /// Half-open connections.
+    pub half_open: u32,
+    /// Room for half-open connections.
+    pub half_open_room: u32,
+    /// New flows are placed by the consistent hash now.
+    pub flood: bool,
+}
+
+impl DataPlane {
+    /// All services with their servers and counters, by key.
+    ///
+    /// # Errors
+    /// If a map can't be read.
+    pub fn snapshot(&self) -> Result<Vec<ServiceView>, ReadError> {
+        let records = self.book.services.iter();
+        let live = records.filter_map(|(key, r)| Some((key, r.number, r.listed.as_ref()?)));
+        let views = live.map(|(key, number, listed)| {
+            let servers = listed.numbers.iter().zip(&listed.entry.servers);
+            let servers = servers.map(|(number, entry)| {
+                let load = self.tables.loads.get(*number);
+                Ok(ServerView {
+                    address: entry.address,
+                    weight: entry.weight,
+                    forwarding: entry.forwarding,
+                    active: load.map_or(0, |l| count(l.active.load(Relaxed))),
+                    inactive: load.map_or(0, |l| count(l.inactive.load(Relaxed))),
+                    stats: stats(map::SERVER_STATS, &self.tables.server_stats, *number)?,
+                })
+            });
+            Ok(ServiceView {
+                key: *key,
+                scheduler: listed.entry.scheduler,
+                gate: self.gate_of(key),
+                stats: stats(map::SERVICE_STATS, &self.tables.service_stats, number)?,
+                servers: servers.collect::<Result<_, ReadError>>()?,
+            })
+        });
+        views.collect()
+    }
+
+    /// All connections that have not expired, established ones first.
+    ///
+    /// Each is consistent in itself; packets go on changing them while they are read.
+    #[must_use]
+    pub fn connections(&self) -> Vec<Connection> {
+        let now = now();
+        let established = self.tables.conns.as_slice().iter().filter_map(read);
+        let established: Vec<(Word, FlowKey)> = established.collect();
+        // A connection that moves between the tables may be met in both.
+        let met: HashSet<FlowKey> = established.iter().map(|(_, key)| *key).collect();
+        let buckets = self.tables.half_open.as_slice().iter();
+        let half_open = buckets.flat_map(|bucket| &bucket.ways).filter_map(read);
+        let half_open = half_open.filter(|(_, key)| !met.contains(key));
+        let all = established.iter().copied().map(|entry| (entry, false));
+        all.chain(half_open.map(|entry| (entry, true)))
+            .filter(|((word, _), _)| word.expiry() > now)
+            .map(|((word, key), half_open)| self.connection(word, &key, half_open, now))
+            .collect()
+    }
+
+    /// Dropped packets by reason.
+    ///
+    /// # Errors
+    /// If the map can't be read.
+    pub fn drops(&self) -> Result<Vec<Counter>, ReadError> {
+        let names = DropReason::ALL.iter().map(|reason| reason.name());
+        counters(map::DROPS, &self.tables.drops, names)
+    }
+
+    /// Other events.
+    ///
+    /// # Errors
+    /// If the map can't be read.
+    pub fn events(&self) -> Result<Vec<Counter>, ReadError> {
+        let names = Event::ALL.iter().map(|event| event.name());
+        counters(map::EVENTS, &self.tables.events, names)
+    }
+
+    /// How full the tables are.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        let state = self.tables.state.get(0);
+        let ways = u32::try_from(BUCKET_WAYS).unwrap_or(1);
+        Usage {
+            established: state.map_or(0, |s| count(s.established.load(Relaxed))),
+            unassured: state.map_or(0, |s| count(s.unassured.load(Relaxed))),
+            connections: self.tables.conns.len(),
+            half_open: state.map_or(0, |s| count(s.half_open.load(Relaxed))),
+            half_open_room: self.tables.half_open.len() * ways,
+            flood: state.is_some_and(|s| s.flood_until.load(Relaxed) > now().0),
+        }
+    }
+
+    fn gate_of(&self, key: &ServiceKey) -> GateState {
+        let number = ipv4_of(key.address.ip()).and_then(|ip| self.book.gates.get(&ip));
+        let gate = number.and_then(|number| self.tables.gates.get(*number));
+        gate.map_or(GateState::Closed, |gate| {
+            gate_state(gate.state.load(Acquire))
+        })
+    }
+
+    fn connection(&self, word: Word, key: &FlowKey, half_open: bool, now: Tick) -> Connection {
+        // The client's port stands in the first two bytes, the virtual port in the others.
+        let [a, b, c, d] = low(key.ports_protocol).to_ne_bytes();
+        let port = |a, b| u32::from(u16::from_ne_bytes([a, b]));
+        let server = self.tables.servers.get(word.server());
+        let unknown = SocketAddrV4::new(std::net::Ipv4Addr::UNSPECIFIED, 0);
+        let state = TcpState::ALL.get(usize::from(word.state()));
+        Connection {
+            client: socket_address(low(key.addresses), port(a, b)),
+            address: socket_address(high(key.addresses), port(c, d)),
+            protocol: u8::try_from(high(key.ports_protocol)).unwrap_or(0),
+            server: server.map_or(unknown, server_address),
+            state: state.copied().unwrap_or(TcpState::None),
+            expires: Duration::from_nanos(word.expiry().0.saturating_sub(now.0) << Tick::SHIFT),
+            half_open,
+            assured: !half_open && !word.is_unassured(),
+        }
+    }
+}
+
+/// Reads a live entry: its word, its key, and its word again, until that is the same.
+fn read(conn: &Conn) -> Option<(Word, FlowKey)> {
+    for _ in 0..ATTEMPTS {
+        let word = Word(conn.word.load(Acquire));
+        if !word.is_live() {
+            return None;
+        }
+        let key = flow_key(conn);
+        if conn.word.load(Acquire) == word.0 {
+            return Some((word, key));
+        }
+    }
+    None
+}
+
+fn stats(
+    map: &'static str,
+    array: &PerCpuArray<MapData, Stats>,
+    number: u32,
+) -> Result<Stats, ReadError> {
+    let values = array.get(&number, 0).map_err(|error| unread(map, error))?;
+    Ok(values.iter().fold(Stats::default(), |sum, one| Stats {
+        conns: sum.conns + one.conns,
+        packets: sum.packets + one.packets,
+        bytes: sum.bytes + one.bytes,
+    }))
+}
+
+fn counters(
+    map: &'static str,
+    array: &PerCpuArray<MapData, u64>,
+    names: impl Iterator<Item = &'static str>,
+) -> Result<Vec<Counter>, ReadError> {
+    let values = (0..).zip(names).map(|(index, name)| {
+        let values = array.get(&index, 0).map_err(|error| unread(map, error))?;
+        let value = values.iter().sum();
+        Ok(Counter { name, value })
+    });
+    values.collect()
+}
