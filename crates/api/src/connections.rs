@@ -1,0 +1,74 @@
+//! What `ipvsadm -Lc` needs.
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Protocol;
+
+/// All connections that the director remembers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Connections {
+    /// [`crate::API_VERSION`].
+    pub api_version: u32,
+    /// Connections, in no order.
+    pub connections: Vec<Connection>,
+}
+
+/// IPVS's TCP states, by IPVS's names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum TcpState {
+    None,
+    Established,
+    SynSent,
+    SynRecv,
+    FinWait,
+    TimeWait,
+    Close,
+    CloseWait,
+    LastAck,
+    Listen,
+    Synack,
+}
+
+impl TcpState {
+    /// The name as ipvsadm prints it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "NONE",
+            Self::Established => "ESTABLISHED",
+            Self::SynSent => "SYN_SENT",
+            Self::SynRecv => "SYN_RECV",
+            Self::FinWait => "FIN_WAIT",
+            Self::TimeWait => "TIME_WAIT",
+            Self::Close => "CLOSE",
+            Self::CloseWait => "CLOSE_WAIT",
+            Self::LastAck => "LAST_ACK",
+            Self::Listen => "LISTEN",
+            Self::Synack => "SYNACK",
+        }
+    }
+}
+
+/// A connection that the director remembers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Connection {
+    /// Transport protocol.
+    pub protocol: Protocol,
+    /// Its state.
+    pub state: TcpState,
+    /// The client's address and port.
+    pub client: SocketAddr,
+    /// The virtual address and port.
+    pub virtual_address: SocketAddr,
+    /// The real server's address and port.
+    pub destination: SocketAddr,
+    /// Seconds until it expires, if no packet comes.
+    pub expires_s: u64,
+    /// True while it stands in the half-open table.
+    pub half_open: bool,
+    /// True once a second client packet came at least a second after the first.
+    pub assured: bool,
+}

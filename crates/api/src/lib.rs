@@ -1,0 +1,67 @@
+//! The daemon's API: request and answer types, and the client that speaks them.
+//!
+//! JSON over HTTP/1.1 on a unix socket. Every answer carries `api_version`; within one version fields
+//! are only added. This crate must not know how the daemon works: it holds plain data and a client.
+
+#![forbid(unsafe_code)]
+
+pub mod client;
+pub mod connections;
+pub mod reload;
+pub mod services;
+pub mod status;
+
+pub use client::{Client, ClientError};
+pub use connections::{Connection, Connections, TcpState};
+pub use reload::{ErrorAnswer, ErrorKind, ReloadAnswer};
+pub use services::{Forwarding, Rates, ServerListing, ServiceListing, Services, Totals};
+pub use status::{
+    DropCount, GateStatus, InterfaceStatus, OnFailure, Problem, ServerState, ServerStatus,
+    ServiceStatus, Status, TableStatus, XdpMode,
+};
+
+/// Version of the types of this crate; it is in every path (`/v1/`) and in every answer.
+pub const API_VERSION: u32 = 1;
+
+/// Where the daemon listens unless told otherwise.
+pub const DEFAULT_SOCKET: &str = "/run/evenkeel/evenkeel.sock";
+
+/// Environment variable that names another socket.
+pub const SOCKET_VARIABLE: &str = "EVENKEEL_SOCKET";
+
+/// Path of [`Status`], GET.
+pub const STATUS_PATH: &str = "/v1/status";
+/// Path of [`Services`], GET.
+pub const SERVICES_PATH: &str = "/v1/services";
+/// Path of [`Connections`], GET.
+pub const CONNECTIONS_PATH: &str = "/v1/connections";
+/// Path of [`ReloadAnswer`], POST.
+pub const RELOAD_PATH: &str = "/v1/reload";
+
+use serde::{Deserialize, Serialize};
+
+/// Transport protocol of a service or a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// TCP.
+    Tcp,
+}
+
+impl Protocol {
+    /// The name in capitals, as ipvsadm prints it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tcp => "TCP",
+        }
+    }
+
+    /// The IP protocol number (IANA).
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Tcp => 6,
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! What `ipvsadm -L` needs.
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Protocol;
+
+/// All virtual services as the data plane holds them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Services {
+    /// [`crate::API_VERSION`].
+    pub api_version: u32,
+    /// Services, unsorted.
+    pub services: Vec<ServiceListing>,
+}
+
+/// How packets reach a real server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Forwarding {
+    /// Direct routing.
+    Direct,
+}
+
+impl Forwarding {
+    /// The name in `ipvsadm -L`.
+    #[must_use]
+    pub const fn listing_name(self) -> &'static str {
+        match self {
+            Self::Direct => "Route",
+        }
+    }
+}
+
+/// Counters since the tables were made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals {
+    /// Connections placed.
+    pub conns: u64,
+    /// Packets from clients.
+    pub in_packets: u64,
+    /// Bytes from clients, counted from the IP header on.
+    pub in_bytes: u64,
+}
+
+/// Moving averages as IPVS's estimator makes them: a step every 2 s, weight 1/4.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rates {
+    /// Connections per second.
+    pub cps: u64,
+    /// Packets from clients per second.
+    pub in_pps: u64,
+    /// Bytes from clients per second.
+    pub in_bps: u64,
+}
+
+/// A virtual service in a listing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceListing {
+    /// Transport protocol.
+    pub protocol: Protocol,
+    /// Virtual address and port.
+    pub address: SocketAddr,
+    /// Scheduler, by IPVS's name.
+    pub scheduler: String,
+    /// Counters of the service.
+    pub totals: Totals,
+    /// Rates of the service.
+    pub rates: Rates,
+    /// Real servers that are in the list now, in IPVS's list order.
+    pub servers: Vec<ServerListing>,
+}
+
+/// A real server in a listing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerListing {
+    /// Address and port.
+    pub address: SocketAddr,
+    /// How packets reach it.
+    pub forwarding: Forwarding,
+    /// Weight in force.
+    pub weight: u16,
+    /// ActiveConn.
+    pub active: u64,
+    /// InActConn.
+    pub inactive: u64,
+    /// Counters of the server.
+    pub totals: Totals,
+    /// Rates of the server.
+    pub rates: Rates,
+}

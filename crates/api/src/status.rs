@@ -1,0 +1,193 @@
+//! What `evenkeel status` shows.
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Protocol;
+
+/// State of the whole director.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// [`crate::API_VERSION`].
+    pub api_version: u32,
+    /// Version of the daemon.
+    pub version: String,
+    /// Name of the director, from its config.
+    pub director: String,
+    /// Process id of the daemon.
+    pub pid: u32,
+    /// When the daemon started, in seconds since 1970-01-01 UTC.
+    pub started: u64,
+    /// True where this daemon took over pinned state from one before it.
+    pub adopted: bool,
+    /// True once the first round of checks is complete or `startup_wait` has passed.
+    pub ready: bool,
+    /// The interface that the data plane works on.
+    pub interface: InterfaceStatus,
+    /// Fill of the connection tables.
+    pub tables: TableStatus,
+    /// Virtual services, in the order of the config file.
+    pub services: Vec<ServiceStatus>,
+    /// Packets dropped by the data plane; reasons that never occurred are left out.
+    pub drops: Vec<DropCount>,
+    /// What the daemon could not do and is still trying.
+    pub problems: Vec<Problem>,
+}
+
+/// The interface that the data plane works on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InterfaceStatus {
+    /// Its name.
+    pub name: String,
+    /// Its hardware address.
+    pub mac: String,
+    /// Mode that the program is attached in.
+    pub mode: XdpMode,
+}
+
+/// How the XDP program is attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum XdpMode {
+    /// In the driver.
+    Native,
+    /// In the stack's receive path.
+    Generic,
+}
+
+/// Fill of the connection tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableStatus {
+    /// Entries of the established table.
+    pub connections: u64,
+    /// Capacity of the established table.
+    pub connections_max: u64,
+    /// Entries of the half-open table.
+    pub half_open: u64,
+    /// Capacity of the half-open table.
+    pub half_open_max: u64,
+    /// Entries of the established table that are not assured yet.
+    pub unassured: u64,
+    /// True while new flows are placed by the consistent hash, without an entry.
+    pub flood_mode: bool,
+}
+
+/// State of a virtual address's gate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GateStatus {
+    /// Packets for the address's services are balanced.
+    Open,
+    /// Packets that still come are balanced, neighbour requests are dropped.
+    Draining,
+    /// Packets pass to the stack.
+    Closed,
+}
+
+/// What happens to a real server whose check fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnFailure {
+    /// It leaves the list.
+    Remove,
+    /// It stays with weight 0.
+    Quiesce,
+}
+
+/// State of a virtual service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceStatus {
+    /// The operator's name for it.
+    pub name: String,
+    /// Transport protocol.
+    pub protocol: Protocol,
+    /// Virtual address and port.
+    pub address: SocketAddr,
+    /// Scheduler, by IPVS's name.
+    pub scheduler: String,
+    /// Gate of its address.
+    pub gate: GateStatus,
+    /// What a failed check does.
+    pub on_failure: OnFailure,
+    /// Real servers, in the order of the config file.
+    pub servers: Vec<ServerStatus>,
+}
+
+/// What the director thinks of a real server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ServerState {
+    /// Its checks succeed, or it has none.
+    Up,
+    /// Its checks fail.
+    Down,
+    /// No check has been answered yet.
+    Gated,
+    /// It would be in, but its hardware address is unknown.
+    NoNeighbour,
+}
+
+impl ServerState {
+    /// The word that `status` prints.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Down => "down",
+            Self::Gated => "gated",
+            Self::NoNeighbour => "no-neighbour",
+        }
+    }
+}
+
+/// State of a real server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerStatus {
+    /// Address and port.
+    pub address: SocketAddr,
+    /// Weight in the config.
+    pub weight_configured: u16,
+    /// Weight in force: 0 while quiesced or not listed.
+    pub weight: u16,
+    /// What the director thinks of it.
+    pub state: ServerState,
+    /// True while the data plane has it.
+    pub listed: bool,
+    /// Why it is in this state; empty where there is nothing to say.
+    pub reason: String,
+    /// Seconds since the state last changed.
+    pub since_s: u64,
+    /// Its hardware address, once known.
+    pub mac: Option<String>,
+    /// ActiveConn.
+    pub active: u64,
+    /// InActConn.
+    pub inactive: u64,
+    /// Connections placed on it since the tables were made.
+    pub conns: u64,
+    /// Packets forwarded to it.
+    pub packets: u64,
+    /// Bytes forwarded to it, counted from the IP header on.
+    pub bytes: u64,
+}
+
+/// How often packets were dropped for one reason.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DropCount {
+    /// The reason, in kebab-case.
+    pub reason: String,
+    /// Packets.
+    pub packets: u64,
+}
+
+/// Something the daemon could not do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// What it tried.
+    pub what: String,
+    /// Why it failed, the last time.
+    pub reason: String,
+    /// How often it has been tried.
+    pub attempts: u32,
+}
