@@ -1,0 +1,250 @@
+//! `evenkeel lab`: its command line; the lab itself is the crate `evenkeel-lab`.
+
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Subcommand, ValueEnum};
+use evenkeel_lab::paper::{self, PaperError, PaperOptions};
+use evenkeel_lab::{LabError, LabState, Options, WebServer, command};
+
+use crate::command_error::CommandError;
+use crate::output::{print, print_error};
+
+/// Run a cluster in network namespaces of this machine; needs root.
+#[derive(Debug, clap::Args)]
+#[command(arg_required_else_help = true)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+/// Which of the running labs.
+#[derive(Debug, clap::Args)]
+struct Which {
+    /// Which lab, where several are running.
+    #[arg(long, value_name = "NAME")]
+    lab: Option<String>,
+}
+
+impl Which {
+    fn name(&self) -> Option<&str> {
+        self.lab.as_deref()
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Start the cluster of a topology file, and end it when this command ends.
+    Up {
+        /// The topology file.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+
+        /// Leave it running until `lab down`.
+        #[arg(long)]
+        detach: bool,
+
+        /// Name of the lab, instead of the file's.
+        #[arg(long, value_name = "NAME")]
+        name: Option<String>,
+
+        /// What real servers run instead of the built-in web server.
+        #[arg(long, value_enum, value_name = "PROGRAM")]
+        with: Option<With>,
+    },
+    /// Run a command in a node.
+    Exec {
+        #[command(flatten)]
+        which: Which,
+
+        /// The node.
+        #[arg(value_name = "NODE")]
+        node: String,
+
+        /// The command and its words.
+        #[arg(last = true, required = true, value_name = "COMMAND")]
+        command: Vec<OsString>,
+    },
+    /// Switch a node off, as if its plug were pulled, or on again.
+    Power {
+        #[command(flatten)]
+        which: Which,
+
+        #[arg(value_enum, value_name = "off|on", hide_possible_values = true)]
+        to: Power,
+
+        /// The node.
+        #[arg(value_name = "NODE")]
+        node: String,
+    },
+    /// Unplug a node's cable, or plug it in again.
+    Link {
+        #[command(flatten)]
+        which: Which,
+
+        #[arg(value_enum, value_name = "down|up", hide_possible_values = true)]
+        to: Link,
+
+        /// The node.
+        #[arg(value_name = "NODE")]
+        node: String,
+    },
+    /// Play Figures 5 to 8 of the paper on its cluster; the exit status is 0 if every figure held.
+    Paper {
+        /// Write the figures to this file, as JSON.
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
+
+        /// What real servers run instead of the built-in web server.
+        #[arg(long, value_enum, value_name = "PROGRAM")]
+        with: Option<With>,
+    },
+    /// End a lab.
+    Down {
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Show the running labs.
+    List,
+}
+
+/// A program for real servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum With {
+    /// The real nginx, where installed.
+    Nginx,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Power {
+    Off,
+    On,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Link {
+    Down,
+    Up,
+}
+
+pub(crate) fn run(args: Args) -> Result<ExitCode, CommandError> {
+    match args.action {
+        Action::Up {
+            file,
+            detach,
+            name,
+            with,
+        } => {
+            let topology = command::read_topology(&file)?;
+            let options = options(name, with);
+            if detach {
+                print(&describe(&command::up_detached(topology, options)?))?;
+            } else {
+                command::up(topology, options, |state| {
+                    // The lab is what was asked for; a listener that went away ends nothing.
+                    drop(print(&format!("{}Ctrl-C ends the lab.\n", describe(state))));
+                })?;
+            }
+        }
+        Action::Paper { json, with } => return play_the_paper(json, with),
+        Action::Exec {
+            which,
+            node,
+            command,
+        } => return exec(which.name(), &node, command),
+        Action::Power { which, to, node } => command::power(which.name(), &node, to == Power::On)?,
+        Action::Link { which, to, node } => command::link(which.name(), &node, to == Link::Up)?,
+        Action::Down { which } => command::down(which.name())?,
+        Action::List => {
+            let labs = command::list()?;
+            if labs.is_empty() {
+                print_error("no lab is running\n");
+            }
+            print(&labs.iter().map(describe).collect::<String>())?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn play_the_paper(json: Option<PathBuf>, with: Option<With>) -> Result<ExitCode, CommandError> {
+    let Options { web_server, .. } = options(None, with);
+    let options = PaperOptions {
+        json,
+        web_server,
+        ..PaperOptions::default()
+    };
+    let held = paper::run(options, &mut std::io::stdout().lock())?;
+    Ok(if held {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn options(name: Option<String>, with: Option<With>) -> Options {
+    Options {
+        name,
+        web_server: match with {
+            Some(With::Nginx) => WebServer::Nginx,
+            None => WebServer::BuiltIn,
+        },
+        program: None,
+    }
+}
+
+/// The command's exit code is ours; 128 and the signal's number where one killed it, as shells have it.
+fn exec(lab: Option<&str>, node: &str, words: Vec<OsString>) -> Result<ExitCode, CommandError> {
+    use std::os::unix::process::ExitStatusExt as _;
+
+    let mut words = words.into_iter();
+    let Some(program) = words.next() else {
+        return Err(CommandError::message("no command was given"));
+    };
+    let mut command = std::process::Command::new(program);
+    command.args(words);
+    let status = command::exec(lab, node, command)?;
+    let code = status
+        .code()
+        .or_else(|| status.signal().map(|signal| 128 + signal))
+        .and_then(|code| u8::try_from(code).ok())
+        .unwrap_or(1);
+    Ok(code.into())
+}
+
+fn describe(lab: &LabState) -> String {
+    let mut out = format!("lab {}\n", lab.name);
+    for (name, node) in &lab.nodes {
+        let power = match (node.process.is_some(), node.link_up) {
+            (false, _) => "off",
+            (true, false) => "on, link down",
+            (true, true) => "on",
+        };
+        let written = writeln!(out, "  {name:<12} {:<15} {power}", node.address.to_string());
+        debug_assert!(written.is_ok(), "a string takes all that is written to it");
+    }
+    out
+}
+
+impl From<PaperError> for CommandError {
+    fn from(error: PaperError) -> Self {
+        match error {
+            PaperError::Output(error) => Self::output(error),
+            PaperError::Lab(error) => error.into(),
+            error @ (PaperError::Setup(_)
+            | PaperError::NotReady { .. }
+            | PaperError::Listing { .. }
+            | PaperError::Tap { .. }
+            | PaperError::Json { .. }
+            | PaperError::Interrupted) => Self::new(error),
+        }
+    }
+}
+
+impl From<LabError> for CommandError {
+    fn from(error: LabError) -> Self {
+        // Its messages say what to do next.
+        Self::new(error)
+    }
+}

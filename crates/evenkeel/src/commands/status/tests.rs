@@ -1,0 +1,106 @@
+use evenkeel_api::{
+    API_VERSION, DropCount, InterfaceStatus, Problem, Protocol, ServerState, ServerStatus,
+    TableStatus,
+};
+
+use super::*;
+
+fn server(address: &str, state: ServerState, reason: &str) -> ServerStatus {
+    ServerStatus {
+        address: address.parse().unwrap(),
+        weight_configured: 1,
+        weight: u16::from(state == ServerState::Up),
+        state,
+        listed: state == ServerState::Up,
+        reason: reason.to_owned(),
+        since_s: 61,
+        mac: None,
+        active: 0,
+        inactive: 5,
+        conns: 5,
+        packets: 30,
+        bytes: 2_000,
+    }
+}
+
+#[test]
+fn a_server_that_is_down_is_shown_with_its_reason() {
+    let status = Status {
+        api_version: API_VERSION,
+        version: "0.1.0".to_owned(),
+        director: "laicoz".to_owned(),
+        pid: 7,
+        started: 0,
+        adopted: true,
+        ready: true,
+        interface: InterfaceStatus {
+            name: "eth0".to_owned(),
+            mac: "02:00:00:00:00:01".to_owned(),
+            mode: XdpMode::Generic,
+        },
+        tables: TableStatus {
+            connections: 10,
+            connections_max: 1_024,
+            half_open: 0,
+            half_open_max: 1_024,
+            unassured: 2,
+            flood_mode: false,
+        },
+        services: vec![ServiceStatus {
+            name: "web".to_owned(),
+            protocol: Protocol::Tcp,
+            address: "198.18.14.146:80".parse().unwrap(),
+            scheduler: "rr".to_owned(),
+            gate: GateStatus::Open,
+            on_failure: OnFailure::Remove,
+            servers: vec![
+                server(
+                    "198.18.14.12:80",
+                    ServerState::Down,
+                    "no answer within 250 ms",
+                ),
+                server("198.18.14.13:80", ServerState::Up, ""),
+            ],
+        }],
+        drops: vec![DropCount {
+            reason: "no-server".to_owned(),
+            packets: 3,
+        }],
+        problems: vec![Problem {
+            what: "add address 198.18.14.146".to_owned(),
+            reason: "operation not permitted".to_owned(),
+            attempts: 2,
+        }],
+    };
+    let expected = "\
+director laicoz: ready, took over pinned state (evenkeel 0.1.0, pid 7)
+interface eth0, 02:00:00:00:00:01, generic XDP
+connections 10 of 1024 (2 unassured), half-open 0 of 1024
+
+service web: TCP 198.18.14.146:80 rr, gate open, a failed check removes the server
+  server           state  weight  active  inactive  conns  since  reason
+  198.18.14.12:80  down   0 of 1  0       5         5      1m1s   no answer within 250 ms
+  198.18.14.13:80  up     1       0       5         5      1m1s
+
+dropped packets
+          3  no-server
+
+problems
+  add address 198.18.14.146: operation not permitted (tried 2 times)
+";
+    assert_eq!(render(&status), expected);
+}
+
+#[test]
+fn times_are_shown_in_their_two_largest_units() {
+    let cases = [
+        (0, "0s"),
+        (59, "59s"),
+        (60, "1m0s"),
+        (3_700, "1h1m"),
+        (90_000, "1d1h"),
+    ];
+    for (seconds, expected) in cases {
+        assert_eq!(span(seconds), expected);
+    }
+}

@@ -1,0 +1,260 @@
+//! The event loop: one event in, the core's commands out and executed, again.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use evenkeel_api::{API_VERSION, ErrorAnswer, ErrorKind, ReloadAnswer};
+use evenkeel_config::LoadError;
+use evenkeel_control::{Control, Event};
+use evenkeel_model::diff;
+use evenkeel_net::NetEvent;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::command_error::CommandError;
+use crate::commands::check::load_error;
+use crate::daemon::hands::{self, Hands};
+use crate::daemon::problems::Problems;
+use crate::daemon::rates::{self, Estimator};
+use crate::daemon::server::{Answer, Request, Socket};
+use crate::daemon::view::{self, Counted};
+use crate::daemon::{notify, start};
+
+/// Time between two turns of the sweep, each of which looks at a bounded part of the tables.
+const SWEEP_PERIOD: Duration = Duration::from_millis(100);
+
+/// The daemon, started.
+pub(crate) struct Daemon {
+    pub(crate) control: Control,
+    pub(crate) hands: Hands,
+    pub(crate) results: mpsc::Receiver<Event>,
+    pub(crate) network: mpsc::Receiver<NetEvent>,
+    pub(crate) requests: mpsc::Receiver<Request>,
+    pub(crate) signals: Signals,
+    /// Held because the socket is removed when it is dropped.
+    pub(crate) _socket: Socket,
+    pub(crate) config: PathBuf,
+    pub(crate) host_name: String,
+    pub(crate) problems: Problems,
+    pub(crate) estimator: Estimator<Counted>,
+    /// What is told of this daemon and does not change.
+    pub(crate) identity: view::Identity,
+}
+
+/// Signals that mean something to the daemon.
+#[derive(Debug)]
+pub(crate) struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// Takes the signals; from now on none of them kills.
+    pub(crate) fn listen() -> Result<Self, CommandError> {
+        let listen = |kind| signal(kind).map_err(CommandError::new);
+        Ok(Self {
+            hangup: listen(SignalKind::hangup())?,
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) -> Wake {
+        tokio::select! {
+            _ = self.hangup.recv() => Wake::Reload,
+            _ = self.terminate.recv() => Wake::End("SIGTERM"),
+            _ = self.interrupt.recv() => Wake::End("SIGINT"),
+        }
+    }
+}
+
+/// What woke the loop.
+enum Wake {
+    Timer,
+    Result(Event),
+    Network(Option<NetEvent>),
+    Request(Request),
+    Reload,
+    End(&'static str),
+    Sweep,
+    Estimate,
+}
+
+impl Daemon {
+    /// Runs until a signal ends it.
+    pub(crate) async fn run(mut self) -> Result<(), CommandError> {
+        let mut sweep = interval(SWEEP_PERIOD);
+        sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut estimate = interval(rates::PERIOD);
+        estimate.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        loop {
+            self.obey().await;
+            let due = self.control.poll_timeout();
+            let wake = tokio::select! {
+                () = sleep_until(due) => Wake::Timer,
+                Some(result) = self.results.recv() => Wake::Result(result),
+                event = self.network.recv() => Wake::Network(event),
+                Some(request) = self.requests.recv() => Wake::Request(request),
+                wake = self.signals.next() => wake,
+                _ = sweep.tick() => Wake::Sweep,
+                _ = estimate.tick() => Wake::Estimate,
+            };
+            match wake {
+                Wake::Timer => self.control.handle_timeout(Instant::now()),
+                Wake::Result(result) => self.control.handle_event(result, Instant::now()),
+                Wake::Network(Some(event)) => self.handle_network(event)?,
+                Wake::Network(None) => {
+                    return Err(CommandError::message("the netlink event stream has ended"));
+                }
+                Wake::Request(request) => self.handle_request(request).await,
+                Wake::Reload => {
+                    notify::reloading();
+                    // Whoever sent the signal gets no answer; the log has it.
+                    drop(self.reload().await);
+                    notify::ready();
+                }
+                Wake::End(signal) => {
+                    tracing::info!(
+                        event = "stopping",
+                        signal,
+                        "stopping; pins and addresses stay"
+                    );
+                    notify::stopping();
+                    return Ok(());
+                }
+                Wake::Sweep => self.sweep(),
+                Wake::Estimate => self.estimate(),
+            }
+        }
+    }
+
+    /// Executes the core's commands until it has none left.
+    async fn obey(&mut self) {
+        loop {
+            let mut failures = Vec::new();
+            while let Some(command) = self.control.poll_output() {
+                match self.hands.execute(&command).await {
+                    Ok(()) => self.problems.executed(&command),
+                    Err(error) => {
+                        let reason = hands::reason(&error);
+                        self.problems.failed(&command, &reason);
+                        failures.push(Event::CommandFailed {
+                            what: Box::new(command),
+                            reason,
+                        });
+                    }
+                }
+            }
+            if failures.is_empty() {
+                return;
+            }
+            for failure in failures {
+                self.control.handle_event(failure, Instant::now());
+            }
+        }
+    }
+
+    fn handle_network(&mut self, event: NetEvent) -> Result<(), CommandError> {
+        let ours = self.hands.link.index;
+        match event {
+            NetEvent::Neighbour { link, address, mac } if link == ours => {
+                let event = Event::Neighbour { address, mac };
+                self.control.handle_event(event, Instant::now());
+            }
+            NetEvent::Link { index, up, mac } if index == ours => {
+                let link = &mut self.hands.link;
+                if link.mac != mac {
+                    let name = &link.name;
+                    let message = format!("interface `{name}` has another hardware address: {mac}");
+                    return Err(CommandError::message(message)
+                        .hint("Start the daemon again: it takes the new address up, and forwarding goes on."));
+                }
+                if link.up != up {
+                    link.up = up;
+                    tracing::warn!(
+                        event = "link",
+                        up,
+                        "interface {}",
+                        if up { "up" } else { "down" }
+                    );
+                }
+            }
+            NetEvent::LinkRemoved { index } if index == ours => {
+                let name = &self.hands.link.name;
+                return Err(CommandError::message(format!("interface `{name}` is gone"))
+                    .hint("Start the daemon again when the interface is back."));
+            }
+            // A neighbour that does not answer is the checks' affair: its hardware address stays.
+            NetEvent::Neighbour { .. }
+            | NetEvent::NeighbourLost { .. }
+            | NetEvent::Link { .. }
+            | NetEvent::LinkRemoved { .. } => {}
+        }
+        Ok(())
+    }
+
+    async fn handle_request(&mut self, request: Request) {
+        // Whoever asked may have gone meanwhile.
+        match request {
+            Request::Status(answer) => drop(answer.send(self.status())),
+            Request::Services(answer) => drop(answer.send(self.services())),
+            Request::Connections(answer) => drop(answer.send(Ok(self.connections()))),
+            Request::Reload(answer) => drop(answer.send(self.reload().await)),
+        }
+    }
+
+    /// Reads the config file and applies it; on any mistake nothing changes.
+    async fn reload(&mut self) -> Answer<ReloadAnswer> {
+        let new = match evenkeel_config::load(&self.config, &self.host_name) {
+            Ok(new) => new,
+            Err(error) => return Err(self.refuse(error)),
+        };
+        let warnings = start::warnings(&self.hands.netlink, &self.hands.link, &new).await;
+        let changed = diff(self.control.director(), &new).lines();
+        self.control
+            .handle_event(Event::Configure(new), Instant::now());
+        self.obey().await;
+        Ok(ReloadAnswer {
+            api_version: API_VERSION,
+            file: self.config.display().to_string(),
+            changed,
+            warnings,
+        })
+    }
+
+    fn refuse(&self, error: LoadError) -> ErrorAnswer {
+        let file = self.config.display();
+        match &error {
+            LoadError::Invalid(diagnostics) => {
+                for diagnostic in diagnostics.as_slice() {
+                    tracing::error!(
+                        event = "bad-config",
+                        %file,
+                        line = diagnostic.line,
+                        column = diagnostic.column,
+                        hint = diagnostic.hint,
+                        "{}",
+                        diagnostic.message
+                    );
+                }
+            }
+            LoadError::Read { .. } => tracing::error!(event = "bad-config", "{error}"),
+        }
+        tracing::warn!(event = "reload-refused", %file, "the config before stays in force");
+        ErrorAnswer {
+            api_version: API_VERSION,
+            kind: ErrorKind::Config,
+            error: load_error(error, false).render(),
+            hints: vec!["The config before stays in force.".to_owned()],
+        }
+    }
+}
+
+async fn sleep_until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due.into()).await,
+        None => std::future::pending().await,
+    }
+}

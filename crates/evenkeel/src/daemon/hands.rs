@@ -1,0 +1,98 @@
+//! Executes the core's commands on the data plane and the network.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use evenkeel_bpf::DataPlane;
+use evenkeel_control::{Command, Event};
+use evenkeel_health::TargetId;
+use evenkeel_model::CheckKind;
+use evenkeel_net::{AddressError, Announcer, LinkInfo, Netlink, probe};
+use tokio::sync::mpsc;
+
+use crate::daemon::{notify, report};
+
+/// What the daemon acts with.
+pub(crate) struct Hands {
+    pub(crate) plane: DataPlane,
+    pub(crate) netlink: Netlink,
+    pub(crate) announcer: Announcer,
+    pub(crate) link: LinkInfo,
+    /// Where probes leave their results.
+    pub(crate) results: mpsc::Sender<Event>,
+}
+
+impl Hands {
+    /// Executes one command. A probe is only begun; its result comes as an event.
+    pub(crate) async fn execute(&mut self, command: &Command) -> anyhow::Result<()> {
+        match command {
+            Command::PutService(entry) => self.plane.put_service(entry)?,
+            Command::RemoveService(key) => self.plane.remove_service(key)?,
+            Command::SetGate { address, state } => self.plane.set_gate(*address, *state)?,
+            Command::AddAddress(address) => {
+                if self.netlink.address_holder(*address).await?.is_none() {
+                    self.netlink.add_address(self.link.index, *address).await?;
+                }
+            }
+            Command::RemoveAddress(address) => match self.netlink.remove_address(*address).await {
+                Ok(()) => {}
+                Err(error @ AddressError::NotOurs { .. }) => tracing::info!("{error}"),
+                Err(error) => return Err(error.into()),
+            },
+            Command::Announce(address) => {
+                self.announcer
+                    .announce(self.link.index, self.link.mac, *address)?;
+            }
+            Command::WatchNeighbour(address) => {
+                self.netlink
+                    .watch_neighbour(self.link.index, *address)
+                    .await?;
+            }
+            Command::UnwatchNeighbour(address) => {
+                self.netlink
+                    .unwatch_neighbour(self.link.index, *address)
+                    .await?;
+            }
+            Command::Probe {
+                target,
+                attempt,
+                kind,
+                address,
+                timeout,
+            } => self.probe(*target, *attempt, kind.clone(), *address, *timeout),
+            Command::Report(news) => report::log(news),
+            Command::Ready => {
+                tracing::info!(event = "ready", "ready");
+                notify::ready();
+            }
+        }
+        Ok(())
+    }
+
+    fn probe(
+        &self,
+        target: TargetId,
+        attempt: u64,
+        kind: CheckKind,
+        address: SocketAddr,
+        timeout: Duration,
+    ) {
+        let results = self.results.clone();
+        tokio::spawn(async move {
+            let outcome = probe::run(&kind, address, timeout).await;
+            let result = Event::CheckResult {
+                target,
+                attempt,
+                outcome,
+            };
+            // The daemon may have ended meanwhile.
+            drop(results.send(result).await);
+        });
+    }
+}
+
+/// An error and its causes in one line.
+pub(crate) fn reason(error: &anyhow::Error) -> String {
+    let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
+    causes.join(": ")
+}

@@ -1,0 +1,192 @@
+//! The API server: HTTP on a unix socket, each request put to the event loop and answered from there.
+//!
+//! It decides nothing and holds no state but the way to the event loop.
+
+use std::io;
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use evenkeel_api::{
+    API_VERSION, CONNECTIONS_PATH, Connections, ErrorAnswer, ErrorKind, RELOAD_PATH, ReloadAnswer,
+    SERVICES_PATH, STATUS_PATH, Services, Status,
+};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{mpsc, oneshot};
+
+/// Requests that may wait for the event loop.
+const QUEUE: usize = 16;
+
+/// An answer, or why there is none.
+pub(crate) type Answer<T> = Result<T, ErrorAnswer>;
+
+/// What a client asks the event loop.
+#[derive(Debug)]
+pub(crate) enum Request {
+    Status(oneshot::Sender<Answer<Status>>),
+    Services(oneshot::Sender<Answer<Services>>),
+    Connections(oneshot::Sender<Answer<Connections>>),
+    Reload(oneshot::Sender<Answer<ReloadAnswer>>),
+}
+
+/// Why the socket could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BindError {
+    /// Another daemon answers on it.
+    #[error("a daemon is running already: it listens on `{}`", socket.display())]
+    InUse {
+        /// The socket.
+        socket: PathBuf,
+    },
+    /// Its directory could not be made, or it could not be bound.
+    #[error("cannot listen on the socket `{}`", socket.display())]
+    Failed {
+        /// The socket.
+        socket: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// The bound socket, which is removed when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    listener: Option<UnixListener>,
+    path: PathBuf,
+}
+
+impl Socket {
+    /// Binds the socket, for root alone; one that a dead daemon left is replaced.
+    pub(crate) async fn bind(path: &Path) -> Result<Self, BindError> {
+        let failed = |source| BindError::Failed {
+            socket: path.to_owned(),
+            source,
+        };
+        if let Some(directory) = path.parent() {
+            std::fs::create_dir_all(directory).map_err(failed)?;
+        }
+        match UnixStream::connect(path).await {
+            Ok(_somebody) => {
+                return Err(BindError::InUse {
+                    socket: path.to_owned(),
+                });
+            }
+            // So it is with any file that is not a socket, and that is left alone.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                if std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket())
+                {
+                    std::fs::remove_file(path).map_err(failed)?;
+                }
+            }
+            // Whatever else is in the way, the next call tells.
+            Err(_) => {}
+        }
+        let listener = UnixListener::bind(path).map_err(failed)?;
+        let socket = Self {
+            listener: Some(listener),
+            path: path.to_owned(),
+        };
+        let owner_only = std::fs::Permissions::from_mode(0o600);
+        std::fs::set_permissions(path, owner_only).map_err(failed)?;
+        Ok(socket)
+    }
+
+    /// Serves from now on, on a task of its own; requests come through the receiver.
+    pub(crate) fn serve(&mut self) -> mpsc::Receiver<Request> {
+        let (requests, receiver) = mpsc::channel(QUEUE);
+        if let Some(listener) = self.listener.take() {
+            tokio::spawn(async move {
+                if let Err(error) = axum::serve(listener, router(requests)).await {
+                    tracing::error!(%error, "the API server ended");
+                }
+            });
+        }
+        receiver
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_file(&self.path) {
+            tracing::debug!(%error, socket = %self.path.display(), "cannot remove the socket");
+        }
+    }
+}
+
+fn router(requests: mpsc::Sender<Request>) -> Router {
+    Router::new()
+        .route(STATUS_PATH, get(status))
+        .route(SERVICES_PATH, get(services))
+        .route(CONNECTIONS_PATH, get(connections))
+        .route(RELOAD_PATH, post(reload))
+        .fallback(not_found)
+        .with_state(requests)
+}
+
+type Requests = State<mpsc::Sender<Request>>;
+
+async fn status(State(requests): Requests) -> Response {
+    ask(&requests, Request::Status).await
+}
+
+async fn services(State(requests): Requests) -> Response {
+    ask(&requests, Request::Services).await
+}
+
+async fn connections(State(requests): Requests) -> Response {
+    ask(&requests, Request::Connections).await
+}
+
+async fn reload(State(requests): Requests) -> Response {
+    ask(&requests, Request::Reload).await
+}
+
+async fn not_found(uri: axum::http::Uri) -> Response {
+    refuse(ErrorAnswer {
+        api_version: API_VERSION,
+        kind: ErrorKind::NotFound,
+        error: format!("this daemon has no `{}`", uri.path()),
+        hints: Vec::new(),
+    })
+}
+
+async fn ask<T: serde::Serialize>(
+    requests: &mpsc::Sender<Request>,
+    request: fn(oneshot::Sender<Answer<T>>) -> Request,
+) -> Response {
+    let (sender, receiver) = oneshot::channel();
+    // Where the event loop has ended, the receiver tells.
+    drop(requests.send(request(sender)).await);
+    match receiver.await {
+        Ok(Ok(answer)) => Json(answer).into_response(),
+        Ok(Err(error)) => refuse(error),
+        Err(_ended) => refuse(failed("the daemon is stopping")),
+    }
+}
+
+/// An answer that tells what could not be done.
+pub(crate) fn failed(error: impl Into<String>) -> ErrorAnswer {
+    ErrorAnswer {
+        api_version: API_VERSION,
+        kind: ErrorKind::Failed,
+        error: error.into(),
+        hints: Vec::new(),
+    }
+}
+
+fn refuse(error: ErrorAnswer) -> Response {
+    let status = match error.kind {
+        ErrorKind::Config => StatusCode::UNPROCESSABLE_ENTITY,
+        ErrorKind::Failed => StatusCode::INTERNAL_SERVER_ERROR,
+        ErrorKind::NotFound => StatusCode::NOT_FOUND,
+    };
+    (status, Json(error)).into_response()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,246 @@
+//! From a config file to a running daemon, or to an error that says what to do.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::{Instant, SystemTime};
+
+use evenkeel_api::XdpMode;
+use evenkeel_bpf::{DataPlane, Mode, Options, Sizes, StartError};
+use evenkeel_control::Control;
+use evenkeel_model::{Director, ServiceEntry, XdpPreference};
+use evenkeel_net::{Announcer, LinkError, LinkInfo, Netlink, OnLinkError};
+use tokio::sync::mpsc;
+
+use crate::command_error::CommandError;
+use crate::commands::check::{color, load_error};
+use crate::daemon::Setup;
+use crate::daemon::event_loop::{Daemon, Signals};
+use crate::daemon::hands::Hands;
+use crate::daemon::problems::Problems;
+use crate::daemon::rates::Estimator;
+use crate::daemon::server::{BindError, Socket};
+use crate::daemon::view::Identity;
+
+/// Results of probes that may wait for the event loop.
+const RESULTS: usize = 256;
+
+/// Starts the daemon. Where that fails, nothing that was running before is changed.
+pub(crate) async fn start(setup: Setup) -> Result<Daemon, CommandError> {
+    let signals = Signals::listen()?;
+    let host_name = crate::commands::host_name();
+    let director = evenkeel_config::load(&setup.config, &host_name)
+        .map_err(|error| load_error(error, color()))?;
+    let (netlink, network) = Netlink::open().await.map_err(CommandError::new)?;
+    let link = netlink
+        .link(&director.interface)
+        .await
+        .map_err(|error| bad_link(error, &setup))?;
+    let announcer =
+        Announcer::open().map_err(|error| CommandError::new(error).hint(super::as_root()))?;
+    let mut socket = Socket::bind(&setup.socket).await.map_err(bad_socket)?;
+    for warning in warnings(&netlink, &link, &director).await {
+        tracing::warn!(event = "config-warning", "{warning}");
+    }
+    if !link.up {
+        tracing::warn!(
+            event = "link-down",
+            interface = link.name,
+            "the interface is down"
+        );
+    }
+    let (plane, adopted) = start_plane(&netlink, &link, &director, setup.pins).await?;
+    remove_leftovers(&netlink, &director).await;
+    // An adopted program keeps its mode, whatever was asked for.
+    let attached = netlink.link(&link.name).await.map_err(CommandError::new)?;
+    let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let identity = Identity {
+        started: since_1970.map_or(0, |since| since.as_secs()),
+        adopted: !adopted.is_empty(),
+        mode: if attached.xdp_native {
+            XdpMode::Native
+        } else {
+            XdpMode::Generic
+        },
+    };
+    tracing::info!(
+        event = "started",
+        director = director.name,
+        interface = link.name,
+        adopted = identity.adopted,
+        "started"
+    );
+    let (results_sender, results) = mpsc::channel(RESULTS);
+    let requests = socket.serve();
+    Ok(Daemon {
+        control: Control::new(director, adopted, Instant::now()),
+        hands: Hands {
+            plane,
+            netlink,
+            announcer,
+            link,
+            results: results_sender,
+        },
+        results,
+        network,
+        requests,
+        signals,
+        _socket: socket,
+        config: setup.config,
+        host_name,
+        problems: Problems::default(),
+        estimator: Estimator::default(),
+        identity,
+    })
+}
+
+/// Starts the data plane in the best mode that the config and the interface allow.
+async fn start_plane(
+    netlink: &Netlink,
+    link: &LinkInfo,
+    director: &Director,
+    pins: PathBuf,
+) -> Result<(DataPlane, Vec<ServiceEntry>), CommandError> {
+    let mut options = Options {
+        pin_dir: pins,
+        interface: link.name.clone(),
+        link_index: link.index,
+        mac: link.mac,
+        address: source_address(netlink, link, director).await?,
+        mode: Mode::Generic,
+        sizes: Sizes {
+            connections: director.tables.connections,
+            half_open: director.tables.half_open,
+            ..Sizes::default()
+        },
+    };
+    // Drivers of hardware are known good. On veth, frames vanish unless the peer has a program too;
+    // other virtual interfaces mostly have no XDP of their own.
+    let (first, second) = match (director.xdp, link.kind.as_deref()) {
+        (XdpPreference::Native, _) => (Mode::Native, None),
+        (XdpPreference::Auto, None) => (Mode::Native, Some(Mode::Generic)),
+        (XdpPreference::Generic, _) | (XdpPreference::Auto, Some(_)) => (Mode::Generic, None),
+    };
+    options.mode = first;
+    let started = match (DataPlane::start(&options), second) {
+        (Err(error @ StartError::NativeUnsupported { .. }), Some(second)) => {
+            tracing::info!(event = "xdp-generic", "{error}; using generic mode");
+            options.mode = second;
+            DataPlane::start(&options)
+        }
+        (started, _) => started,
+    };
+    started.map_err(bad_plane)
+}
+
+/// What is odd about a config on this machine, though it can be applied.
+pub(crate) async fn warnings(
+    netlink: &Netlink,
+    link: &LinkInfo,
+    director: &Director,
+) -> Vec<String> {
+    let mut addresses: Vec<IpAddr> = director
+        .services
+        .iter()
+        .flat_map(|service| service.servers.iter().map(|server| server.address.ip()))
+        .collect();
+    addresses.sort_unstable();
+    addresses.dedup();
+    let mut warnings = Vec::new();
+    for address in addresses {
+        match netlink.require_on_link(link, address).await {
+            Ok(()) => {}
+            Err(error @ OnLinkError::NotOnLink { .. }) => warnings.push(error.to_string()),
+            Err(error @ OnLinkError::List(_)) => {
+                tracing::warn!("{}", super::hands::reason(&error.into()));
+                break;
+            }
+        }
+    }
+    warnings
+}
+
+/// The interface's own IPv4 address, which ICMP errors come from; a virtual one is not its own.
+async fn source_address(
+    netlink: &Netlink,
+    link: &LinkInfo,
+    director: &Director,
+) -> Result<Option<std::net::Ipv4Addr>, CommandError> {
+    let prefixes = netlink
+        .prefixes(link.index)
+        .await
+        .map_err(CommandError::new)?;
+    let is_virtual = |address: IpAddr| {
+        let mut services = director.services.iter();
+        services.any(|service| service.key.address.ip() == address)
+    };
+    Ok(prefixes.iter().find_map(|prefix| match prefix.address {
+        IpAddr::V4(address) if !is_virtual(prefix.address) => Some(address),
+        IpAddr::V4(_) | IpAddr::V6(_) => None,
+    }))
+}
+
+/// Removes addresses that an earlier daemon added and that the config no longer has.
+async fn remove_leftovers(netlink: &Netlink, director: &Director) {
+    let ours = match netlink.our_addresses().await {
+        Ok(ours) => ours,
+        Err(error) => {
+            tracing::warn!("{}", super::hands::reason(&error.into()));
+            return;
+        }
+    };
+    for own in ours {
+        let wanted = director
+            .services
+            .iter()
+            .any(|service| service.key.address.ip() == own.address);
+        if wanted {
+            continue;
+        }
+        match netlink.remove_address(own.address).await {
+            Ok(()) => {
+                tracing::info!(event = "leftover-removed", address = %own.address, "address removed: not in the configuration")
+            }
+            Err(error) => tracing::warn!("{}", super::hands::reason(&error.into())),
+        }
+    }
+}
+
+fn bad_link(error: LinkError, setup: &Setup) -> CommandError {
+    let hint = format!(
+        "Set `interface` under `[director]` in `{}`, then try again.",
+        setup.config.display()
+    );
+    match error {
+        LinkError::Missing { .. } | LinkError::NotEthernet { .. } => {
+            CommandError::new(error).hint(hint)
+        }
+        LinkError::Request { .. } => CommandError::new(error),
+    }
+}
+
+fn bad_socket(error: BindError) -> CommandError {
+    match &error {
+        BindError::InUse { .. } => CommandError::new(error)
+            .hint("See what it does: `evenkeel status`. Have it read its config again: `evenkeel reload`.")
+            .hint("A second daemon needs a socket, pins and an interface of its own: `--socket`, `--pins`."),
+        BindError::Failed { source, .. } => {
+            let denied = source.kind() == std::io::ErrorKind::PermissionDenied;
+            let error = CommandError::new(error);
+            if denied {
+                error.hint(super::as_root())
+            } else {
+                error
+            }
+        }
+    }
+}
+
+fn bad_plane(error: StartError) -> CommandError {
+    let denied = matches!(error, StartError::NotPermitted { .. });
+    let error = CommandError::new(error);
+    if denied {
+        error.hint(super::as_root())
+    } else {
+        error
+    }
+}

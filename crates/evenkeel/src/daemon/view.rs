@@ -1,0 +1,277 @@
+//! The daemon's state as the API shows it: the core's view joined with the data plane's counters.
+//!
+//! Reads only.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use evenkeel_api::{
+    API_VERSION, Connection, Connections, DropCount, Forwarding, GateStatus, InterfaceStatus,
+    OnFailure, Problem, Protocol, ServerListing, ServerState, ServerStatus, ServiceListing,
+    ServiceStatus, Services, Status, TableStatus, TcpState, Totals, XdpMode,
+};
+use evenkeel_bpf::{ReadError, SweepBudget};
+use evenkeel_control::{ServerHealth, ServerView, ServiceView};
+use evenkeel_model::{self as model, GateState, ServiceKey};
+
+use crate::daemon::event_loop::Daemon;
+use crate::daemon::hands;
+use crate::daemon::server::{self, Answer};
+
+/// What rates are estimated of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Counted {
+    /// A virtual service.
+    Service(ServiceKey),
+    /// A real server of one.
+    Server(ServiceKey, SocketAddr),
+}
+
+/// What is told of this daemon and does not change.
+#[derive(Clone, Debug)]
+pub(crate) struct Identity {
+    /// When it started, in seconds since 1970-01-01 UTC.
+    pub(crate) started: u64,
+    /// Whether it took over pinned state.
+    pub(crate) adopted: bool,
+    /// Where the program runs.
+    pub(crate) mode: XdpMode,
+}
+
+impl Daemon {
+    /// Answers `status`.
+    pub(crate) fn status(&self) -> Answer<Status> {
+        let plane = &self.hands.plane;
+        let held = plane.snapshot().map_err(unread)?;
+        let held: HashMap<_, _> = held.iter().map(|service| (service.key, service)).collect();
+        let view = self.control.view();
+        let now = Instant::now();
+        let services = view
+            .services
+            .iter()
+            .map(|service| service_status(service, held.get(&service.key).copied(), now));
+        let usage = plane.usage();
+        let drops = plane.drops().map_err(unread)?;
+        let problems: Vec<Problem> = self.problems.list().collect();
+        Ok(Status {
+            api_version: API_VERSION,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            director: view.name.clone(),
+            pid: std::process::id(),
+            started: self.identity.started,
+            adopted: self.identity.adopted,
+            ready: view.ready,
+            interface: InterfaceStatus {
+                name: self.hands.link.name.clone(),
+                mac: self.hands.link.mac.to_string(),
+                mode: self.identity.mode,
+            },
+            tables: TableStatus {
+                connections: usage.established.into(),
+                connections_max: usage.connections.into(),
+                half_open: usage.half_open.into(),
+                half_open_max: usage.half_open_room.into(),
+                unassured: usage.unassured.into(),
+                flood_mode: usage.flood,
+            },
+            services: services.collect(),
+            drops: drops
+                .iter()
+                .filter(|counter| counter.value > 0)
+                .map(|counter| DropCount {
+                    reason: counter.name.to_owned(),
+                    packets: counter.value,
+                })
+                .collect(),
+            problems,
+        })
+    }
+
+    /// Answers what `ipvsadm -L` needs.
+    pub(crate) fn services(&self) -> Answer<Services> {
+        let held = self.hands.plane.snapshot().map_err(unread)?;
+        let services = held.iter().map(|service| ServiceListing {
+            protocol: protocol(service.key.protocol),
+            address: service.key.address,
+            scheduler: service.scheduler.name().to_owned(),
+            totals: totals(&service.stats),
+            rates: self.estimator.rates(&Counted::Service(service.key)),
+            servers: service
+                .servers
+                .iter()
+                .map(|server| ServerListing {
+                    address: server.address,
+                    forwarding: forwarding(server.forwarding),
+                    weight: server.weight.get(),
+                    active: server.active.into(),
+                    inactive: server.inactive.into(),
+                    totals: totals(&server.stats),
+                    rates: self
+                        .estimator
+                        .rates(&Counted::Server(service.key, server.address)),
+                })
+                .collect(),
+        });
+        Ok(Services {
+            api_version: API_VERSION,
+            services: services.collect(),
+        })
+    }
+
+    /// Answers what `ipvsadm -Lc` needs.
+    pub(crate) fn connections(&self) -> Connections {
+        let connections = self.hands.plane.connections();
+        Connections {
+            api_version: API_VERSION,
+            connections: connections.iter().map(connection).collect(),
+        }
+    }
+
+    /// Takes samples of all counters, one period after the last time.
+    pub(crate) fn estimate(&mut self) {
+        let held = match self.hands.plane.snapshot() {
+            Ok(held) => held,
+            Err(error) => {
+                tracing::warn!(event = "unread", "{}", hands::reason(&error.into()));
+                return;
+            }
+        };
+        let counters = held.iter().flat_map(|service| {
+            let key = service.key;
+            let servers = service.servers.iter().map(move |server| {
+                let counted = Counted::Server(key, server.address);
+                (counted, totals(&server.stats))
+            });
+            std::iter::once((Counted::Service(key), totals(&service.stats))).chain(servers)
+        });
+        self.estimator.sample(counters);
+    }
+
+    /// Takes expired connections out, a bounded number at a time.
+    pub(crate) fn sweep(&mut self) {
+        let swept = self.hands.plane.sweep(SweepBudget::default());
+        tracing::trace!(?swept, "swept");
+    }
+}
+
+fn unread(error: ReadError) -> evenkeel_api::ErrorAnswer {
+    server::failed(hands::reason(&error.into()))
+}
+
+fn service_status(
+    service: &ServiceView,
+    held: Option<&evenkeel_bpf::ServiceView>,
+    now: Instant,
+) -> ServiceStatus {
+    let gate = held.map_or(GateState::Closed, |held| held.gate);
+    let servers = service.servers.iter().map(|server| {
+        let held = held.and_then(|held| {
+            let mut servers = held.servers.iter();
+            servers.find(|candidate| candidate.address == server.address)
+        });
+        server_status(server, held, now)
+    });
+    ServiceStatus {
+        name: service.name.clone(),
+        protocol: protocol(service.key.protocol),
+        address: service.key.address,
+        scheduler: service.scheduler.name().to_owned(),
+        gate: match gate {
+            GateState::Open => GateStatus::Open,
+            GateState::Draining => GateStatus::Draining,
+            GateState::Closed => GateStatus::Closed,
+        },
+        on_failure: match service.on_failure {
+            model::OnFailure::Remove => OnFailure::Remove,
+            model::OnFailure::Quiesce => OnFailure::Quiesce,
+        },
+        servers: servers.collect(),
+    }
+}
+
+fn server_status(
+    server: &ServerView,
+    held: Option<&evenkeel_bpf::ServerView>,
+    now: Instant,
+) -> ServerStatus {
+    let state = match (server.health, server.in_force) {
+        (ServerHealth::Gated, _) => ServerState::Gated,
+        (ServerHealth::Down, _) => ServerState::Down,
+        (ServerHealth::Up, None) if server.mac.is_none() => ServerState::NoNeighbour,
+        (ServerHealth::Up, _) => ServerState::Up,
+    };
+    let reason = if state == ServerState::NoNeighbour {
+        format!("nobody answers for {} on the link", server.address.ip())
+    } else {
+        server.reason.clone()
+    };
+    let counted = held.map_or_else(Totals::default, |held| totals(&held.stats));
+    ServerStatus {
+        address: server.address,
+        weight_configured: server.weight.get(),
+        weight: held.map_or(0, |held| held.weight.get()),
+        state,
+        listed: held.is_some(),
+        reason,
+        since_s: now.saturating_duration_since(server.since).as_secs(),
+        mac: server.mac.map(|mac| mac.to_string()),
+        active: held.map_or(0, |held| held.active.into()),
+        inactive: held.map_or(0, |held| held.inactive.into()),
+        conns: counted.conns,
+        packets: counted.in_packets,
+        bytes: counted.in_bytes,
+    }
+}
+
+fn totals(stats: &evenkeel_abi::Stats) -> Totals {
+    Totals {
+        conns: stats.conns,
+        in_packets: stats.packets,
+        in_bytes: stats.bytes,
+    }
+}
+
+const fn protocol(protocol: model::Protocol) -> Protocol {
+    match protocol {
+        model::Protocol::Tcp => Protocol::Tcp,
+    }
+}
+
+const fn forwarding(forwarding: model::Forwarding) -> Forwarding {
+    match forwarding {
+        model::Forwarding::DirectRouting => Forwarding::Direct,
+    }
+}
+
+fn connection(held: &evenkeel_bpf::Connection) -> Connection {
+    Connection {
+        // The data plane tracks no other protocol.
+        protocol: Protocol::Tcp,
+        state: tcp_state(held.state),
+        client: held.client.into(),
+        virtual_address: held.address.into(),
+        destination: held.server.into(),
+        expires_s: held.expires.as_secs(),
+        half_open: held.half_open,
+        assured: held.assured,
+    }
+}
+
+const fn tcp_state(state: evenkeel_abi::TcpState) -> TcpState {
+    use evenkeel_abi::TcpState as Held;
+
+    match state {
+        Held::None => TcpState::None,
+        Held::Established => TcpState::Established,
+        Held::SynSent => TcpState::SynSent,
+        Held::SynRecv => TcpState::SynRecv,
+        Held::FinWait => TcpState::FinWait,
+        Held::TimeWait => TcpState::TimeWait,
+        Held::Close => TcpState::Close,
+        Held::CloseWait => TcpState::CloseWait,
+        Held::LastAck => TcpState::LastAck,
+        Held::Listen => TcpState::Listen,
+        Held::SynAck => TcpState::Synack,
+    }
+}

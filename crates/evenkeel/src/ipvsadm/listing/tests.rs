@@ -1,0 +1,277 @@
+//! What is expected here was read off ipvsadm 1.31 itself; `|` marks the end of a line.
+
+use std::net::IpAddr;
+
+use evenkeel_api::{Forwarding, TcpState};
+
+use super::*;
+
+const GIGA: u64 = 1_000_000_000;
+
+fn server(address: &str, weight: u16, active: u64, inactive: u64) -> ServerListing {
+    ServerListing {
+        address: address.parse().unwrap(),
+        forwarding: Forwarding::Direct,
+        weight,
+        active,
+        inactive,
+        totals: Totals::default(),
+        rates: Rates::default(),
+    }
+}
+
+fn table() -> Vec<ServiceListing> {
+    let mut first = server("192.168.1.11:80", 2, 1, 0);
+    first.totals = Totals {
+        conns: 1,
+        in_packets: 2,
+        in_bytes: 3,
+    };
+    first.rates = Rates {
+        cps: 4,
+        in_pps: 5,
+        in_bps: 6,
+    };
+    let mut second = server("192.168.1.12:80", 1, 5, 7);
+    second.totals = Totals {
+        conns: 999_999_999,
+        in_packets: 100_000_000,
+        in_bytes: 100_000 * GIGA,
+    };
+    second.rates = Rates {
+        cps: 40,
+        in_pps: 500,
+        in_bps: 600_000_000,
+    };
+    let web = ServiceListing {
+        protocol: Protocol::Tcp,
+        address: "192.168.1.110:80".parse().unwrap(),
+        scheduler: "rr".to_owned(),
+        totals: Totals {
+            conns: 123_456_789,
+            in_packets: 99_999_999,
+            in_bytes: 1_234 * GIGA + 567_890_123,
+        },
+        rates: Rates {
+            cps: 5,
+            in_pps: 6,
+            in_bps: 7,
+        },
+        servers: vec![second, first],
+    };
+    let empty = |address: &str| ServiceListing {
+        protocol: Protocol::Tcp,
+        address: address.parse().unwrap(),
+        scheduler: "rr".to_owned(),
+        totals: Totals::default(),
+        rates: Rates::default(),
+        servers: Vec::new(),
+    };
+    vec![web, empty("10.0.0.1:443"), empty("127.0.0.1:80")]
+}
+
+fn check(format: Format, expected: &str) {
+    let listed = services(table(), format, &Names::default()).replace('\n', "|\n");
+    assert_eq!(listed, expected);
+}
+
+#[test]
+fn the_default_listing_is_ipvsadms() {
+    check(
+        Format::default(),
+        "\
+Prot LocalAddress:Port Scheduler Flags|
+  -> RemoteAddress:Port           Forward Weight ActiveConn InActConn|
+TCP  192.168.1.110:80 rr|
+  -> 192.168.1.11:80              Route   2      1          0         |
+  -> 192.168.1.12:80              Route   1      5          7         |
+TCP  10.0.0.1:443 rr|
+TCP  127.0.0.1:80 rr|
+",
+    );
+}
+
+#[test]
+fn counters_are_shortened_as_ipvsadm_does() {
+    let format = Format {
+        stats: true,
+        rate: true,
+        ..Format::default()
+    };
+    check(
+        format,
+        "\
+Prot LocalAddress:Port               Conns   InPkts  OutPkts  InBytes OutBytes|
+  -> RemoteAddress:Port|
+TCP  192.168.1.110:80              123456K 99999999        0    1234G        0|
+  -> 192.168.1.11:80                     1        2        0        3        0|
+  -> 192.168.1.12:80               999999K  100000K        0     100T        0|
+TCP  10.0.0.1:443                        0        0        0        0        0|
+TCP  127.0.0.1:80                        0        0        0        0        0|
+",
+    );
+}
+
+#[test]
+fn exact_counters_push_the_columns_out() {
+    let format = Format {
+        stats: true,
+        exact: true,
+        ..Format::default()
+    };
+    check(
+        format,
+        "\
+Prot LocalAddress:Port               Conns   InPkts  OutPkts  InBytes OutBytes|
+  -> RemoteAddress:Port|
+TCP  192.168.1.110:80             123456789 99999999        0 1234567890123        0|
+  -> 192.168.1.11:80                     1        2        0        3        0|
+  -> 192.168.1.12:80              999999999 100000000        0 100000000000000        0|
+TCP  10.0.0.1:443                        0        0        0        0        0|
+TCP  127.0.0.1:80                        0        0        0        0        0|
+",
+    );
+}
+
+#[test]
+fn rates_are_ipvsadms() {
+    let format = Format {
+        rate: true,
+        ..Format::default()
+    };
+    check(
+        format,
+        "\
+Prot LocalAddress:Port                 CPS    InPPS   OutPPS    InBPS   OutBPS|
+  -> RemoteAddress:Port|
+TCP  192.168.1.110:80                    5        6        0        7        0|
+  -> 192.168.1.11:80                     4        5        0        6        0|
+  -> 192.168.1.12:80                    40      500        0  600000K        0|
+TCP  10.0.0.1:443                        0        0        0        0        0|
+TCP  127.0.0.1:80                        0        0        0        0        0|
+",
+    );
+}
+
+#[test]
+fn thresholds_persistence_and_tunnels_are_ipvsadms() {
+    let thresholds = Format {
+        thresholds: true,
+        ..Format::default()
+    };
+    check(
+        thresholds,
+        "\
+Prot LocalAddress:Port            Uthreshold Lthreshold ActiveConn InActConn |
+  -> RemoteAddress:Port|
+TCP  192.168.1.110:80 rr|
+  -> 192.168.1.11:80              0          0          1          0         |
+  -> 192.168.1.12:80              0          0          5          7         |
+TCP  10.0.0.1:443 rr|
+TCP  127.0.0.1:80 rr|
+",
+    );
+    let persistent_conn = Format {
+        persistent_conn: true,
+        ..Format::default()
+    };
+    check(
+        persistent_conn,
+        "\
+Prot LocalAddress:Port            Weight    PersistConn ActiveConn InActConn |
+  -> RemoteAddress:Port|
+TCP  192.168.1.110:80 rr|
+  -> 192.168.1.11:80              2         0           1          0         |
+  -> 192.168.1.12:80              1         0           5          7         |
+TCP  10.0.0.1:443 rr|
+TCP  127.0.0.1:80 rr|
+",
+    );
+    let tun_info = Format {
+        tun_info: true,
+        ..Format::default()
+    };
+    check(
+        tun_info,
+        "\
+Prot LocalAddress:Port Scheduler Flags|
+  -> RemoteAddress:Port           Forward TunnelInfo    Weight ActiveConn InActConn|
+TCP  192.168.1.110:80 rr|
+  -> 192.168.1.11:80              Route   n/a           2      1          0         |
+  -> 192.168.1.12:80              Route   n/a           1      5          7         |
+TCP  10.0.0.1:443 rr|
+TCP  127.0.0.1:80 rr|
+",
+    );
+}
+
+#[test]
+fn no_sort_keeps_the_data_planes_order() {
+    let format = Format {
+        no_sort: true,
+        ..Format::default()
+    };
+    let listed = services(table(), format, &Names::default());
+    let second = listed.find("192.168.1.12:80").unwrap();
+    let first = listed.find("192.168.1.11:80").unwrap();
+    assert!(second < first);
+}
+
+#[test]
+fn long_names_are_cut_to_their_column() {
+    let name = "laicoz-virtual.laico.cic.unb.br".to_owned();
+    let names = Names {
+        hosts: [(IpAddr::from([198, 18, 14, 146]), name.clone())]
+            .into_iter()
+            .chain([(IpAddr::from([198, 18, 14, 12]), name)])
+            .collect(),
+        ports: [((Protocol::Tcp, 80), "http".to_owned())].into(),
+    };
+    let service = ServiceListing {
+        address: "198.18.14.146:80".parse().unwrap(),
+        servers: vec![server("198.18.14.12:80", 1, 0, 5)],
+        ..table().remove(0)
+    };
+    let listed = services(vec![service], Format::default(), &names);
+    let lines: Vec<&str> = listed.lines().skip(2).collect();
+    let expected = [
+        "TCP  laicoz-virtual.laico.cic.unb rr",
+        "  -> laicoz-virtual.laico.cic.unb Route   1      0          5         ",
+    ];
+    assert_eq!(lines, expected);
+}
+
+#[test]
+fn connections_are_ipvsadms() {
+    let connection = |client: &str, state, expires_s| Connection {
+        protocol: Protocol::Tcp,
+        state,
+        client: client.parse().unwrap(),
+        virtual_address: "192.168.1.110:80".parse().unwrap(),
+        destination: "192.168.1.12:80".parse().unwrap(),
+        expires_s,
+        half_open: false,
+        assured: true,
+    };
+    let table = [
+        connection("192.168.1.20:55746", TcpState::Established, 893),
+        connection("192.168.1.20:55747", TcpState::SynRecv, 5),
+    ];
+    let names = Names::default();
+    let listed = connections(&table, Format::default(), &names).replace('\n', "|\n");
+    let expected = "\
+IPVS connection entries|
+pro expire state       source             virtual            destination|
+TCP 14:53  ESTABLISHED 192.168.1.20:55746 192.168.1.110:80   192.168.1.12:80|
+TCP 00:05  SYN_RECV    192.168.1.20:55747 192.168.1.110:80   192.168.1.12:80|
+";
+    assert_eq!(listed, expected);
+    let persistent_conn = Format {
+        persistent_conn: true,
+        ..Format::default()
+    };
+    let header = connections(&[], persistent_conn, &names);
+    let expected = "IPVS connection entries\n\
+        pro expire state       source             virtual            destination        pe name          pe_data\n";
+    assert_eq!(header, expected);
+}

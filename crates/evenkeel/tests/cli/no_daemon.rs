@@ -1,0 +1,41 @@
+use crate::{evenkeel, path, program, told};
+
+#[test]
+fn status_and_reload_say_how_to_start_the_daemon() {
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("none.sock");
+    for command in ["status", "reload"] {
+        let told = evenkeel(&[command, "--socket", path(&socket)]);
+        assert_eq!(told.code, Some(1), "{told:?}");
+        assert!(told.out.is_empty(), "{told:?}");
+        let expected = format!(
+            "Error: the daemon is not running: nobody listens on `{}`\n",
+            socket.display()
+        );
+        assert!(told.err.starts_with(&expected), "{told:?}");
+        assert!(told.err.contains("systemctl start evenkeel"), "{told:?}");
+        assert!(told.err.contains("sudo evenkeel run"), "{told:?}");
+    }
+}
+
+#[test]
+fn the_socket_is_also_named_by_the_environment() {
+    let mut command = program("evenkeel");
+    command
+        .arg("status")
+        .env("EVENKEEL_SOCKET", "/no/such.sock");
+    let told = told(command);
+    assert_eq!(told.code, Some(1), "{told:?}");
+    assert!(told.err.contains("`/no/such.sock`"), "{told:?}");
+}
+
+#[test]
+fn ipvsadm_fails_as_where_the_kernel_has_no_ipvs() {
+    let mut command = program("ipvsadm");
+    command.arg("-Ln").env("EVENKEEL_SOCKET", "/no/such.sock");
+    let told = told(command);
+    assert_eq!(told.code, Some(2), "{told:?}");
+    let expected =
+        "Can't initialize ipvs: the daemon is not running: nobody listens on `/no/such.sock`\n";
+    assert!(told.err.starts_with(expected), "{told:?}");
+}
