@@ -1,0 +1,134 @@
+//! A node of a lab that this process keeps, and work inside it.
+
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::process::{Child, Command, Output, Stdio};
+
+use crate::error::LabError;
+use crate::lab::Lab;
+use crate::namespace::{Namespaces, NetnsThread, thread_in};
+use crate::process::ProcessId;
+use crate::topology::Node;
+
+/// A node of a lab.
+#[derive(Clone, Copy)]
+pub struct NodeHandle<'lab> {
+    lab: &'lab Lab,
+    node: &'lab Node,
+}
+
+impl<'lab> NodeHandle<'lab> {
+    pub(crate) fn new(lab: &'lab Lab, node: &'lab Node) -> Self {
+        Self { lab, node }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.node.name
+    }
+
+    /// Address of its eth0.
+    #[must_use]
+    pub fn address(&self) -> Ipv4Addr {
+        self.node.address
+    }
+
+    /// Where its web server listens; `None`: it has none.
+    #[must_use]
+    pub fn http(&self) -> Option<SocketAddr> {
+        let port = self.node.http?;
+        Some(SocketAddrV4::new(self.node.address, port).into())
+    }
+
+    /// Starts a command in the node's namespaces, with the node's PATH.
+    ///
+    /// # Errors
+    /// The node is off, or the program can't be started.
+    pub fn spawn(&self, command: Command) -> Result<Child, LabError> {
+        let process = self.lab.first_process(self.node)?;
+        spawn_in(&self.node.name, process, command)
+    }
+
+    /// Runs a program with its arguments in the node; its exit status and output.
+    ///
+    /// # Errors
+    /// The node is off, or the program can't be started.
+    pub fn run(&self, words: &[&str]) -> Result<Output, LabError> {
+        let (program, arguments) = words.split_first().unwrap_or((&"true", &[]));
+        let mut command = Command::new(program);
+        command
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let output = self.spawn(command)?.wait_with_output();
+        output.map_err(|source| LabError::Spawn {
+            node: self.node.name.clone(),
+            program: String::from(*program),
+            source,
+        })
+    }
+
+    /// Runs `work` on a new thread in the node's network namespace.
+    ///
+    /// Sockets opened there stay there; mounts and names are still the host's.
+    ///
+    /// # Errors
+    /// The node is off.
+    pub fn thread<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<NetnsThread<T>, LabError> {
+        let process = self.lab.first_process(self.node)?;
+        Namespaces::open(process.pid)
+            .and_then(|namespaces| thread_in(namespaces.into_net(), self.node.name.clone(), work))
+            .map_err(|source| LabError::Start {
+                what: "a thread in the node's namespace",
+                source,
+            })
+    }
+
+    /// Runs a future on a new thread in the node's network namespace, on a runtime of its own.
+    ///
+    /// # Errors
+    /// The node is off, or no runtime could be made.
+    pub fn task<F: Future>(
+        &self,
+        task: impl FnOnce() -> F + Send + 'static,
+    ) -> Result<NetnsThread<F::Output>, LabError>
+    where
+        F::Output: Send + 'static,
+    {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|source| LabError::Start {
+                what: "a runtime",
+                source,
+            })?;
+        self.thread(move || runtime.block_on(task()))
+    }
+}
+
+/// Starts a command in the namespaces of a node's first process.
+pub(crate) fn spawn_in(
+    node: &str,
+    process: ProcessId,
+    command: Command,
+) -> Result<Child, LabError> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let namespaces = Namespaces::open(process.pid);
+    // Only what is still that process after the opening was it during the opening.
+    if !process.is_alive() {
+        return Err(LabError::NodeOff {
+            node: node.to_owned(),
+        });
+    }
+    namespaces
+        .and_then(|namespaces| namespaces.spawn(command))
+        .map_err(|source| LabError::Spawn {
+            node: node.to_owned(),
+            program,
+            source,
+        })
+}
