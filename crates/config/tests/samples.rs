@@ -74,3 +74,14 @@ fn every_recorded_rendering_has_its_sample() {
         assert!(path.with_extension("toml").exists(), "{}", path.display());
     }
 }
+
+#[test]
+fn the_readme_shows_a_valid_config() {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md");
+    let readme = fs::read_to_string(readme).unwrap();
+    let mut blocks = readme.split("```toml\n").skip(1);
+    let config = blocks.next().unwrap().split("```").next().unwrap();
+    let director = parse("README.md", config, "host").unwrap();
+    assert_eq!(director.services[0].servers.len(), 3);
+    assert!(blocks.next().is_none(), "one config");
+}
