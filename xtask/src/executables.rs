@@ -18,10 +18,19 @@ pub(crate) struct Executable {
 
 /// Builds the tests that `args` select and lists their programs.
 pub(crate) fn of_tests(args: &[&str]) -> anyhow::Result<Vec<Executable>> {
+    built_by("test", args)
+}
+
+/// Builds the benchmarks that `args` select, optimised, and lists their programs.
+pub(crate) fn of_benchmarks(args: &[&str]) -> anyhow::Result<Vec<Executable>> {
+    built_by("bench", args)
+}
+
+fn built_by(command: &str, args: &[&str]) -> anyhow::Result<Vec<Executable>> {
     let mut cargo = process::cargo();
     cargo
         .args([
-            "test",
+            command,
             "--no-run",
             "--message-format=json-render-diagnostics",
         ])

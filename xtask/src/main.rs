@@ -1,4 +1,4 @@
-//! The project's own tool: `cargo xtask lab`, `test`, `tidy`, `bpf`, `vm`.
+//! The project's own tool: `cargo xtask lab`, `test`, `tidy`, `bench`, `bpf`, `vm`.
 //!
 //! It starts other programs and reports; it holds no logic of the product.
 
@@ -9,6 +9,7 @@
     reason = "a developer's tool talks to its terminal"
 )]
 
+mod bench;
 mod bpf;
 mod executables;
 mod lab;
@@ -29,6 +30,8 @@ Usage: cargo xtask COMMAND
   test [--fast]      formatting, lints, tidy and every test layer; --fast leaves
                      out the tests that need root
   tidy               check the laws of the house on sources and documents
+  bench datapath [--json FILE] [--rounds N]
+                     what a packet costs in the data plane
   bpf                build xdp/ and replace the committed object
   bpf --check        rebuild it in another folder and compare the bytes
   bpf --print-hash   print the hash of the sources that go into it
@@ -57,6 +60,7 @@ fn run(args: &[&str]) -> anyhow::Result<ExitCode> {
         ["test"] => suite::run(suite::Extent::All),
         ["test", "--fast"] => suite::run(suite::Extent::WithoutRoot),
         ["tidy"] => tidy::run(),
+        ["bench", "datapath", rest @ ..] => bench::datapath(rest),
         ["bpf"] => bpf::build(),
         ["bpf", "--check"] => bpf::check(),
         ["bpf", "--print-hash"] => bpf::print_hash(),

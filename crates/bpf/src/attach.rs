@@ -64,7 +64,7 @@ pub(crate) fn replace(
 }
 
 /// Attaches a program by a link that can be pinned.
-fn attach(
+pub(crate) fn attach(
     xdp: &mut Xdp,
     interface: &str,
     link_index: u32,

@@ -21,10 +21,10 @@ pub enum StartError {
     },
     /// The process lacks privileges.
     #[error(
-        "no permission for `{what}`: run as root (with sudo), or with the capabilities CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF and CAP_PERFMON"
+        "no permission to {what}: run as root (with sudo), or with the capabilities CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF and CAP_PERFMON and a pin directory that is this user's"
     )]
     NotPermitted {
-        /// What was refused.
+        /// What was refused, as a verb and its object.
         what: String,
         /// The kernel's answer.
         #[source]
@@ -43,6 +43,12 @@ pub enum StartError {
     NotBpffs {
         /// The directory, or the nearest one that exists.
         path: PathBuf,
+    },
+    /// Another daemon uses the pins.
+    #[error("another evenkeel uses the pins in `{}`", pin_dir.display())]
+    InUse {
+        /// Their directory.
+        pin_dir: PathBuf,
     },
     /// Somebody else's program runs on the interface.
     #[error(

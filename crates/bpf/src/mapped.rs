@@ -40,6 +40,8 @@ unsafe impl Mappable for Load {}
 unsafe impl Mappable for Conn {}
 // SAFETY: eight `Conn`.
 unsafe impl Mappable for Bucket {}
+// SAFETY: nothing but atomics.
+unsafe impl<const N: usize> Mappable for [Shared; N] {}
 
 /// An array map of the program, as this process sees it; it stays valid when the map's descriptor is
 /// closed, and is unmapped when dropped.

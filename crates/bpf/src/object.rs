@@ -19,8 +19,17 @@ pub(crate) const PASS: &str = "pass";
 /// Lines of the verifier's log that an error shows; the reason stands at its end.
 const LOG_LINES: usize = 12;
 
-/// Creates the object's maps, or opens those that are pinned.
+/// Creates the maps of the embedded object, or opens those that are pinned.
 pub(crate) fn load(sizes: &Sizes, pins: Option<&Pins>) -> Result<Ebpf, StartError> {
+    load_from(OBJECT, sizes, pins)
+}
+
+/// Creates the maps of an object, or opens those that are pinned.
+pub(crate) fn load_from(
+    object: &[u8],
+    sizes: &Sizes,
+    pins: Option<&Pins>,
+) -> Result<Ebpf, StartError> {
     let mut loader = EbpfLoader::new();
     // No CO-RE: the program reads packets and its own maps only.
     loader.btf(None).verifier_log_level(VerifierLogLevel::DEBUG);
@@ -31,7 +40,7 @@ pub(crate) fn load(sizes: &Sizes, pins: Option<&Pins>) -> Result<Ebpf, StartErro
         }
     }
     loader
-        .load(OBJECT)
+        .load(object)
         .map_err(|error| failed("load the BPF object and create its maps", error))
 }
 

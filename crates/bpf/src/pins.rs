@@ -2,12 +2,14 @@
 //!
 //! `DIR/link` holds the program on its interface, `DIR/maps/NAME` the maps.
 
-use std::fs::{self, DirBuilder};
+use std::fs::{self, DirBuilder, File};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use evenkeel_abi::map;
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 
 use crate::error::{PurgeError, StartError, failed};
@@ -61,7 +63,10 @@ impl Pins {
     pub(crate) fn prepare(&self) -> Result<(), StartError> {
         let existing = self.dir.ancestors().find(|path| path.exists());
         let existing = existing.unwrap_or_else(|| Path::new("/"));
-        let kind = statfs(existing).map_err(|errno| failed("statfs", io::Error::from(errno)))?;
+        let kind = statfs(existing).map_err(|errno| {
+            let what = format!("look at the file system of `{}`", existing.display());
+            failed(&what, io::Error::from(errno))
+        })?;
         if kind.filesystem_type() != BPF_FS_MAGIC {
             return Err(StartError::NotBpffs {
                 path: existing.to_owned(),
@@ -71,13 +76,16 @@ impl Pins {
             .recursive(true)
             .mode(0o700)
             .create(self.maps())
-            .map_err(|error| failed("create the pin directory", error))
+            .map_err(|error| {
+                let what = format!("create the pin directory `{}`", self.dir.display());
+                failed(&what, error)
+            })
     }
 
-    /// Removes every pin; what is not there is as good as removed.
+    /// Removes every pin and leaves the directory; what is not there is as good as removed.
     ///
     /// The link goes first: packets then pass to the stack before the maps are taken apart.
-    pub(crate) fn remove(&self) -> Result<(), PurgeError> {
+    pub(crate) fn clear(&self) -> Result<(), PurgeError> {
         remove(&self.link(), |path| fs::remove_file(path))?;
         let maps = self.maps();
         match fs::read_dir(&maps) {
@@ -89,8 +97,17 @@ impl Pins {
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(source) => return Err(PurgeError { path: maps, source }),
         }
-        remove(&maps, |path| fs::remove_dir(path))?;
-        remove(&self.dir, |path| fs::remove_dir(path))
+        remove(&maps, |path| fs::remove_dir(path))
+    }
+
+    /// Removes every pin and the directory.
+    pub(crate) fn remove(&self) -> Result<(), PurgeError> {
+        self.clear()?;
+        remove(&self.dir, |path| match fs::remove_dir(path) {
+            // An own directory in one of root's: empty, it may stay.
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(()),
+            removed => removed,
+        })
     }
 }
 
@@ -112,6 +129,33 @@ fn remove(path: &Path, with: impl Fn(&Path) -> io::Result<()>) -> Result<(), Pur
 /// A pin or directory that can't be removed, a foreign file in the directory among them.
 pub fn purge(pin_dir: &Path) -> Result<(), PurgeError> {
     Pins::new(pin_dir).remove()
+}
+
+/// A process's hold on a pin directory; it ends with the process at the latest.
+#[derive(Debug)]
+pub struct PinLock {
+    _directory: Flock<File>,
+}
+
+/// Makes the pin directory and holds it, so that no two daemons write the same maps.
+///
+/// # Errors
+/// [`StartError::InUse`] where another process holds it; otherwise as
+/// [`DataPlane::start`](crate::DataPlane::start).
+pub fn lock(pin_dir: &Path) -> Result<PinLock, StartError> {
+    let pins = Pins::new(pin_dir);
+    pins.prepare()?;
+    let what = format!("lock the pin directory `{}`", pin_dir.display());
+    let directory = File::open(pin_dir).map_err(|error| failed(&what, error))?;
+    match Flock::lock(directory, FlockArg::LockExclusiveNonblock) {
+        Ok(directory) => Ok(PinLock {
+            _directory: directory,
+        }),
+        Err((_directory, Errno::EWOULDBLOCK)) => Err(StartError::InUse {
+            pin_dir: pin_dir.to_owned(),
+        }),
+        Err((_directory, errno)) => Err(failed(&what, io::Error::from(errno))),
+    }
 }
 
 /// Removes the pins when dropped, unless the start succeeded.

@@ -99,7 +99,7 @@ impl DataPlane {
 
     fn fresh(options: &Options, pins: &Pins) -> Result<Self, StartError> {
         let leftover = |error| failed("remove incomplete pins", error);
-        pins.remove().map_err(leftover)?;
+        pins.clear().map_err(leftover)?;
         let undo = Undo::new(pins);
         pins.prepare()?;
         let mut plane = Self::load(options, Some(pins))?;
@@ -110,7 +110,11 @@ impl DataPlane {
 
     /// Creates the maps, fills in the constants and loads the program.
     fn load(options: &Options, pins: Option<&Pins>) -> Result<Self, StartError> {
-        let mut ebpf = object::load(&options.sizes, pins)?;
+        Self::from_loaded(object::load(&options.sizes, pins)?, options)
+    }
+
+    /// Fills in the constants and loads the program.
+    pub(crate) fn from_loaded(mut ebpf: Ebpf, options: &Options) -> Result<Self, StartError> {
         let tables = Tables::open(&mut ebpf)?;
         write_globals(&tables, &options.sizes)?;
         write_interface(&tables, options);

@@ -129,7 +129,7 @@ where
 }
 
 /// Maps an array; its descriptor stays with the object, whose programs name it by that until loaded.
-fn mapped<T: Mappable>(ebpf: &Ebpf, name: &str) -> Result<MappedArray<T>, StartError> {
+pub(crate) fn mapped<T: Mappable>(ebpf: &Ebpf, name: &str) -> Result<MappedArray<T>, StartError> {
     let Some(Map::Array(data)) = ebpf.map(name) else {
         return Err(missing(name));
     };

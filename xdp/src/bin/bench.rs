@@ -29,6 +29,8 @@ pub struct Work {
     even: Shared,
     /// TCP flags of odd rounds.
     odd: Shared,
+    /// Rounds of the yardstick that found nothing, or found no room for their client.
+    missed: Shared,
 }
 
 #[btf_map]
@@ -55,16 +57,16 @@ fn write_round(frame: &mut XdpFrame) -> Option<()> {
     let round = work.round.load(Relaxed);
     work.round.store(round + 1, Relaxed);
     let clients = work.clients.load(Relaxed);
+    let mixed = flow_hash(
+        &FlowKey {
+            addresses: round,
+            ports_protocol: 0,
+        },
+        0,
+    );
     let client = if clients == 0 {
         round >> (work.shift.load(Relaxed) & 1)
     } else {
-        let mixed = flow_hash(
-            &FlowKey {
-                addresses: round,
-                ports_protocol: 0,
-            },
-            0,
-        );
         (u64::from(mixed) * clients) >> 32
     };
     let flags = if round & 1 == 0 {
@@ -83,6 +85,8 @@ fn write_round(frame: &mut XdpFrame) -> Option<()> {
     frame.store(30, ADDRESS)?;
     frame.store(34, port)?;
     frame.store(36, PORT)?;
+    // Any sequence number; this one makes every round cost the same, however its client is chosen.
+    frame.store(38, mixed.to_ne_bytes())?;
     frame.store(46, [0x50, flags as u8])
 }
 
@@ -101,8 +105,16 @@ pub fn yardstick(ctx: XdpContext) -> u32 {
     let mut frame = XdpFrame(ctx);
     match write_round(&mut frame).and_then(|()| look_up(&frame)) {
         Some(_) => xdp_action::XDP_TX,
-        None => xdp_action::XDP_DROP,
+        None => missed(),
     }
+}
+
+#[cold]
+fn missed() -> u32 {
+    if let Some(work) = WORK.get(0) {
+        work.missed.fetch_add(1, Relaxed);
+    }
+    xdp_action::XDP_DROP
 }
 
 #[inline(always)]
@@ -138,7 +150,7 @@ pub fn fill_yardstick(ctx: XdpContext) -> u32 {
     );
     match YARDSTICK.insert(key, 1, 0) {
         Ok(()) => xdp_action::XDP_TX,
-        Err(_) => xdp_action::XDP_DROP,
+        Err(_) => missed(),
     }
 }
 
@@ -162,12 +174,6 @@ pub fn evenkeel(ctx: XdpContext) -> u32 {
 #[xdp]
 pub fn send_back(_ctx: XdpContext) -> u32 {
     xdp_action::XDP_TX
-}
-
-/// Drops every frame.
-#[xdp]
-pub fn drop_all(_ctx: XdpContext) -> u32 {
-    xdp_action::XDP_DROP
 }
 
 /// Counts and drops every frame.

@@ -120,7 +120,7 @@ fn a_service_that_returns_keeps_its_flows() {
 fn what_does_not_fit_is_refused_and_changes_nothing() {
     in_room(|_| {
         let sizes = Sizes {
-            arena_words: 300,
+            arena_words: 900,
             servers: 4,
             services: 2,
             ..Sizes::small()

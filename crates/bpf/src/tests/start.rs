@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use super::support::*;
-use crate::{DataPlane, Mode, Options, StartError, attach_pass, purge};
+use crate::{DataPlane, Mode, Options, StartError, attach_pass, lock, purge};
 
 fn refused(options: &Options) -> StartError {
     DataPlane::start(options).map(|_| ()).unwrap_err()
@@ -29,6 +29,22 @@ fn purge_leaves_nothing_and_may_be_repeated() {
         purge(&options.pin_dir).unwrap();
         assert!(room.pins().is_empty());
         wait_until("the program is off", || room.attached().is_none());
+        purge(&options.pin_dir).unwrap();
+    });
+}
+
+#[test]
+fn a_held_pin_directory_is_refused_to_others() {
+    in_room(|room| {
+        let options = room.options();
+        let held = lock(&options.pin_dir).unwrap();
+        let error = lock(&options.pin_dir).unwrap_err();
+        assert!(matches!(error, StartError::InUse { .. }), "{error}");
+        // A first start takes the directory as it is.
+        drop(DataPlane::start(&options).unwrap());
+        assert!(lock(&options.pin_dir).is_err());
+        drop(held);
+        drop(lock(&options.pin_dir).unwrap());
         purge(&options.pin_dir).unwrap();
     });
 }

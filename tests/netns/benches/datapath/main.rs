@@ -7,7 +7,11 @@
 //! tables hold what they must.
 
 #![forbid(unsafe_code)]
-#![expect(clippy::print_stdout, reason = "a benchmark tells its figures")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a benchmark tells its figures"
+)]
 
 mod closed_loop;
 mod director;
@@ -17,6 +21,7 @@ mod samples;
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::{Context as _, bail, ensure};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -61,8 +66,17 @@ impl Options {
     }
 }
 
-fn main() -> anyhow::Result<()> {
-    let options = Options::parse(std::env::args().skip(1))?;
+fn main() -> ExitCode {
+    match Options::parse(std::env::args().skip(1)).and_then(|options| measure(&options)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure(options: &Options) -> anyhow::Result<()> {
     ensure!(
         nix::unistd::geteuid().is_root(),
         "the benchmark loads programs and makes a network namespace: run it as root"
@@ -88,9 +102,9 @@ fn main() -> anyhow::Result<()> {
         closed_loop: lanes.into_figures(),
     };
     print!("{report}");
-    if let Some(path) = options.json {
+    if let Some(path) = &options.json {
         let json = serde_json::to_string_pretty(&report.to_json())?;
-        fs::write(&path, json + "\n").with_context(|| format!("writing {}", path.display()))?;
+        fs::write(path, json + "\n").with_context(|| format!("writing {}", path.display()))?;
     }
     Ok(())
 }

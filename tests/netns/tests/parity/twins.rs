@@ -52,7 +52,7 @@ impl Twins {
 
     /// The services' servers, which differ from round to round.
     pub(crate) fn put_services(&mut self, round: u32) {
-        let second = if round % 2 == 0 { 0 } else { 3 };
+        let second = if round.is_multiple_of(2) { 0 } else { 3 };
         self.put_service(
             SERVICES[0],
             if round % 5 == 4 { &[1, 1] } else { &[1, 1, 1] },

@@ -1,0 +1,71 @@
+//! Measurements: another object that has the balancing program and its maps among others.
+
+use aya::maps::{Map, PerCpuArray};
+use aya::programs::links::FdLink;
+
+use crate::attach::attach;
+use crate::error::{ReadError, StartError};
+use crate::mapped::{Mappable, MappedArray};
+use crate::object;
+use crate::options::{Mode, Options};
+use crate::plane::DataPlane;
+use crate::tables::{mapped, unread};
+
+/// A program on an interface for as long as this value lives.
+#[derive(Debug)]
+pub struct Attachment {
+    _link: FdLink,
+}
+
+impl DataPlane {
+    /// Loads another object, without interface and pins; of its programs only the balancing one.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub fn load_object(options: &Options, object: &[u8]) -> Result<Self, StartError> {
+        // A vector is aligned as the headers in the object must be.
+        let object = object.to_vec();
+        Self::from_loaded(object::load_from(&object, &options.sizes, None)?, options)
+    }
+
+    /// Attaches a loaded program of the object; one program may be on many interfaces.
+    ///
+    /// The index is that of the calling thread's network namespace.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start), pins aside.
+    pub fn attach(
+        &mut self,
+        program: &str,
+        interface: &str,
+        link_index: u32,
+        mode: Mode,
+    ) -> Result<Attachment, StartError> {
+        let xdp = object::program(&mut self.ebpf, program)?;
+        let link = attach(xdp, interface, link_index, mode)?;
+        Ok(Attachment { _link: link })
+    }
+
+    /// Maps an array of the object that is not one of the [`tables`](Self::tables).
+    ///
+    /// # Errors
+    /// If there is none of that name and value size.
+    pub fn array<T: Mappable>(&self, name: &str) -> Result<MappedArray<T>, StartError> {
+        mapped(&self.ebpf, name)
+    }
+
+    /// The first counter of a per-processor array of the object, over all processors.
+    ///
+    /// # Errors
+    /// If there is none of that name, or it can't be read.
+    pub fn count_of(&self, name: &'static str) -> Result<u64, ReadError> {
+        let missing = || ReadError {
+            map: name,
+            source: "the object has no such map".into(),
+        };
+        let map: &Map = self.ebpf.map(name).ok_or_else(missing)?;
+        let counters: PerCpuArray<_, u64> = map.try_into().map_err(|error| unread(name, error))?;
+        let values = counters.get(&0, 0).map_err(|error| unread(name, error))?;
+        Ok(values.iter().sum())
+    }
+}
