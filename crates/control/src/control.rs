@@ -35,8 +35,8 @@ const NEIGHBOUR_PATIENCE: Duration = Duration::from_secs(4);
 /// time: nothing is fed in between an event and the end of its commands.
 ///
 /// # What it orders
-/// A service is put, its address's gate opened, the address added and announced; when it goes, the
-/// address first, then the gate, then the service. A server is listed once its first check has passed
+/// A service is put; once it lists a server, or has none to wait for, its address's gate is opened, the
+/// address added and announced; when it goes, the address first, then the gate, then the service. A server is listed once its first check has passed
 /// and its hardware address is known; then it stands where it was added, the one added last first, as in
 /// IPVS. A failed server leaves the list and comes back at its head, or (`quiesce`) keeps its place with
 /// weight 0. What the data plane was found to hold is adopted: listed servers stay listed until their
@@ -132,7 +132,10 @@ impl Control {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let retry = self.retries.iter().map(|(at, _)| *at).min();
+        let unopened = self.services.iter();
+        let unopened = unopened.filter(|(key, _)| !self.addresses.contains(&key.address.ip()));
         let timers = [
+            unopened.map(|(_, service)| service.opens_by).min(),
             self.health.poll_timeout(),
             self.ready_by,
             self.neighbours_due,
@@ -211,7 +214,8 @@ impl Control {
             let entry = adopted.remove(&config.key);
             if !self.services.contains_key(&config.key) {
                 self.add_service(ServiceName::from(config), entry.as_ref());
-                let service = Service::new(config, entry, now);
+                let opens_by = now + new.startup_wait;
+                let service = Service::new(config, entry, opens_by, now);
                 self.services.insert(config.key, service);
             }
             let service = self.services.get_mut(&config.key);
@@ -224,7 +228,7 @@ impl Control {
         }
         self.director = new;
         self.retarget(now);
-        self.publish();
+        self.publish(now);
         self.outputs
             .extend(unwatched.into_iter().map(Command::UnwatchNeighbour));
     }
@@ -313,7 +317,7 @@ impl Control {
     }
 
     /// Puts what differs from what was put, and opens the gates of new addresses.
-    fn publish(&mut self) {
+    fn publish(&mut self, now: Instant) {
         for config in &self.director.services {
             let Some(service) = self.services.get_mut(&config.key).filter(|s| s.dirty) else {
                 continue;
@@ -326,16 +330,18 @@ impl Control {
                 self.outputs.push_back(Command::PutService(entry));
             }
         }
-        for key in self.director.services.iter().map(|s| s.key) {
+        for (key, service) in &self.services {
             let address = key.address.ip();
-            if self.addresses.insert(address) {
-                self.outputs.push_back(Command::SetGate {
-                    address,
-                    state: GateState::Open,
-                });
-                self.outputs.push_back(Command::AddAddress(address));
-                self.outputs.push_back(Command::Announce(address));
+            if self.addresses.contains(&address) || !service.may_open(&self.neighbours, now) {
+                continue;
             }
+            self.addresses.insert(address);
+            self.outputs.push_back(Command::SetGate {
+                address,
+                state: GateState::Open,
+            });
+            self.outputs.push_back(Command::AddAddress(address));
+            self.outputs.push_back(Command::Announce(address));
         }
     }
 
@@ -409,7 +415,7 @@ impl Control {
         while let Some(output) = self.health.poll_output() {
             self.take(output, now);
         }
-        self.publish();
+        self.publish(now);
         if let Some(by) = self.ready_by
             && (self.health.unchecked() == 0 || by <= now)
         {

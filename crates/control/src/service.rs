@@ -76,6 +76,8 @@ pub(crate) struct Service {
     pub(crate) put: Option<ServiceEntry>,
     /// Whether the list may be another than the one put.
     pub(crate) dirty: bool,
+    /// When its address is taken at the latest, whatever its servers still wait for.
+    pub(crate) opens_by: Instant,
 }
 
 impl Service {
@@ -84,6 +86,7 @@ impl Service {
     pub(crate) fn new(
         config: &VirtualService,
         adopted: Option<ServiceEntry>,
+        opens_by: Instant,
         now: Instant,
     ) -> Self {
         let mut service = Self {
@@ -95,6 +98,7 @@ impl Service {
             order: Vec::new(),
             put: None,
             dirty: true,
+            opens_by,
         };
         if let Some(entry) = adopted {
             for listed in &entry.servers {
@@ -170,6 +174,14 @@ impl Service {
         } else {
             Place::Waiting
         }
+    }
+
+    /// Whether its address may be taken: a client should not be refused while its servers only wait for
+    /// their first check, or for their hardware address.
+    pub(crate) fn may_open(&self, neighbours: &Neighbours, now: Instant) -> bool {
+        let mut places = self.servers.values().map(|s| self.place(s, neighbours));
+        let lists = self.put.as_ref().is_some_and(|put| !put.servers.is_empty());
+        lists || self.opens_by <= now || places.all(|place| place != Place::Waiting)
     }
 
     /// Takes the servers that are out from the order, and puts those that are back at the head.

@@ -18,23 +18,50 @@ fn settled(service: VirtualService) -> ServiceEntry {
 }
 
 #[test]
-fn a_cold_start_puts_opens_adds_and_announces_in_this_order() {
-    let shell = Shell::start(director(vec![web()]));
+fn a_cold_start_takes_the_address_when_the_first_server_is_listed() {
+    let mut shell = Shell::start(director(vec![web()]));
     let vip = key(146, 80).address.ip();
+    assert!(shell.addresses.is_empty(), "all servers are gated");
+    shell.run(ms(5));
     let mut log = shell.log;
     log.retain(|command| !matches!(command, Command::WatchNeighbour(_)));
-    let [Command::PutService(entry), rest @ ..] = log.as_slice() else {
-        panic!("{log:?}");
+    let first = log
+        .iter()
+        .position(|command| matches!(command, Command::SetGate { .. }));
+    let (before, after) = log.split_at(first.expect("the gate is opened"));
+    let Some(Command::PutService(entry)) = before.last() else {
+        panic!("{before:?}");
     };
-    assert!(entry.servers.is_empty(), "all are gated");
+    assert!(!entry.servers.is_empty());
     let open = Command::SetGate {
         address: vip,
         state: GateState::Open,
     };
     assert_eq!(
-        rest,
+        after[..3],
         [open, Command::AddAddress(vip), Command::Announce(vip)]
     );
+}
+
+#[test]
+fn an_address_whose_servers_all_fail_or_are_unknown_is_taken_in_the_end() {
+    let mut shell = Shell::start(director(vec![web()]));
+    for host in [12, 13, 14] {
+        shell.hosts.insert(real(host), Host::Fails);
+    }
+    shell.run(ms(1000));
+    assert_eq!(shell.addresses.len(), 1, "there is nobody to wait for");
+    let mut unchecked = web();
+    unchecked.check = None;
+    unchecked.servers = vec![server(99, 1)];
+    let mut shell = Shell::start(director(vec![unchecked]));
+    shell.run(Duration::from_secs(1));
+    assert!(
+        shell.addresses.is_empty(),
+        "nobody has answered for the server yet"
+    );
+    shell.run(Duration::from_secs(60));
+    assert_eq!(shell.addresses.len(), 1);
 }
 
 #[test]
