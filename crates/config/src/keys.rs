@@ -118,3 +118,6 @@ pub(crate) const ADDRESS: Key = key(
     "address = \"198.18.14.12\"",
 );
 pub(crate) const WEIGHT: Key = key("weight", "a whole number", "weight = 1");
+
+#[cfg(test)]
+mod tests;

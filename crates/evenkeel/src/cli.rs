@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{check, ipvsadm, lab, purge, reload, run, status};
+use crate::commands::{check, generate, ipvsadm, lab, purge, reload, run, status};
 
 /// Keeps a network service on an even keel: an XDP load balancer with health checks.
 #[derive(Debug, Parser)]
@@ -29,6 +29,8 @@ pub(crate) enum Command {
     PrintDefaultConfig,
     Ipvsadm(ipvsadm::Args),
     Lab(lab::Args),
+    #[command(hide = true)]
+    Generate(generate::Args),
 }
 
 /// The socket to use: as given, else by the environment, else the default.

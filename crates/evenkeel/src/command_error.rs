@@ -1,5 +1,6 @@
 //! How a command fails: what failed on what, why, what to type next, and the exit code.
 
+use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::io;
 
@@ -110,6 +111,33 @@ impl CommandError {
     }
 }
 
+/// The hint to run the command that was typed with sudo before it.
+pub(crate) fn as_root() -> String {
+    let mut words: Vec<String> = std::env::args_os()
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
+    // sudo has a PATH of its own, which lacks the folders of a user's programs.
+    if let (Some(program), Ok(path)) = (words.first_mut(), std::env::current_exe())
+        && path.file_name() == Some(OsStr::new(program))
+    {
+        *program = path.to_string_lossy().into_owned();
+    }
+    format!("Run it as root: `sudo {}`.", shell_line(&words))
+}
+
+/// The words as a shell takes them.
+fn shell_line(words: &[String]) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:,=+@%".contains(c);
+    let quoted = words.iter().map(|word| {
+        if !word.is_empty() && word.chars().all(plain) {
+            word.clone()
+        } else {
+            format!("'{}'", word.replace('\'', "'\\''"))
+        }
+    });
+    quoted.collect::<Vec<_>>().join(" ")
+}
+
 fn append(out: &mut String, arguments: std::fmt::Arguments<'_>) {
     let written = out.write_fmt(arguments);
     debug_assert!(written.is_ok(), "a string takes all that is written to it");
@@ -122,7 +150,7 @@ impl From<ClientError> for CommandError {
                 .hint("Start it: `systemctl start evenkeel`, or `sudo evenkeel run --config FILE`.")
                 .hint("A daemon on another socket is reached with `--socket PATH` or EVENKEEL_SOCKET."),
             ClientError::PermissionDenied { .. } => Self::new(error)
-                .hint("Run the command as root: put `sudo` in front of it."),
+                .hint(as_root()),
             ClientError::Version { .. } | ClientError::NotUnderstood { .. } => Self::new(error)
                 .hint("Daemon and command are of different releases: restart the daemon, which stops no packet."),
             ClientError::Timeout { .. } => Self::new(error)
@@ -140,3 +168,6 @@ impl From<ClientError> for CommandError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

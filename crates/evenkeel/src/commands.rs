@@ -1,6 +1,7 @@
 //! One module per command. A command gets its arguments and gives an exit code.
 
 pub(crate) mod check;
+pub(crate) mod generate;
 pub(crate) mod ipvsadm;
 pub(crate) mod lab;
 pub(crate) mod purge;
@@ -29,6 +30,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, CommandError> {
         }
         Command::Ipvsadm(args) => Ok(ipvsadm::run(&args, socket)),
         Command::Lab(args) => lab::run(args),
+        Command::Generate(args) => generate::run(&args),
     }
 }
 

@@ -45,9 +45,3 @@ pub(crate) fn run(setup: Setup) -> Result<(), CommandError> {
     runtime.shutdown_background();
     ended
 }
-
-/// The command that was typed, with sudo before it.
-pub(crate) fn as_root() -> String {
-    let words: Vec<String> = std::env::args().collect();
-    format!("Run it as root: `sudo {}`.", words.join(" "))
-}

@@ -9,7 +9,7 @@ use clap::{Subcommand, ValueEnum};
 use evenkeel_lab::paper::{self, PaperError, PaperOptions};
 use evenkeel_lab::{LabError, LabState, Options, WebServer, command};
 
-use crate::command_error::CommandError;
+use crate::command_error::{CommandError, as_root};
 use crate::output::{print, print_error};
 
 /// Run a cluster in network namespaces of this machine; needs root.
@@ -244,7 +244,11 @@ impl From<PaperError> for CommandError {
 
 impl From<LabError> for CommandError {
     fn from(error: LabError) -> Self {
-        // Its messages say what to do next.
+        if matches!(error, LabError::NotRoot { .. }) {
+            return Self::message("a lab makes network namespaces, which needs root")
+                .hint(as_root());
+        }
+        // The other messages say what to do next.
         Self::new(error)
     }
 }

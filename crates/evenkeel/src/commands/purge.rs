@@ -1,17 +1,24 @@
 //! `evenkeel purge`.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use evenkeel_api::{Client, ClientError};
-use evenkeel_config::LoadError;
+use evenkeel_bpf::{PinLock, StartError};
 use evenkeel_model::Director;
 use evenkeel_net::Netlink;
 
-use crate::command_error::CommandError;
+use crate::command_error::{CommandError, as_root};
 use crate::commands::run::{CONFIG, PINS};
-use crate::daemon::as_root;
 use crate::output::{print, print_error};
+
+const STOP_IT: &str =
+    "Stop it first: `systemctl stop evenkeel`, or end the `evenkeel run` in its terminal.";
+
+/// Longest wait for the program to be off the interface; milliseconds as a rule.
+const OFF_WAIT: Duration = Duration::from_secs(2);
 
 /// Stop forwarding: remove all pins, and the addresses that evenkeel added.
 ///
@@ -30,21 +37,76 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, socket: PathBuf) -> Result<ExitCode, CommandError> {
     let runtime = super::runtime()?;
     runtime.block_on(refuse_while_running(Client::new(socket)))?;
-    let mut done = runtime.block_on(clean_network(args))?;
-    if args.pins.exists() {
-        evenkeel_bpf::purge(&args.pins).map_err(|error| {
-            let denied = error.source.kind() == std::io::ErrorKind::PermissionDenied;
-            let error = CommandError::new(error);
-            if denied { error.hint(as_root()) } else { error }
-        })?;
-        done.push(format!("removed the pins in {}", args.pins.display()));
-    }
+    let lock = lock(&args.pins)?;
+    let done = runtime.block_on(purge(args, lock.is_some()))?;
     if done.is_empty() {
         print("nothing to remove\n")?;
     } else {
         print(&(done.join("\n") + "\n"))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Holds the pins, so that no daemon uses them; `None` where there are none.
+fn lock(pins: &Path) -> Result<Option<PinLock>, CommandError> {
+    let exist = pins.try_exists().map_err(|error| {
+        let what = format!("cannot look for pins in `{}`", pins.display());
+        CommandError::new(anyhow::Error::new(error).context(what)).hint(as_root())
+    })?;
+    if !exist {
+        return Ok(None);
+    }
+    evenkeel_bpf::lock(pins).map(Some).map_err(|error| {
+        let in_use = matches!(error, StartError::InUse { .. });
+        let denied = matches!(error, StartError::NotPermitted { .. });
+        let error = CommandError::new(error);
+        match (in_use, denied) {
+            (true, _) => error.hint(STOP_IT),
+            (_, true) => error.hint(as_root()),
+            (false, false) => error,
+        }
+    })
+}
+
+/// Removes what evenkeel has left; the answer says what.
+async fn purge(args: &Args, pinned: bool) -> Result<Vec<String>, CommandError> {
+    let (netlink, _events) = Netlink::open().await.map_err(CommandError::new)?;
+    // Without the config file there is nothing to tell the interface and the neighbours.
+    let director = evenkeel_config::load(&args.config, &super::host_name()).ok();
+    let mut done = remove_addresses(&netlink).await?;
+    if let Some(director) = &director {
+        release_neighbours(&netlink, director).await;
+    }
+    if pinned {
+        let program = match &director {
+            Some(director) => program(&netlink, director).await,
+            None => None,
+        };
+        evenkeel_bpf::purge(&args.pins).map_err(|error| {
+            let denied = error.source.kind() == io::ErrorKind::PermissionDenied;
+            let error = CommandError::new(error);
+            if denied { error.hint(as_root()) } else { error }
+        })?;
+        if let (Some(director), Some(program)) = (&director, program) {
+            wait_until_off(&netlink, director, program).await;
+        }
+        done.push(format!("removed the pins in {}", args.pins.display()));
+    }
+    Ok(done)
+}
+
+/// Number of the XDP program on the director's interface.
+async fn program(netlink: &Netlink, director: &Director) -> Option<u32> {
+    netlink.link(&director.interface).await.ok()?.xdp_program
+}
+
+/// The kernel takes a program off some time after its last pin is gone; a start right after `purge` would
+/// find it there.
+async fn wait_until_off(netlink: &Netlink, director: &Director, old: u32) {
+    let deadline = Instant::now() + OFF_WAIT;
+    while program(netlink, director).await == Some(old) && Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
 }
 
 async fn refuse_while_running(client: Client) -> Result<(), CommandError> {
@@ -55,15 +117,11 @@ async fn refuse_while_running(client: Client) -> Result<(), CommandError> {
             "the daemon is running: it listens on `{}`",
             client.socket().display()
         ))
-        .hint(
-            "Stop it first: `systemctl stop evenkeel`, or end the `evenkeel run` in its terminal.",
-        )),
+        .hint(STOP_IT)),
     }
 }
 
-/// Removes our addresses, and gives the neighbours back to the kernel's ordinary ageing.
-async fn clean_network(args: &Args) -> Result<Vec<String>, CommandError> {
-    let (netlink, _events) = Netlink::open().await.map_err(CommandError::new)?;
+async fn remove_addresses(netlink: &Netlink) -> Result<Vec<String>, CommandError> {
     let mut done = Vec::new();
     for own in netlink.our_addresses().await.map_err(CommandError::new)? {
         netlink
@@ -72,14 +130,10 @@ async fn clean_network(args: &Args) -> Result<Vec<String>, CommandError> {
             .map_err(|error| CommandError::new(error).hint(as_root()))?;
         done.push(format!("removed address {}", own.address));
     }
-    match evenkeel_config::load(&args.config, &super::host_name()) {
-        Ok(director) => release_neighbours(&netlink, &director).await,
-        // Without the file there is nothing to tell which neighbours were kept.
-        Err(LoadError::Read { .. } | LoadError::Invalid(_)) => {}
-    }
     Ok(done)
 }
 
+/// Gives the neighbours back to the kernel's ordinary ageing.
 async fn release_neighbours(netlink: &Netlink, director: &Director) {
     let Ok(link) = netlink.link(&director.interface).await else {
         return;

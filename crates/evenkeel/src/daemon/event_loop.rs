@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use evenkeel_api::{API_VERSION, ErrorAnswer, ErrorKind, ReloadAnswer};
+use evenkeel_bpf::PinLock;
 use evenkeel_config::LoadError;
 use evenkeel_control::{Control, Event};
 use evenkeel_model::diff;
@@ -33,6 +34,7 @@ pub(crate) struct Daemon {
     pub(crate) requests: mpsc::Receiver<Request>,
     pub(crate) signals: Signals,
     /// Held because the socket is removed when it is dropped.
+    pub(crate) _lock: PinLock,
     pub(crate) _socket: Socket,
     pub(crate) config: PathBuf,
     pub(crate) host_name: String,

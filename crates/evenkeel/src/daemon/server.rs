@@ -61,7 +61,7 @@ pub(crate) struct Socket {
 }
 
 impl Socket {
-    /// Binds the socket, for root alone; one that a dead daemon left is replaced.
+    /// Binds the socket, for its owner and group; one that a dead daemon left is replaced.
     pub(crate) async fn bind(path: &Path) -> Result<Self, BindError> {
         let failed = |source| BindError::Failed {
             socket: path.to_owned(),
@@ -91,8 +91,8 @@ impl Socket {
             listener: Some(listener),
             path: path.to_owned(),
         };
-        let owner_only = std::fs::Permissions::from_mode(0o600);
-        std::fs::set_permissions(path, owner_only).map_err(failed)?;
+        let owner_and_group = std::fs::Permissions::from_mode(0o660);
+        std::fs::set_permissions(path, owner_and_group).map_err(failed)?;
         Ok(socket)
     }
 

@@ -1,5 +1,6 @@
 //! From a config file to a running daemon, or to an error that says what to do.
 
+use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::{Instant, SystemTime};
@@ -11,7 +12,7 @@ use evenkeel_model::{Director, ServiceEntry, XdpPreference};
 use evenkeel_net::{Announcer, LinkError, LinkInfo, Netlink, OnLinkError};
 use tokio::sync::mpsc;
 
-use crate::command_error::CommandError;
+use crate::command_error::{CommandError, as_root};
 use crate::commands::check::{color, load_error};
 use crate::daemon::Setup;
 use crate::daemon::event_loop::{Daemon, Signals};
@@ -24,6 +25,9 @@ use crate::daemon::view::Identity;
 /// Results of probes that may wait for the event loop.
 const RESULTS: usize = 256;
 
+const SECOND_DAEMON: &str =
+    "A second daemon needs a socket, pins and an interface of its own: `--socket`, `--pins`.";
+
 /// Starts the daemon. Where that fails, nothing that was running before is changed.
 pub(crate) async fn start(setup: Setup) -> Result<Daemon, CommandError> {
     let signals = Signals::listen()?;
@@ -35,8 +39,7 @@ pub(crate) async fn start(setup: Setup) -> Result<Daemon, CommandError> {
         .link(&director.interface)
         .await
         .map_err(|error| bad_link(error, &setup))?;
-    let announcer =
-        Announcer::open().map_err(|error| CommandError::new(error).hint(super::as_root()))?;
+    let announcer = Announcer::open().map_err(|error| CommandError::new(error).hint(as_root()))?;
     let mut socket = Socket::bind(&setup.socket).await.map_err(bad_socket)?;
     for warning in warnings(&netlink, &link, &director).await {
         tracing::warn!(event = "config-warning", "{warning}");
@@ -48,6 +51,7 @@ pub(crate) async fn start(setup: Setup) -> Result<Daemon, CommandError> {
             "the interface is down"
         );
     }
+    let lock = evenkeel_bpf::lock(&setup.pins).map_err(bad_plane)?;
     let (plane, adopted) = start_plane(&netlink, &link, &director, setup.pins).await?;
     remove_leftovers(&netlink, &director).await;
     // An adopted program keeps its mode, whatever was asked for.
@@ -85,6 +89,7 @@ pub(crate) async fn start(setup: Setup) -> Result<Daemon, CommandError> {
         requests,
         signals,
         _socket: socket,
+        _lock: lock,
         config: setup.config,
         host_name,
         problems: Problems::default(),
@@ -222,24 +227,29 @@ fn bad_socket(error: BindError) -> CommandError {
     match &error {
         BindError::InUse { .. } => CommandError::new(error)
             .hint("See what it does: `evenkeel status`. Have it read its config again: `evenkeel reload`.")
-            .hint("A second daemon needs a socket, pins and an interface of its own: `--socket`, `--pins`."),
+            .hint(SECOND_DAEMON),
         BindError::Failed { source, .. } => {
-            let denied = source.kind() == std::io::ErrorKind::PermissionDenied;
-            let error = CommandError::new(error);
-            if denied {
-                error.hint(super::as_root())
+            let hint = if source.kind() == io::ErrorKind::PermissionDenied {
+                as_root()
+            } else if source.kind() == io::ErrorKind::AddrInUse {
+                "What is there is not a socket: remove it, or give another path: `--socket PATH`."
+                    .to_owned()
             } else {
-                error
-            }
+                "Give another path: `--socket PATH`.".to_owned()
+            };
+            CommandError::new(error).hint(hint)
         }
     }
 }
 
 fn bad_plane(error: StartError) -> CommandError {
     let denied = matches!(error, StartError::NotPermitted { .. });
+    let in_use = matches!(error, StartError::InUse { .. });
     let error = CommandError::new(error);
     if denied {
-        error.hint(super::as_root())
+        error.hint(as_root())
+    } else if in_use {
+        error.hint(SECOND_DAEMON)
     } else {
         error
     }

@@ -1,6 +1,7 @@
 //! The program as a person meets it: what it prints, where, and how it exits.
 
 mod check;
+mod generate;
 mod help;
 mod ipvsadm;
 mod no_daemon;

@@ -39,7 +39,7 @@ async fn a_dead_daemons_socket_is_replaced() {
     drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
     let socket = Socket::bind(&path).await.unwrap();
     let mode = std::fs::metadata(&path).unwrap().permissions().mode();
-    assert_eq!(mode & 0o777, 0o600);
+    assert_eq!(mode & 0o777, 0o660);
     drop(socket);
     assert!(!path.exists());
 }
