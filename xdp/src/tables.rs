@@ -7,8 +7,8 @@ use aya_ebpf::btf_maps::{Array, HashMap, PerCpuArray};
 use aya_ebpf::helpers::bpf_ktime_get_coarse_ns;
 use aya_ebpf::macros::btf_map;
 use evenkeel_abi::{
-    ARENA_WORDS, Bucket, Conn, DropReason, Event, FlowKey, GATES_MAX, Gate, Globals, Link, Load,
-    SERVERS_MAX, SERVICES_MAX, Server, ServiceKey, ServiceSlot, Shared, State, Stats, Tick,
+    ARENA_WORDS, Bucket, Conn, DropReason, Event, FlowKey, GATES_MAX, Gate, Globals, HINTS, Link,
+    Load, SERVERS_MAX, SERVICES_MAX, Server, ServiceKey, ServiceSlot, Shared, State, Stats, Tick,
 };
 use evenkeel_datapath::{Insert, Tables};
 
@@ -29,6 +29,7 @@ array!(GLOBALS, Globals, 1);
 array!(STATE, State, 1);
 array!(LINKS, Link, 1);
 array!(GATES, Gate, GATES_MAX);
+array!(SERVICE_HINTS, Shared, HINTS);
 array!(SERVICES, ServiceSlot, SERVICES_MAX);
 array!(SERVERS, Server, SERVERS_MAX);
 array!(LOADS, Load, SERVERS_MAX);
@@ -102,6 +103,11 @@ impl Tables for Maps {
     #[inline(always)]
     fn gate(&self, gate: u32) -> Option<&Gate> {
         GATES.get(gate)
+    }
+
+    #[inline(always)]
+    fn service_hint(&self, index: u32) -> Option<&Shared> {
+        SERVICE_HINTS.get(index)
     }
 
     #[inline(always)]

@@ -41,6 +41,8 @@ pub mod map {
     pub const GATES: &str = "GATES";
     /// `HashMap<ServiceKey, u32>`: protocol, address and port to service number.
     pub const SERVICE_IDS: &str = "SERVICE_IDS";
+    /// `Array<Shared>`: where a service probably is, by a hash of its key: its number plus one, or 0.
+    pub const SERVICE_HINTS: &str = "SERVICE_HINTS";
     /// `Array<ServiceSlot>`: services, each twice, for an atomic change.
     pub const SERVICES: &str = "SERVICES";
     /// `Array<Server>`: real servers; a server of two services has two entries.
@@ -65,13 +67,14 @@ pub mod map {
     pub const EVENTS: &str = "EVENTS";
 
     /// All of them, in the order in which they are pinned.
-    pub const ALL: [&str; 17] = [
+    pub const ALL: [&str; 18] = [
         GLOBALS,
         STATE,
         LINKS,
         VIPS,
         GATES,
         SERVICE_IDS,
+        SERVICE_HINTS,
         SERVICES,
         SERVERS,
         LOADS,
@@ -88,6 +91,8 @@ pub mod map {
 
 /// Most services of one director.
 pub const SERVICES_MAX: u32 = 10_240;
+/// Words of `SERVICE_HINTS`, a power of two.
+pub const HINTS: u32 = 1 << 12;
 /// Most virtual addresses of one director.
 pub const GATES_MAX: u32 = 10_240;
 /// Most real servers, over all services; a server number has 20 bits in a connection's word.

@@ -25,6 +25,20 @@ impl ServiceKey {
         }
     }
 
+    /// The key as a slot carries it.
+    #[must_use]
+    #[inline(always)]
+    pub const fn packed(self) -> u64 {
+        pair(self.address, self.port_protocol)
+    }
+
+    /// Its word in `SERVICE_HINTS`: the top bits of a multiplicative hash (Fibonacci hashing).
+    #[must_use]
+    #[inline(always)]
+    pub const fn hint(self) -> u32 {
+        (self.address ^ self.port_protocol).wrapping_mul(0x9e37_79b1) >> (32 - crate::HINTS.ilog2())
+    }
+
     /// The port, as it lies in the packet.
     #[must_use]
     pub const fn port(self) -> u16 {

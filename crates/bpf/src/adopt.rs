@@ -105,6 +105,7 @@ pub(crate) fn rebuild(tables: &mut Tables, sizes: &Sizes) -> Result<Adopted, Str
             continue;
         }
         let service_key = key(words).ok_or("a service has an unknown protocol")?;
+        slot.used.store(1, Release);
         let listed = read_service(tables, number, service_key, &mut book)?;
         listed_servers.extend(listed.numbers.iter().copied());
         if slot.changing.load(Acquire) != 0 {

@@ -2,7 +2,7 @@
 
 use aya::maps::{MapInfo, MapType};
 use evenkeel_abi::{
-    Bucket, Conn, DropReason, Event, FlowKey, Gate, Globals, Link, Load, Server, ServiceKey,
+    Bucket, Conn, DropReason, Event, FlowKey, Gate, Globals, HINTS, Link, Load, Server, ServiceKey,
     ServiceSlot, Shared, State, Stats, map,
 };
 
@@ -104,6 +104,7 @@ pub(crate) fn specs(sizes: &Sizes) -> [Spec; map::ALL.len()] {
         Spec::hash::<u32>(map::VIPS, sizes.gates),
         Spec::array::<Gate>(map::GATES, sizes.gates),
         Spec::hash::<ServiceKey>(map::SERVICE_IDS, sizes.services),
+        Spec::array::<Shared>(map::SERVICE_HINTS, HINTS),
         Spec::array::<ServiceSlot>(map::SERVICES, sizes.services),
         Spec::array::<Server>(map::SERVERS, sizes.servers),
         Spec::array::<Load>(map::LOADS, sizes.servers),

@@ -77,17 +77,18 @@ impl DataPlane {
         let Some(record) = self.book.services.get_mut(key).filter(is_listed) else {
             return Ok(());
         };
+        let number = record.number;
+        // A hint may still lead to the slot; what is not in use is not found that way.
+        if let Some(slot) = self.tables.services.get(number) {
+            slot.used.store(0, Release);
+        }
         let removed = self.tables.service_ids.remove(&key_words(key)?);
         ignore_missing(map::SERVICE_IDS, removed)?;
-        let number = record.number;
         // The half in force is left alone until no program reads it.
         record.replaced = Some(Instant::now());
         let Some(listed) = record.listed.take() else {
             return Ok(());
         };
-        if let Some(slot) = self.tables.services.get(number) {
-            slot.used.store(0, Release);
-        }
         for (server, data) in listed.numbers.iter().zip(&listed.entry.servers) {
             self.take_out(*server, number, data.address);
         }
@@ -247,6 +248,9 @@ impl DataPlane {
             slot.used.store(1, Release);
         }
         let words = key_words(&entry.key)?;
+        if let Some(hint) = self.tables.service_hints.get(words.hint()) {
+            hint.store(u64::from(number) + 1, Release);
+        }
         let inserted = self.tables.service_ids.insert(words, number, 0);
         inserted.map_err(map_failed(map::SERVICE_IDS))
     }

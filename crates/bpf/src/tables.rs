@@ -21,6 +21,8 @@ pub struct Tables {
     pub links: MappedArray<Link>,
     /// Gates.
     pub gates: MappedArray<Gate>,
+    /// Where services probably are.
+    pub service_hints: MappedArray<Shared>,
     /// Services.
     pub services: MappedArray<ServiceSlot>,
     /// Real servers.
@@ -50,6 +52,7 @@ impl Tables {
             state: mapped(ebpf, map::STATE)?,
             links: mapped(ebpf, map::LINKS)?,
             gates: mapped(ebpf, map::GATES)?,
+            service_hints: mapped(ebpf, map::SERVICE_HINTS)?,
             services: mapped(ebpf, map::SERVICES)?,
             servers: mapped(ebpf, map::SERVERS)?,
             loads: mapped(ebpf, map::LOADS)?,

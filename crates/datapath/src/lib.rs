@@ -81,6 +81,8 @@ pub trait Tables {
     fn gate_of(&self, address: u32) -> Option<u32>;
     /// A gate by number.
     fn gate(&self, gate: u32) -> Option<&Gate>;
+    /// The word of a service's hint.
+    fn service_hint(&self, index: u32) -> Option<&Shared>;
     /// Number of a service.
     fn service_of(&self, key: &ServiceKey) -> Option<u32>;
     /// A service by number.

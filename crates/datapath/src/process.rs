@@ -3,7 +3,8 @@
 use core::sync::atomic::Ordering::{Acquire, Relaxed};
 
 use evenkeel_abi::{
-    DropReason, FlowKey, GateState, Link, Server, ServerFlags, Service, ServiceKey, low,
+    DropReason, FlowKey, GateState, Link, Server, ServerFlags, Service, ServiceKey, ServiceSlot,
+    low,
 };
 use evenkeel_wire::{arp, checksum, eth, ipv4, tcp};
 
@@ -108,11 +109,9 @@ fn ipv4<F: Frame, T: Tables>(frame: &mut F, tables: &T, link: &Link) -> Verdict 
         return for_an_address(tables, ip.destination, DropReason::Malformed);
     };
     let port = u16::from_ne_bytes([ports[2], ports[3]]);
-    let Some(number) = tables.service_of(&ServiceKey::new(ip.destination, port, ipv4::TCP)) else {
+    let key = ServiceKey::new(ip.destination, port, ipv4::TCP);
+    let Some((number, slot)) = find_service(tables, key) else {
         return Verdict::Pass;
-    };
-    let Some(slot) = tables.service(number) else {
-        return dropped(tables, DropReason::Internal);
     };
     let service = &slot.halves[(slot.select.load(Acquire) & 1) as usize];
     let gate = tables
@@ -143,6 +142,20 @@ fn ipv4<F: Frame, T: Tables>(frame: &mut F, tables: &T, link: &Link) -> Verdict 
             }
         }
     }
+}
+
+/// Finds a service: the hint saves the hash look-up where it is right, which its slot tells.
+#[inline(always)]
+fn find_service<T: Tables>(tables: &T, key: ServiceKey) -> Option<(u32, &ServiceSlot)> {
+    let hint = low(tables.service_hint(key.hint())?.load(Relaxed)).wrapping_sub(1);
+    if let Some(slot) = tables.service(hint)
+        && slot.used.load(Acquire) != 0
+        && slot.key.load(Relaxed) == key.packed()
+    {
+        return Some((hint, slot));
+    }
+    let number = tables.service_of(&key)?;
+    Some((number, tables.service(number)?))
 }
 
 /// A packet that can't be told to be a service's, but must not reach the stack if its address is virtual.

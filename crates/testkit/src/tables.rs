@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
 use evenkeel_abi::{
-    Bucket, Conn, DropReason, Event, FlowKey, Gate, GateState, Globals, Link, Load, Server,
+    Bucket, Conn, DropReason, Event, FlowKey, Gate, GateState, Globals, HINTS, Link, Load, Server,
     ServerFlags, ServiceKey, ServiceSlot, Shared, Span, State, Stats, Tick, pair,
 };
 use evenkeel_datapath::{Insert, Tables};
@@ -29,6 +29,7 @@ pub struct NativeTables {
     pub link: Link,
     pub vips: BTreeMap<u32, u32>,
     pub gates: Vec<Gate>,
+    pub service_hints: Vec<Shared>,
     pub service_ids: BTreeMap<ServiceKey, u32>,
     pub services: Vec<ServiceSlot>,
     pub servers: Vec<Server>,
@@ -83,6 +84,7 @@ impl NativeTables {
             link: Link::default(),
             vips: BTreeMap::new(),
             gates: zeroed(16),
+            service_hints: zeroed(HINTS as usize),
             service_ids: BTreeMap::new(),
             services: zeroed(16),
             servers: zeroed(256),
@@ -223,6 +225,10 @@ impl Tables for NativeTables {
 
     fn gate(&self, gate: u32) -> Option<&Gate> {
         self.gates.get(gate as usize)
+    }
+
+    fn service_hint(&self, index: u32) -> Option<&Shared> {
+        self.service_hints.get(index as usize)
     }
 
     fn service_of(&self, key: &ServiceKey) -> Option<u32> {

@@ -63,6 +63,7 @@ impl World {
         let mut frame = NativeFrame::new(bytes);
         let verdict = process(&mut frame, &self.tables);
         let out = frame.bytes().to_vec();
+        self.last.set(0);
         if verdict == Verdict::Transmit && out[..4] == [2, 0, 0, 1] {
             self.last.set(u32::from_be_bytes([0, 0, out[4], out[5]]));
         }
@@ -87,7 +88,7 @@ impl World {
         server
     }
 
-    /// The server that got the last packet that was forwarded.
+    /// The server that got the last packet; 0: none did, it was answered or dropped.
     pub(crate) fn last_server(&self) -> u32 {
         self.last.get()
     }
@@ -138,7 +139,9 @@ impl World {
             .expect("no test panics while it holds the lock")
             .get(&key)?;
         let word = Word(self.tables.conns[place as usize].word.load(SeqCst));
-        Some(TcpState::ALL[usize::from(word.state())])
+        // An expired entry waits for the sweep, and is none to packets.
+        let lives = word.expiry().0 > self.tables.now.load(SeqCst);
+        lives.then(|| TcpState::ALL[usize::from(word.state())])
     }
 
     /// Every counter equals what the tables hold, and every key leads to its entry.

@@ -44,13 +44,13 @@ proptest! {
                     let before = world.state_of(client(c));
                     let verdict = world.send(client(c), flags);
                     prop_assert_ne!(verdict, Verdict::Pass);
-                    if verdict == Verdict::Transmit && before.is_some() && flags == ACK
+                    if verdict == Verdict::Transmit && world.last_server() != 0 && before.is_some() && flags == ACK
                         && let Some(home) = homes.get(&c)
                     {
                         prop_assert_eq!(world.last_server(), *home);
                     }
                     match world.state_of(client(c)) {
-                        Some(_) if verdict == Verdict::Transmit => { homes.insert(c, world.last_server()); }
+                        Some(_) if world.last_server() != 0 => { homes.insert(c, world.last_server()); }
                         Some(_) => {}
                         None => { homes.remove(&c); }
                     }

@@ -101,6 +101,9 @@ impl Twins {
         copy(&globals.unassured_max, &to.globals.unassured_max);
         copy(&globals.address, &to.globals.address);
         copy(&from.links.get(0).expect("one").mac, &to.link.mac);
+        for (kernel, hint) in from.service_hints.as_slice().iter().zip(&to.service_hints) {
+            copy(kernel, hint);
+        }
         for (i, gate) in (0..).zip(&to.gates) {
             let kernel = from.gates.get(i).expect("as many");
             copy(&kernel.state, &gate.state);
@@ -112,6 +115,8 @@ impl Twins {
         for (i, slot) in (0..).zip(&to.services) {
             let kernel = from.services.get(i).expect("as many");
             copy(&kernel.select, &slot.select);
+            copy(&kernel.used, &slot.used);
+            copy(&kernel.key, &slot.key);
             for (k, n) in kernel.halves.iter().zip(&slot.halves) {
                 copy(&k.gate, &n.gate);
                 copy(&k.quiesced, &n.quiesced);
