@@ -1,0 +1,277 @@
+//! A record of every TCP packet between the client and the virtual address, as one node's interface saw it.
+//!
+//! Two records are compared packet by packet, so a packet that a record itself missed shows as a difference.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::os::fd::AsRawFd as _;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+
+use evenkeel_lab::NetnsThread;
+use nix::sys::socket::{LinkAddr, MsgFlags, bind, recv, setsockopt, sockopt};
+use socket2::{Domain, Protocol, SockFilter, Socket, Type};
+
+use crate::cluster::{CLIENT, Cluster, VIP};
+
+/// How often a record's thread looks whether it shall stop.
+const STOP_POLL: Duration = Duration::from_millis(20);
+
+/// Room for frames that the thread is late to read, in bytes: tens of thousands of them.
+const BUFFER: usize = 64 << 20;
+
+/// No packet for so long: those under way have arrived.
+const QUIET: Duration = Duration::from_millis(300);
+
+/// TCP flags, as in the header.
+pub const SYN: u8 = 2;
+/// See [`SYN`].
+pub const RST: u8 = 4;
+/// See [`SYN`].
+pub const ACK: u8 = 16;
+
+/// What tells a packet from others, and what the director does not change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Packet {
+    pub from: SocketAddrV4,
+    pub to: SocketAddrV4,
+    pub id: u16,
+    pub seq: u32,
+    pub ack: u32,
+    pub flags: u8,
+    /// Bytes of the IP packet.
+    pub length: u16,
+}
+
+impl Packet {
+    /// Whether it asks for a connection.
+    #[must_use]
+    pub const fn is_syn(&self) -> bool {
+        self.flags & (SYN | ACK) == SYN
+    }
+}
+
+/// A packet, and the MAC address that it came from.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen {
+    pub packet: Packet,
+    pub source: [u8; 6],
+}
+
+/// A running record; dropping it ends it.
+#[derive(Debug)]
+pub struct Tap {
+    thread: NetnsThread<io::Result<Vec<Seen>>>,
+    stop: Stop,
+    count: Arc<AtomicUsize>,
+}
+
+/// Says stop when it is dropped, too.
+#[derive(Debug)]
+struct Stop(Arc<AtomicBool>);
+
+impl Drop for Stop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Tap {
+    /// Begins to record; what is sent after this returned is seen.
+    ///
+    /// # Panics
+    /// Where the node is off.
+    #[must_use]
+    pub fn start(cluster: &Cluster, node: &str) -> Self {
+        let flag = Arc::new(AtomicBool::new(false));
+        let count = Arc::new(AtomicUsize::new(0));
+        let (stopped, counted) = (Arc::clone(&flag), Arc::clone(&count));
+        let (ready, opened) = mpsc::sync_channel(1);
+        let thread = cluster.node(node).thread(move || {
+            let (socket, mac) = open()?;
+            ready.send(()).map_err(io::Error::other)?;
+            record(&socket, mac, &stopped, &counted)
+        });
+        let thread = thread.expect("the node is on");
+        opened.recv().expect("the node has an interface");
+        Self {
+            thread,
+            stop: Stop(flag),
+            count,
+        }
+    }
+
+    /// Ends the record.
+    ///
+    /// # Panics
+    /// Where it could not be kept.
+    #[must_use]
+    pub fn stop(self) -> Vec<Seen> {
+        drop(self.stop);
+        let seen = self.thread.join().expect("the thread enters the node");
+        seen.expect("the packet socket can be read")
+    }
+}
+
+/// Waits until no record grows any more.
+pub fn wait_until_quiet(cluster: &Cluster, taps: &[&Tap]) {
+    let count = || {
+        taps.iter()
+            .map(|tap| tap.count.load(Ordering::Relaxed))
+            .sum::<usize>()
+    };
+    let (mut last, mut since) = (count(), Instant::now());
+    cluster.eventually("the last packet has come", || {
+        let now = count();
+        if now != last {
+            (last, since) = (now, Instant::now());
+        }
+        since.elapsed() >= QUIET
+    });
+}
+
+/// Those of the packets that go to an address.
+#[must_use]
+pub fn to(seen: &[Seen], address: Ipv4Addr) -> Vec<Packet> {
+    let packets = seen.iter().map(|seen| seen.packet);
+    packets
+        .filter(|packet| *packet.to.ip() == address)
+        .collect()
+}
+
+/// Packets that were sent and not received, and then those that were received and not sent.
+#[must_use]
+pub fn differences(sent: &[Packet], received: &[Packet]) -> (Vec<Packet>, Vec<Packet>) {
+    let mut balance: BTreeMap<Packet, i64> = BTreeMap::new();
+    for packet in sent {
+        *balance.entry(*packet).or_default() += 1;
+    }
+    for packet in received {
+        *balance.entry(*packet).or_default() -= 1;
+    }
+    let of = |sign: i64| {
+        let odd = balance
+            .iter()
+            .filter(move |(_, count)| count.signum() == sign);
+        odd.map(|(packet, _)| *packet).collect()
+    };
+    (of(1), of(-1))
+}
+
+/// A socket on the node's interface that takes what the filter lets through, and the interface's MAC address.
+fn open() -> io::Result<(Socket, [u8; 6])> {
+    let every = Protocol::from(i32::from(
+        u16::try_from(libc::ETH_P_ALL).unwrap_or(0).to_be(),
+    ));
+    let socket = Socket::new(Domain::PACKET, Type::RAW, Some(every))?;
+    socket.attach_filter(&filter(CLIENT, VIP))?;
+    setsockopt(&socket, sockopt::RcvBufForce, &BUFFER)?;
+    socket.set_read_timeout(Some(STOP_POLL))?;
+    let link = interface()?;
+    let mac = link.addr().ok_or(io::ErrorKind::NotFound)?;
+    // The address names no protocol, so that of the socket stays.
+    bind(socket.as_raw_fd(), &link)?;
+    Ok((socket, mac))
+}
+
+/// The node's interface.
+///
+/// # Errors
+/// The calling thread is in no node.
+pub fn interface() -> io::Result<LinkAddr> {
+    let mut addresses = nix::ifaddrs::getifaddrs()?.filter(|held| held.interface_name == "eth0");
+    let link = addresses.find_map(|held| held.address?.as_link_addr().copied());
+    link.ok_or_else(|| io::ErrorKind::NotFound.into())
+}
+
+/// A classic BPF program that takes TCP packets between two hosts.
+fn filter(one: Ipv4Addr, other: Ipv4Addr) -> [SockFilter; 13] {
+    // linux/bpf_common.h: BPF_LD|BPF_ABS with BPF_W, BPF_H or BPF_B, BPF_JMP|BPF_JEQ|BPF_K, BPF_RET|BPF_K.
+    const LOAD_WORD: u16 = 0x20;
+    const LOAD_HALF: u16 = 0x28;
+    const LOAD_BYTE: u16 = 0x30;
+    const JUMP_EQUAL: u16 = 0x15;
+    const RETURN: u16 = 0x06;
+    // From the start of the frame.
+    const ETHERTYPE: u32 = 12;
+    const PROTOCOL: u32 = 14 + 9;
+    const SOURCE: u32 = 14 + 12;
+    const DESTINATION: u32 = 14 + 16;
+
+    let load = |code, offset| SockFilter::new(code, 0, 0, offset);
+    let equal = |value, yes, no| SockFilter::new(JUMP_EQUAL, yes, no, value);
+    [
+        load(LOAD_HALF, ETHERTYPE),
+        equal(0x0800, 0, 10),
+        load(LOAD_BYTE, PROTOCOL),
+        equal(6, 0, 8),
+        load(LOAD_WORD, SOURCE),
+        equal(one.to_bits(), 0, 2),
+        load(LOAD_WORD, DESTINATION),
+        equal(other.to_bits(), 3, 4),
+        equal(other.to_bits(), 0, 3),
+        load(LOAD_WORD, DESTINATION),
+        equal(one.to_bits(), 0, 1),
+        SockFilter::new(RETURN, 0, 0, u32::MAX),
+        SockFilter::new(RETURN, 0, 0, 0),
+    ]
+}
+
+fn record(
+    socket: &Socket,
+    mac: [u8; 6],
+    stop: &AtomicBool,
+    count: &AtomicUsize,
+) -> io::Result<Vec<Seen>> {
+    let mut seen = Vec::new();
+    let mut frame = [0; 2048];
+    loop {
+        let last_look = stop.load(Ordering::Relaxed);
+        match recv(socket.as_raw_fd(), &mut frame, MsgFlags::empty()) {
+            Ok(length) => {
+                let packet = frame.get(..length).and_then(|frame| parse(frame, mac));
+                seen.extend(packet);
+                count.store(seen.len(), Ordering::Relaxed);
+            }
+            Err(nix::Error::EAGAIN | nix::Error::EINTR) => {
+                if last_look {
+                    return Ok(seen);
+                }
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Reads a frame that this interface sent or that was sent to it; a switch also shows others'.
+fn parse(frame: &[u8], mac: [u8; 6]) -> Option<Seen> {
+    let field = |offset: usize| frame.get(offset..)?.first_chunk::<2>().copied();
+    let word = |offset: usize| frame.get(offset..)?.first_chunk::<4>().copied();
+    let (destination, source) = (
+        frame.first_chunk::<6>()?,
+        frame.get(6..)?.first_chunk::<6>()?,
+    );
+    let is_tcp = field(12)? == [8, 0] && *frame.get(23)? == 6;
+    if !is_tcp || (*destination != mac && *source != mac) {
+        return None;
+    }
+    let tcp = 14 + usize::from(frame.get(14)? & 0xf) * 4;
+    let socket = |address: usize, port: usize| {
+        let port = u16::from_be_bytes(field(port)?);
+        Some(SocketAddrV4::new(word(address)?.into(), port))
+    };
+    Some(Seen {
+        packet: Packet {
+            from: socket(26, tcp)?,
+            to: socket(30, tcp + 2)?,
+            id: u16::from_be_bytes(field(18)?),
+            seq: u32::from_be_bytes(word(tcp + 4)?),
+            ack: u32::from_be_bytes(word(tcp + 8)?),
+            flags: *frame.get(tcp + 13)?,
+            length: u16::from_be_bytes(field(16)?),
+        },
+        source: *source,
+    })
+}

@@ -1,0 +1,191 @@
+//! Single packets, and what the listings say of them.
+
+use std::net::SocketAddrV4;
+use std::os::fd::AsRawFd as _;
+
+use evenkeel_netns_tests::backend::Backend;
+use evenkeel_netns_tests::cluster::{CLIENT, VIP, config, server, service};
+use evenkeel_netns_tests::streams::{FIRST_PORT, STREAMS, Streams};
+use evenkeel_netns_tests::tap::{self, RST, wait_until_quiet};
+use evenkeel_netns_tests::{Cluster, Tap};
+use evenkeel_testkit::packet::{Segment, flags};
+use evenkeel_wire::checksum;
+use nix::sys::socket::{MsgFlags, bind, send};
+use socket2::{Domain, Socket, Type};
+
+use crate::TCP;
+
+/// Sends a frame out of the client.
+fn send_frame(cluster: &Cluster, frame: Vec<u8>) {
+    let sent = cluster.node("client").thread(move || {
+        let socket = Socket::new(Domain::PACKET, Type::RAW, None).unwrap();
+        bind(socket.as_raw_fd(), &tap::interface().unwrap()).unwrap();
+        send(socket.as_raw_fd(), &frame, MsgFlags::empty()).unwrap()
+    });
+    let _length = sent.unwrap().join().unwrap();
+}
+
+fn segment(cluster: &Cluster, from: SocketAddrV4, port: u16, flags: u8) -> Segment {
+    Segment {
+        destination: cluster.link().mac.0,
+        ..Segment::new(from, SocketAddrV4::new(VIP, port), flags)
+    }
+}
+
+fn dropped(cluster: &Cluster, reason: &str) -> u64 {
+    let drops = cluster.status().drops.into_iter();
+    drops
+        .filter(|drop| drop.reason == reason)
+        .map(|drop| drop.packets)
+        .sum()
+}
+
+#[test]
+fn the_directors_own_stack_answers_for_no_service() {
+    let cluster = Cluster::boot("t-reset", 2);
+    // Nothing listens there, so the third service has no usable server.
+    let none = "check = { tcp = true, port = 9999, every = \"200ms\", timeout = \"200ms\", fall = 1, rise = 1 }";
+    let text = config(&[
+        service("web", 80, &[1, 2], TCP),
+        service("none", 83, &[1], none),
+    ]);
+    let _daemon = cluster.start_daemon(&text);
+    cluster.eventually("the first service is served", || {
+        cluster.try_status().is_some_and(|status| status.ready)
+            && cluster.service(80).servers.iter().all(|s| s.listed)
+    });
+    let director = cluster.link().mac.0;
+    let client = |port| SocketAddrV4::new(CLIENT, port);
+    let tap = Tap::start(&cluster, "client");
+
+    // A packet of no known flow: one of the servers resets it.
+    send_frame(
+        &cluster,
+        segment(&cluster, client(1001), 80, flags::ACK).frame(),
+    );
+    // A fragment can't be told to be the service's, and could be.
+    let mut fragment = segment(&cluster, client(1002), 80, flags::ACK).frame();
+    let sum = u16::from_be_bytes([fragment[24], fragment[25]]);
+    let fields = u16::from_be_bytes([fragment[20], fragment[21]]);
+    fragment[20..22].copy_from_slice(&0x2000_u16.to_be_bytes());
+    fragment[24..26].copy_from_slice(&checksum::update(sum, fields, 0x2000).to_be_bytes());
+    send_frame(&cluster, fragment);
+    // A SYN for the service without a server, and something for it in mid-stream.
+    send_frame(
+        &cluster,
+        segment(&cluster, client(1003), 83, flags::ACK).frame(),
+    );
+    let refused = cluster.requests(83, 1).remove(0);
+    let reason = refused.outcome.unwrap_err();
+    assert!(reason.contains("refused"), "{reason}");
+    // What is for no service is the stack's, which resets it: the record would show the other ones too.
+    send_frame(
+        &cluster,
+        segment(&cluster, client(1004), 9, flags::SYN).frame(),
+    );
+    cluster.eventually("drops are counted", || {
+        dropped(&cluster, "fragment") == 1 && dropped(&cluster, "no-server") >= 2
+    });
+    wait_until_quiet(&cluster, &[&tap]);
+
+    let seen = tap.stop();
+    let resets = seen
+        .iter()
+        .filter(|seen| seen.packet.flags & RST != 0 && *seen.packet.from.ip() == VIP);
+    let of_director = |seen: &&tap::Seen| seen.source == director;
+    let (by_director, by_servers): (Vec<_>, Vec<_>) = resets.partition(of_director);
+    let ports = |seen: &[&tap::Seen]| -> Vec<u16> {
+        seen.iter().map(|seen| seen.packet.to.port()).collect()
+    };
+    assert_eq!(ports(&by_director), [1004], "{seen:?}");
+    assert_eq!(ports(&by_servers), [1001], "{seen:?}");
+}
+
+#[test]
+fn ipvsadm_lists_connections_with_their_states() {
+    let cluster = Cluster::boot("t-conns", 2);
+    let backends: Vec<Backend> = (1..=2)
+        .map(|n| Backend::start(&cluster, &server(n)))
+        .collect();
+    let text = config(&[
+        service("streams", STREAMS, &[1, 2], TCP),
+        service("web", 80, &[1, 2], TCP),
+    ]);
+    let _daemon = cluster.start_daemon(&text);
+    cluster.wait_until_ready();
+    let streams = Streams::start(&cluster, 2);
+    streams.all_get_on(&cluster);
+    let closed = cluster.requests(80, 1).remove(0);
+    assert!(closed.outcome.is_ok(), "{closed:?}");
+    // No server has a way back to this client, so its connection stays half open.
+    let nobody = SocketAddrV4::new([10, 64, 0, 1].into(), 4000);
+    send_frame(&cluster, segment(&cluster, nobody, 80, flags::SYN).frame());
+
+    let mut rows = Vec::new();
+    cluster.eventually("the closed one is seen closing", || {
+        let listing = cluster.run("director", &["ipvsadm", "-Lcn"]);
+        assert!(listing.starts_with("IPVS connection entries\npro expire state       source             virtual            destination\n"), "{listing}");
+        rows = listing.lines().skip(2).map(columns).collect();
+        rows.len() == 4 && rows.iter().filter(|row| row.state == "ESTABLISHED").count() == 2
+    });
+    for (number, row) in (0..2).map(|n| (n, row_of(&rows, &format!("{CLIENT}:{}", FIRST_PORT + n))))
+    {
+        assert_eq!(
+            (row.state.as_str(), row.service.as_str()),
+            ("ESTABLISHED", "198.18.14.146:81")
+        );
+        assert!((890..=900).contains(&row.expires), "{row:?}");
+        let holder = backends
+            .iter()
+            .position(|b| b.running().contains(&number.into()))
+            .unwrap();
+        assert_eq!(
+            row.server,
+            format!("198.18.14.{}:81", 12 + holder),
+            "{row:?}"
+        );
+    }
+    let row = row_of(&rows, &format!("{CLIENT}:{}", closed.client_port));
+    assert!(
+        ["FIN_WAIT", "TIME_WAIT", "CLOSE"].contains(&row.state.as_str()),
+        "{row:?}"
+    );
+    assert!(row.expires <= 120, "{row:?}");
+    let row = row_of(&rows, "10.64.0.1:4000");
+    assert_eq!(row.state, "SYN_RECV");
+    assert!((50..=60).contains(&row.expires), "{row:?}");
+    for end in streams.stop() {
+        end.unwrap();
+    }
+}
+
+/// A row of `ipvsadm -Lcn`.
+#[derive(Debug)]
+struct Row {
+    /// In seconds.
+    expires: u64,
+    state: String,
+    client: String,
+    service: String,
+    server: String,
+}
+
+fn columns(line: &str) -> Row {
+    let columns: Vec<&str> = line.split_whitespace().collect();
+    assert_eq!((columns.len(), columns[0]), (6, "TCP"), "{line}");
+    let (minutes, seconds) = columns[1].split_once(':').unwrap();
+    let number = |text: &str| text.parse::<u64>().unwrap();
+    Row {
+        expires: number(minutes) * 60 + number(seconds),
+        state: columns[2].to_owned(),
+        client: columns[3].to_owned(),
+        service: columns[4].to_owned(),
+        server: columns[5].to_owned(),
+    }
+}
+
+fn row_of<'r>(rows: &'r [Row], client: &str) -> &'r Row {
+    rows.iter()
+        .find(|row| row.client == client)
+        .unwrap_or_else(|| panic!("{client}: {rows:?}"))
+}
