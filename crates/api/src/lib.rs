@@ -16,8 +16,8 @@ pub use connections::{Connection, Connections, TcpState};
 pub use reload::{ErrorAnswer, ErrorKind, ReloadAnswer};
 pub use services::{Forwarding, Rates, ServerListing, ServiceListing, Services, Totals};
 pub use status::{
-    DropCount, GateStatus, InterfaceStatus, OnFailure, Problem, ServerState, ServerStatus,
-    ServiceStatus, Status, TableStatus, XdpMode,
+    DropCount, EventCount, GateStatus, InterfaceStatus, OnFailure, Problem, ServerState,
+    ServerStatus, ServiceStatus, Status, TableStatus, XdpMode,
 };
 
 /// Version of the types of this crate; it is in every path (`/v1/`) and in every answer.

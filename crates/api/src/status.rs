@@ -31,6 +31,8 @@ pub struct Status {
     pub services: Vec<ServiceStatus>,
     /// Packets dropped by the data plane; reasons that never occurred are left out.
     pub drops: Vec<DropCount>,
+    /// What else happened to packets, such as flows that were placed without an entry; as `drops`.
+    pub events: Vec<EventCount>,
     /// What the daemon could not do and is still trying.
     pub problems: Vec<Problem>,
 }
@@ -179,6 +181,15 @@ pub struct DropCount {
     pub reason: String,
     /// Packets.
     pub packets: u64,
+}
+
+/// How often one thing happened to packets that were not dropped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventCount {
+    /// What happened, in kebab-case.
+    pub event: String,
+    /// How often.
+    pub count: u64,
 }
 
 /// Something the daemon could not do.

@@ -92,6 +92,12 @@ fn render_troubles(out: &mut String, status: &Status) {
             );
         }
     }
+    if !status.events.is_empty() {
+        out.push_str("\nevents\n");
+        for event in &status.events {
+            add(out, format_args!("  {:>9}  {}\n", event.count, event.event));
+        }
+    }
     if !status.problems.is_empty() {
         out.push_str("\nproblems\n");
         for problem in &status.problems {

@@ -7,9 +7,9 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use evenkeel_api::{
-    API_VERSION, Connection, Connections, DropCount, Forwarding, GateStatus, InterfaceStatus,
-    OnFailure, Problem, Protocol, ServerListing, ServerState, ServerStatus, ServiceListing,
-    ServiceStatus, Services, Status, TableStatus, TcpState, Totals, XdpMode,
+    API_VERSION, Connection, Connections, DropCount, EventCount, Forwarding, GateStatus,
+    InterfaceStatus, OnFailure, Problem, Protocol, ServerListing, ServerState, ServerStatus,
+    ServiceListing, ServiceStatus, Services, Status, TableStatus, TcpState, Totals, XdpMode,
 };
 use evenkeel_bpf::{ReadError, SweepBudget};
 use evenkeel_control::{ServerHealth, ServerView, ServiceView};
@@ -53,6 +53,7 @@ impl Daemon {
             .map(|service| service_status(service, held.get(&service.key).copied(), now));
         let usage = plane.usage();
         let drops = plane.drops().map_err(unread)?;
+        let events = plane.events().map_err(unread)?;
         let problems: Vec<Problem> = self.problems.list().collect();
         Ok(Status {
             api_version: API_VERSION,
@@ -82,6 +83,14 @@ impl Daemon {
                 .map(|counter| DropCount {
                     reason: counter.name.to_owned(),
                     packets: counter.value,
+                })
+                .collect(),
+            events: events
+                .iter()
+                .filter(|counter| counter.value > 0)
+                .map(|counter| EventCount {
+                    event: counter.name.to_owned(),
+                    count: counter.value,
                 })
                 .collect(),
             problems,

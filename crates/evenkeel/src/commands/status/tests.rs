@@ -1,6 +1,6 @@
 use evenkeel_api::{
-    API_VERSION, DropCount, InterfaceStatus, Problem, Protocol, ServerState, ServerStatus,
-    TableStatus,
+    API_VERSION, DropCount, EventCount, InterfaceStatus, Problem, Protocol, ServerState,
+    ServerStatus, TableStatus,
 };
 
 use super::*;
@@ -66,6 +66,10 @@ fn a_server_that_is_down_is_shown_with_its_reason() {
             reason: "no-server".to_owned(),
             packets: 3,
         }],
+        events: vec![EventCount {
+            event: "unknown-flow".to_owned(),
+            count: 1,
+        }],
         problems: vec![Problem {
             what: "add address 198.18.14.146".to_owned(),
             reason: "operation not permitted".to_owned(),
@@ -84,6 +88,9 @@ service web: TCP 198.18.14.146:80 rr, gate open, a failed check removes the serv
 
 dropped packets
           3  no-server
+
+events
+          1  unknown-flow
 
 problems
   add address 198.18.14.146: operation not permitted (tried 2 times)
