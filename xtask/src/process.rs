@@ -97,6 +97,41 @@ pub(crate) fn is_root() -> anyhow::Result<bool> {
     Ok(id.trim() == "0")
 }
 
+/// How a program that needs root is started.
+pub(crate) enum AsRoot {
+    /// So.
+    Start(Command),
+    /// Not from here: there is no sudo. What to type instead.
+    Ask(String),
+}
+
+impl AsRoot {
+    /// Plans the start of `program`, directly or through `sudo`.
+    pub(crate) fn plan(program: &Path, args: &[&str], is_root: bool, sudo: Option<&Path>) -> Self {
+        let mut direct = Command::new(program);
+        direct.args(args);
+        match sudo {
+            _ if is_root => Self::Start(direct),
+            Some(sudo) => {
+                let mut command = Command::new(sudo);
+                command.arg(program).args(args);
+                Self::Start(command)
+            }
+            None => Self::Ask(format!("su -c {}", quoted(&describe(&direct)))),
+        }
+    }
+}
+
+/// Runs a program that is built and needs root; ends with its status. `what` it is goes into the complaint.
+pub(crate) fn run_as_root(what: &str, program: &Path, args: &[&str]) -> anyhow::Result<ExitCode> {
+    match AsRoot::plan(program, args, is_root()?, find("sudo").as_deref()) {
+        AsRoot::Start(mut command) => Ok(exit_code(status(&mut command)?)),
+        AsRoot::Ask(line) => {
+            bail!("{what} needs root, and `sudo` is not installed; it is built, now run\n  {line}")
+        }
+    }
+}
+
 /// The cargo that started this program.
 pub(crate) fn cargo() -> Command {
     let program = std::env::var_os("CARGO");
@@ -104,3 +139,6 @@ pub(crate) fn cargo() -> Command {
     command.current_dir(crate::tree::root());
     command
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,8 +5,7 @@ use core::sync::atomic::Ordering::{Acquire, Relaxed};
 use evenkeel_abi::{Conn, FlowKey, State, Tick, Word};
 
 use crate::Tables;
-use crate::schedule::is_present;
-use crate::table::{age, exchange, has_key};
+use crate::table::{Known, age, exchange, has_key, is_present};
 use crate::tcp::{is_reusable, is_syn, next_state, timeout};
 
 /// A refresh that would move the expiry by less (0.27 s) is left out: it spares a write per packet.
@@ -14,20 +13,6 @@ const REFRESH_MIN: u64 = 16;
 
 /// Time after which a further client packet assures a flow.
 const ASSURED_AFTER: u64 = Tick::in_secs(1);
-
-/// What a connection table says of a packet.
-pub(crate) enum Known<Entry> {
-    /// Nothing.
-    Unknown,
-    /// The entry is being taken away; the flow can't have another one yet.
-    Leaving,
-    /// A SYN that is to be scheduled anew in the place of this entry.
-    Reuse(Entry),
-    /// Its flow's server has left the service.
-    Gone,
-    /// It goes to this server.
-    At(u32),
-}
 
 /// A place of the established table and the word that was read there.
 #[derive(Clone, Copy)]

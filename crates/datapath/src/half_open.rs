@@ -8,10 +8,10 @@ use core::sync::atomic::Ordering::{Acquire, Relaxed};
 use evenkeel_abi::{BUCKET_WAYS, Bucket, Conn, FlowKey, Globals, State, TcpState, Tick, Word, low};
 
 use crate::branchless::{is_below, is_zero, select};
-use crate::established::Known;
 use crate::hash::flow_hash;
-use crate::schedule::is_present;
-use crate::table::{age, enter, exchange, free_place, leave, publish, take_place};
+use crate::table::{
+    Known, age, enter, exchange, free_place, is_present, leave, publish, take_place,
+};
 use crate::tcp::{is_reusable, is_syn, next_state, timeout};
 use crate::{Insert, Tables};
 

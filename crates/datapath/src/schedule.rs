@@ -3,15 +3,15 @@
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 
 use evenkeel_abi::{
-    Bucket, DropReason, Event, FlowKey, Globals, Server, ServerFlags, Service, Span, State,
-    TcpState, Tick, Word, high, low,
+    Bucket, DropReason, Event, FlowKey, Globals, Service, Span, State, TcpState, Tick, Word, high,
+    low,
 };
 
 use crate::Tables;
-use crate::established::{self, Known, Place};
+use crate::established::{self, Place};
 use crate::half_open::{self, Way, bucket_of};
 use crate::hash::{flow_hash, slot};
-use crate::table::{ATTEMPTS, exchange};
+use crate::table::{ATTEMPTS, Known, exchange};
 use crate::tcp::{is_syn, timeout};
 
 /// Flood mode lasts this long (1 s) after the last insertion that found no room.
@@ -31,14 +31,6 @@ pub(crate) struct Packet<'a> {
     pub(crate) key: &'a FlowKey,
     pub(crate) flags: u8,
     pub(crate) now: Tick,
-}
-
-/// Whether a server is in its service's list.
-#[inline(always)]
-pub(crate) fn is_present<T: Tables>(tables: &T, server: u32) -> bool {
-    tables
-        .server(server)
-        .is_some_and(|s| Server::unpack_flags(s.mac.load(Acquire)) & ServerFlags::PRESENT != 0)
 }
 
 /// Where a new flow's entry goes.
@@ -71,8 +63,15 @@ pub(crate) fn choose<T: Tables>(
     let &Packet { key, flags, now } = packet;
     let bucket = bucket_of(tables, globals, key).ok_or(DropReason::Internal)?;
     let new_flow = is_syn(flags);
-    let (mut method, mut entry) = (Method::HashAll, Entry::None);
-    match established::look_up(tables, state, key, flags, now) {
+    let known = match established::look_up(tables, state, key, flags, now) {
+        Known::Unknown => {
+            half_open::look_up(tables, globals, state, bucket, key, flags, now).map(Entry::HalfOpen)
+        }
+        known @ (Known::Leaving | Known::Reuse(_) | Known::Gone | Known::At(_)) => {
+            known.map(Entry::Established)
+        }
+    };
+    let (method, entry) = match known {
         Known::At(server) => {
             return Ok(Choice {
                 server,
@@ -80,25 +79,14 @@ pub(crate) fn choose<T: Tables>(
             });
         }
         Known::Gone => return Err(DropReason::ServerGone),
-        Known::Leaving => {}
-        Known::Reuse(place) => (method, entry) = (Method::Scheduler, Entry::Established(place)),
-        Known::Unknown => match half_open::look_up(tables, globals, state, bucket, key, flags, now)
-        {
-            Known::At(server) => {
-                return Ok(Choice {
-                    server,
-                    new_flow: false,
-                });
-            }
-            Known::Gone => return Err(DropReason::ServerGone),
-            Known::Leaving => {}
-            Known::Reuse(way) => (method, entry) = (Method::Scheduler, Entry::HalfOpen(way)),
-            Known::Unknown if new_flow => {
-                (method, entry) = plan(tables, globals, state, service, bucket, packet)?
-            }
-            Known::Unknown => tables.count_event(Event::UnknownFlow),
-        },
-    }
+        Known::Leaving => (Method::HashAll, Entry::None),
+        Known::Reuse(entry) => (Method::Scheduler, entry),
+        Known::Unknown if new_flow => plan(tables, globals, state, service, bucket, packet)?,
+        Known::Unknown => {
+            tables.count_event(Event::UnknownFlow);
+            (Method::HashAll, Entry::None)
+        }
+    };
     let server = match method {
         Method::Scheduler => round_robin(tables, &service.ring)?,
         Method::HashAll => by_hash(tables, globals, &service.hash_all, key)?,

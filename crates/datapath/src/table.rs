@@ -5,12 +5,48 @@
 
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
-use evenkeel_abi::{Conn, FlowKey, State, Tick, Word, high, low, pair};
+use evenkeel_abi::{Conn, FlowKey, Server, ServerFlags, State, Tick, Word, high, low, pair};
 
 use crate::Tables;
 
 /// Attempts at a compare-and-exchange before a packet goes on without it.
 pub(crate) const ATTEMPTS: usize = 4;
+
+/// What a connection table says of a packet.
+pub(crate) enum Known<Entry> {
+    /// Nothing.
+    Unknown,
+    /// The entry is being taken away; the flow can't have another one yet.
+    Leaving,
+    /// A SYN that is to be scheduled anew in the place of this entry.
+    Reuse(Entry),
+    /// Its flow's server has left the service.
+    Gone,
+    /// It goes to this server.
+    At(u32),
+}
+
+impl<Entry> Known<Entry> {
+    /// The same, of an entry that `f` makes of this one's.
+    #[inline(always)]
+    pub(crate) fn map<Other>(self, f: impl FnOnce(Entry) -> Other) -> Known<Other> {
+        match self {
+            Self::Unknown => Known::Unknown,
+            Self::Leaving => Known::Leaving,
+            Self::Reuse(entry) => Known::Reuse(f(entry)),
+            Self::Gone => Known::Gone,
+            Self::At(server) => Known::At(server),
+        }
+    }
+}
+
+/// Whether a server is in its service's list.
+#[inline(always)]
+pub(crate) fn is_present<T: Tables>(tables: &T, server: u32) -> bool {
+    tables
+        .server(server)
+        .is_some_and(|s| Server::unpack_flags(s.mac.load(Acquire)) & ServerFlags::PRESENT != 0)
+}
 
 /// Takes a free place of the established table; its word is [`Word::FREE`].
 #[inline(always)]

@@ -1,12 +1,12 @@
-use super::{Launch, launch};
-use crate::process::describe;
+use super::{AsRoot, describe};
 use std::path::Path;
 
 fn line(args: &[&str], is_root: bool, sudo: Option<&str>) -> String {
     let binary = Path::new("/home/me/evenkeel/target/release/evenkeel");
-    match launch(binary, args, is_root, sudo.map(Path::new)) {
-        Launch::Start(command) => describe(&command),
-        Launch::Ask(line) => format!("asks: {line}"),
+    let args = [&["lab", "paper"], args].concat();
+    match AsRoot::plan(binary, &args, is_root, sudo.map(Path::new)) {
+        AsRoot::Start(command) => describe(&command),
+        AsRoot::Ask(line) => format!("asks: {line}"),
     }
 }
 
@@ -19,7 +19,7 @@ fn root_needs_no_sudo() {
 }
 
 #[test]
-fn a_user_runs_only_the_lab_under_sudo() {
+fn a_user_runs_only_the_program_under_sudo() {
     assert_eq!(
         line(&[], false, Some("/usr/bin/sudo")),
         "/usr/bin/sudo /home/me/evenkeel/target/release/evenkeel lab paper"
