@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use crate::error::LabError;
-use crate::lab::{Options, WebServer};
+use crate::lab::{Options, WebServer, require_root};
 use crate::paper::act::{fault, restoration, sharing};
 use crate::paper::cluster::Cluster;
 use crate::paper::report::Report;
@@ -101,6 +101,7 @@ pub enum PaperError {
 /// # Errors
 /// The figures could not be played to their end. Those that were are in the JSON file, with the cause.
 pub fn run(options: PaperOptions, out: &mut dyn Write) -> Result<bool, PaperError> {
+    require_root()?;
     // Before the lab: a file that can't be written is no reason to wait for the last figure.
     let json = match &options.json {
         Some(path) => Some((path.clone(), create(path)?)),
