@@ -73,11 +73,6 @@ impl DataPlane {
         &self.tables
     }
 
-    /// The maps, to fill them by hand in tests and measurements.
-    pub const fn tables_mut(&mut self) -> &mut Tables {
-        &mut self.tables
-    }
-
     /// The kernel's number of the program.
     ///
     /// # Errors

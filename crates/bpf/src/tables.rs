@@ -76,15 +76,6 @@ impl Tables {
     pub fn flow(&self, key: &FlowKey) -> Result<Option<u32>, ReadError> {
         found(map::FLOWS, self.flows.get(key, 0))
     }
-
-    /// Enters an established flow, for tests and measurements that fill the tables by hand.
-    ///
-    /// # Errors
-    /// If the map can't be changed.
-    pub fn insert_flow(&mut self, key: &FlowKey, place: u32) -> Result<(), ReadError> {
-        let inserted = self.flows.insert(key, place, 0);
-        inserted.map_err(|error| unread(map::FLOWS, error))
-    }
 }
 
 /// A value that may be missing.

@@ -39,10 +39,13 @@ pub fn process<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Verdict {
 /// Drops requests for an address whose gate is draining: its next holder answers them.
 #[inline(always)]
 fn arp<F: Frame, T: Tables>(frame: &F, tables: &T, first: u8) -> Verdict {
-    let Some(head) = frame.load::<8>(eth::LEN) else {
+    let Some(head) = frame.load::<{ arp::ETHERNET_IPV4.len() }>(eth::LEN) else {
         return Verdict::Pass;
     };
-    let is_request = head == [0, 1, 8, 0, 6, 4, 0, 1];
+    let Some(operation) = frame.load::<2>(eth::LEN + arp::OPERATION) else {
+        return Verdict::Pass;
+    };
+    let is_request = head == arp::ETHERNET_IPV4 && operation == arp::REQUEST;
     let is_group = first & 1 != 0;
     if !is_request || !is_group {
         return Verdict::Pass;

@@ -89,15 +89,32 @@ pub(crate) fn choose<T: Tables>(
     };
     let server = match method {
         Method::Scheduler => round_robin(tables, &service.ring)?,
-        Method::HashAll => by_hash(tables, globals, &service.hash_all, key)?,
+        Method::HashAll => without_entry(tables, globals, service, key, new_flow)?,
         Method::HashFresh => by_hash(tables, globals, &service.hash_fresh, key)?,
     };
     if enter(tables, state, bucket, packet, entry, server) {
         return Ok(Choice { server, new_flow });
     }
     // Another packet was faster: the flow goes where its next packets will go without an entry.
-    let server = by_hash(tables, globals, &service.hash_all, key)?;
+    let server = without_entry(tables, globals, service, key, new_flow)?;
     Ok(Choice { server, new_flow })
+}
+
+/// The server of a packet without an entry: the hash that still holds quiesced servers names it, and
+/// to those goes no new flow.
+#[inline(always)]
+fn without_entry<T: Tables>(
+    tables: &T,
+    globals: &Globals,
+    service: &Service,
+    key: &FlowKey,
+    new_flow: bool,
+) -> Result<u32, DropReason> {
+    let server = by_hash(tables, globals, &service.hash_all, key)?;
+    if new_flow && service.quiesced.load(Relaxed) != 0 && is_quiesced(tables, server) {
+        return Err(DropReason::TableFull);
+    }
+    Ok(server)
 }
 
 /// Enters a new flow; false if the place for it was taken meanwhile.

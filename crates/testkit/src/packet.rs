@@ -3,23 +3,12 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use etherparse::{PacketBuilder, TcpHeader};
+pub use evenkeel_wire::tcp as flags;
 
 /// MAC address of the router that the clients' packets come from.
 pub const ROUTER: [u8; 6] = [2, 0, 0, 0, 0, 1];
 /// MAC address of the director's interface.
 pub const DIRECTOR: [u8; 6] = [2, 0, 0, 0, 0, 2];
-
-/// TCP flags, as in the header.
-pub mod flags {
-    /// FIN.
-    pub const FIN: u8 = 1;
-    /// SYN.
-    pub const SYN: u8 = 2;
-    /// RST.
-    pub const RST: u8 = 4;
-    /// ACK.
-    pub const ACK: u8 = 16;
-}
 
 /// A TCP segment from a client to a virtual service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

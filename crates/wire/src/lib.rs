@@ -53,8 +53,6 @@ pub mod ipv4 {
 
 /// TCP, RFC 9293; offsets from its header's first byte.
 pub mod tcp {
-    /// Source port, then destination port.
-    pub const PORTS: usize = 0;
     /// Data offset in the high four bits, then the flags.
     pub const OFFSET_FLAGS: usize = 12;
     /// Length of a header without options.

@@ -3,7 +3,9 @@
 use std::net::Ipv4Addr;
 
 use crate::common::{CLIENT, SERVICE, World, client};
-use evenkeel_abi::{DropReason, Event, GateState, TcpState};
+use std::sync::atomic::Ordering::SeqCst;
+
+use evenkeel_abi::{DropReason, Event, GateState, TcpState, Word};
 use evenkeel_datapath::Verdict;
 use evenkeel_testkit::TestServer;
 use evenkeel_testkit::packet::flags::{ACK, FIN, RST, SYN};
@@ -253,11 +255,7 @@ fn flood_syn_whose_slot_is_quiesced_needs_an_entry() {
 #[test]
 fn full_established_table_keeps_the_flow_half_open() {
     let world = World::with_sizes(&[1, 1], 1, 16);
-    world
-        .tables
-        .globals
-        .unassured_max
-        .store(100, std::sync::atomic::Ordering::SeqCst);
+    world.tables.globals.unassured_max.store(100, SeqCst);
     world.send(client(0), SYN);
     world.send(client(1), SYN);
     world.send(client(0), ACK);
@@ -419,4 +417,35 @@ fn truncated_segments_are_dropped_and_never_reach_the_stack() {
         assert_eq!(verdict, Verdict::Drop(DropReason::Malformed), "{len} bytes");
     }
     assert_eq!(world.half_open(), 0);
+}
+
+/// The sweep claims an entry before it takes it away; meanwhile the flow can't have another one.
+#[test]
+fn syn_that_meets_a_leaving_entry_never_goes_to_a_quiesced_server() {
+    let mut dropped = 0;
+    for i in 0..40 {
+        let mut world = World::with_weights(&[1, 1]);
+        world.open(client(i));
+        world.set_weight(2, 0);
+        let word = &world.tables.conns[0].word;
+        word.store(Word(word.load(SeqCst)).dead().0, SeqCst);
+        match world.send(client(i), SYN) {
+            Verdict::Transmit => assert_eq!(world.last_server(), 1),
+            Verdict::Drop(reason) => {
+                assert_eq!(reason, DropReason::TableFull);
+                dropped += 1;
+            }
+            Verdict::Pass => panic!("a service's packet reached the stack"),
+        }
+        world.send(client(i), ACK);
+        assert_ne!(
+            world.last_server(),
+            0,
+            "its unknown packets still go by the hash"
+        );
+    }
+    assert!(
+        (5..35).contains(&dropped),
+        "about half of the slots are quiesced: {dropped}"
+    );
 }
