@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::control::{Answer, REQUEST_MAX, Request};
@@ -40,14 +41,9 @@ pub(crate) fn keep(spec: KeeperSpec, started: impl FnOnce(&LabState)) -> Result<
         what: "the keeper",
         source,
     };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(starting)?;
-    let guard = runtime.enter();
-    // Before the lab: a signal during its start ends it as soon as it stands.
-    let signals = Signals::new().map_err(starting)?;
+    let (runtime, signals) = Signals::with_runtime().map_err(starting)?;
     let lab = Lab::start(spec.topology, spec.options)?;
+    let guard = runtime.enter();
     let listener = UnixListener::bind(control_socket(lab.folder())).map_err(starting)?;
     drop(guard);
     started(&lab.state());
@@ -92,12 +88,18 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self {
+    /// Takes the signals, on a runtime of their own. To be called before the lab starts: then a signal
+    /// during its start ends it as soon as it stands.
+    pub(crate) fn with_runtime() -> io::Result<(Runtime, Self)> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let guard = runtime.enter();
+        let signals = Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
             hang_up: signal(SignalKind::hangup())?,
-        })
+        };
+        drop(guard);
+        Ok((runtime, signals))
     }
 
     pub(crate) async fn any(&mut self) {

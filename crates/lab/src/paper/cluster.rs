@@ -44,14 +44,7 @@ impl Cluster {
             what: "a runtime",
             source,
         };
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(starting)?;
-        let guard = runtime.enter();
-        // Before the lab: a signal during its start ends it as soon as it stands.
-        let signals = Signals::new().map_err(starting)?;
-        drop(guard);
+        let (runtime, signals) = Signals::with_runtime().map_err(starting)?;
         let mut cluster = Self {
             lab: Lab::start(setup.topology.clone(), options)?,
             target: Target {
