@@ -510,3 +510,20 @@ pub fn program() -> PathBuf {
     );
     program
 }
+
+/// None of the requests failed.
+///
+/// # Panics
+/// If one did.
+pub fn assert_all_succeeded(records: &[Record]) {
+    let failed: Vec<&Record> = records
+        .iter()
+        .filter(|record| record.outcome.is_err())
+        .collect();
+    assert!(
+        failed.is_empty(),
+        "{} of {} failed: {failed:#?}",
+        failed.len(),
+        records.len()
+    );
+}

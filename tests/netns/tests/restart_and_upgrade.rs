@@ -9,9 +9,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use evenkeel_abi::Tick;
-use evenkeel_lab::load::{OpenLoad, Record};
+use evenkeel_lab::load::OpenLoad;
 use evenkeel_netns_tests::backend::Backend;
-use evenkeel_netns_tests::cluster::{CLIENT, VIP, config, program, server, service, vip};
+use evenkeel_netns_tests::cluster::{
+    CLIENT, VIP, assert_all_succeeded, config, program, server, service, vip,
+};
 use evenkeel_netns_tests::streams::{Ended, STREAMS, Streams};
 use evenkeel_netns_tests::tap::{Packet, Seen, differences, to, wait_until_quiet};
 use evenkeel_netns_tests::{Cluster, Tap};
@@ -111,19 +113,6 @@ impl<'c> Traffic<'c> {
 struct Counted {
     requests: u64,
     asked: Vec<Packet>,
-}
-
-fn assert_all_succeeded(records: &[Record]) {
-    let failed: Vec<&Record> = records
-        .iter()
-        .filter(|record| record.outcome.is_err())
-        .collect();
-    assert!(
-        failed.is_empty(),
-        "{} of {} failed: {failed:#?}",
-        failed.len(),
-        records.len()
-    );
 }
 
 /// What each end of a stream sent, the other one received, and nothing was cut off.

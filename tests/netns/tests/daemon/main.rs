@@ -7,8 +7,9 @@ mod reload;
 mod start;
 mod traffic;
 
-use evenkeel_lab::load::{OpenLoad, Record};
+use evenkeel_lab::load::OpenLoad;
 use evenkeel_netns_tests::Cluster;
+use evenkeel_netns_tests::cluster::assert_all_succeeded;
 use std::time::Duration;
 
 /// A quick check by connection.
@@ -35,17 +36,7 @@ fn goes_on(cluster: &Cluster, load: &OpenLoad) {
 
 /// Ends the load; none of its connections failed.
 fn assert_held(load: OpenLoad) {
-    let records = load.stop().unwrap();
-    let failed: Vec<&Record> = records
-        .iter()
-        .filter(|record| record.outcome.is_err())
-        .collect();
-    assert!(
-        failed.is_empty(),
-        "{} of {} failed: {failed:#?}",
-        failed.len(),
-        records.len()
-    );
+    assert_all_succeeded(&load.stop().unwrap());
 }
 
 /// Addresses of the services' servers that are listed, with their weights, by the listing.

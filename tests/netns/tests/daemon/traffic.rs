@@ -1,7 +1,9 @@
 //! Single packets, and what the listings say of them.
 
+use std::io::{Read as _, Write as _};
 use std::net::SocketAddrV4;
 use std::os::fd::AsRawFd as _;
+use std::time::Duration;
 
 use evenkeel_netns_tests::backend::Backend;
 use evenkeel_netns_tests::cluster::{CLIENT, VIP, config, server, service};
@@ -11,7 +13,7 @@ use evenkeel_netns_tests::{Cluster, Tap};
 use evenkeel_testkit::packet::{Segment, flags};
 use evenkeel_wire::checksum;
 use nix::sys::socket::{MsgFlags, bind, send};
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::TCP;
 
@@ -99,6 +101,83 @@ fn the_directors_own_stack_answers_for_no_service() {
     };
     assert_eq!(ports(&by_director), [1004], "{seen:?}");
     assert_eq!(ports(&by_servers), [1001], "{seen:?}");
+}
+
+/// A director is a router to the packets that it forwards.
+#[test]
+fn a_packet_that_may_go_no_further_is_answered_with_time_exceeded() {
+    let cluster = Cluster::boot("t-ttl", 1);
+    let _daemon = cluster.start_daemon(&config(&[service("web", 80, &[1], TCP)]));
+    cluster.wait_until_ready();
+    let spent = Segment {
+        ttl: 1,
+        ..segment(&cluster, SocketAddrV4::new(CLIENT, 1001), 80, flags::SYN)
+    };
+    let mut frame = spent.frame();
+    let answer = cluster.node("client").thread(move || {
+        let icmp = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::ICMPV4)).unwrap();
+        icmp.set_read_timeout(Some(Duration::from_secs(10)))
+            .unwrap();
+        let link = Socket::new(Domain::PACKET, Type::RAW, None).unwrap();
+        let own = tap::interface().unwrap();
+        bind(link.as_raw_fd(), &own).unwrap();
+        // The answer goes to the frame's sender.
+        frame[6..12].copy_from_slice(&own.addr().unwrap());
+        send(link.as_raw_fd(), &frame, MsgFlags::empty()).unwrap();
+        let mut answer = [0; 128];
+        let length = (&icmp).read(&mut answer).unwrap();
+        (answer[..length].to_vec(), frame)
+    });
+    let (answer, frame) = answer.unwrap().join().unwrap();
+    let director = cluster.node("director").address();
+    assert_eq!(
+        answer[12..16],
+        director.octets(),
+        "from the director itself"
+    );
+    assert_eq!(answer[20..22], [11, 0], "time exceeded in transit");
+    assert_eq!(
+        answer[28..],
+        frame[14..42],
+        "it quotes the header and 8 bytes"
+    );
+    assert_eq!(dropped(&cluster, "ttl-exceeded"), 1);
+}
+
+#[test]
+fn a_client_that_uses_its_port_again_is_scheduled_anew() {
+    let cluster = Cluster::boot("t-port", 2);
+    let _daemon = cluster.start_daemon(&config(&[service("web", 80, &[1, 2], TCP)]));
+    cluster.wait_until_ready();
+    let answers = cluster
+        .node("client")
+        .thread(|| [(); 4].map(|()| answer_to_port(4000)));
+    let answers = answers.unwrap().join().unwrap();
+    for pair in answers.windows(2) {
+        assert_ne!(pair[0], pair[1], "not in turn: {answers:?}");
+    }
+    let held = cluster.connections().connections;
+    let of_port = held.iter().filter(|held| held.client.port() == 4000);
+    assert_eq!(of_port.count(), 1, "one entry, used again: {held:?}");
+}
+
+/// Asks from this port of the client, and returns the answer's body: the server's name.
+fn answer_to_port(port: u16) -> String {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_reuse_address(true).unwrap();
+    socket
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .unwrap();
+    socket
+        .bind(&SocketAddrV4::new(CLIENT, port).into())
+        .unwrap();
+    socket.connect(&SocketAddrV4::new(VIP, 80).into()).unwrap();
+    let request = format!("GET / HTTP/1.1\r\nHost: {VIP}\r\nConnection: close\r\n\r\n");
+    (&socket).write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    (&socket).read_to_string(&mut answer).unwrap();
+    let (_head, body) = answer.split_once("\r\n\r\n").unwrap();
+    body.to_owned()
 }
 
 #[test]
