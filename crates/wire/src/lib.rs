@@ -1,13 +1,15 @@
 //! Where things stand in the headers that evenkeel reads and writes, and Internet checksums.
 //!
 //! Offsets and constants, not views: the data plane reads fields at checked offsets through its
-//! own frame, which the BPF verifier must be able to follow. Nothing here allocates or fails.
+//! own frame, which the BPF verifier must be able to follow. Only VRRP's messages are also read and
+//! written as a whole, by user space. Nothing here allocates.
 
 #![no_std]
 #![forbid(unsafe_code)]
 
 pub mod arp;
 pub mod checksum;
+pub mod vrrp;
 
 /// Ethernet II.
 pub mod eth {
@@ -33,8 +35,10 @@ pub mod ipv4 {
     pub const TOTAL_LENGTH: usize = 2;
     /// Flags and fragment offset.
     pub const FRAGMENT: usize = 6;
-    /// Time to live, then the protocol.
+    /// Time to live.
     pub const TTL: usize = 8;
+    /// Protocol.
+    pub const PROTOCOL: usize = 9;
     /// Header checksum.
     pub const CHECKSUM: usize = 10;
     /// Source address.
@@ -49,6 +53,10 @@ pub mod ipv4 {
     pub const ICMP: u8 = 1;
     /// Protocol number of TCP.
     pub const TCP: u8 = 6;
+    /// Protocol number of UDP.
+    pub const UDP: u8 = 17;
+    /// Protocol number of VRRP.
+    pub const VRRP: u8 = 112;
 }
 
 /// TCP, RFC 9293; offsets from its header's first byte.
@@ -65,6 +73,14 @@ pub mod tcp {
     pub const RST: u8 = 0x04;
     /// ACK.
     pub const ACK: u8 = 0x10;
+}
+
+/// UDP, RFC 768; offsets from its header's first byte.
+pub mod udp {
+    /// Length of header and payload.
+    pub const LENGTH: usize = 4;
+    /// Length of the header.
+    pub const LEN: usize = 8;
 }
 
 /// ICMP, RFC 792.

@@ -1,0 +1,419 @@
+//! The machine of one virtual router: what comes in and what goes out.
+//!
+//! `machine/receive.rs` judges advertisements, `machine/roles.rs` changes roles, `machine/timing.rs` has
+//! the intervals and what happens when they are over.
+
+mod receive;
+mod roles;
+mod timing;
+
+use std::collections::VecDeque;
+use std::net::Ipv4Addr;
+use std::time::{Duration, Instant};
+
+use evenkeel_model::{AdvertChecksum, GateState, Priority, Role, VirtualRouter, VrrpVersion};
+use evenkeel_wire::vrrp::{self, Coverage, Outgoing, Version, WriteError};
+
+use crate::notice::Troubles;
+use crate::timer::{Timer, Timers};
+use crate::{Counters, Notice, Output, Partner, Reason, View};
+
+/// More than one event orders, so that the queue never grows.
+const OUTPUTS_MAX: usize = 16;
+
+/// How a machine begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// The shell has drained the gates and taken the addresses away, if they were there.
+    Backup,
+    /// Restarted: this director was Active, its lease has not run out and nobody else has been heard.
+    Active,
+    /// As `Backup`, but the interface is down.
+    LinkDown,
+}
+
+/// An IPv4 packet of protocol 112.
+#[derive(Clone, Copy, Debug)]
+pub struct Packet<'a> {
+    /// Its source.
+    pub source: Ipv4Addr,
+    /// Its destination.
+    pub destination: Ipv4Addr,
+    /// Its time to live.
+    pub ttl: u8,
+    /// The VRRP message: from the end of the header to the total length.
+    pub payload: &'a [u8],
+}
+
+/// One virtual router, as one director sees it.
+///
+/// ```text
+///                        +------------+   start, link up
+///       link down,   +-->| Initialize |------------------+
+///       shut down    |   +------------+                  |
+///                    |      ^       | owner              |
+///                    |      |       v                    v
+///                +--------+ | link  timer ran out,  +--------+
+///                |        | | down, preempts, owner |        |
+///                | Active |<-+----------------------| Backup |
+///                |        | +---------------------->|        |
+///                +--------+  higher priority heard  +--------+
+/// ```
+///
+/// # How to drive it
+/// - A, questions: [`view`](Self::view), [`config`](Self::config), [`poll_timeout`](Self::poll_timeout),
+///   [`master_down_interval`](Self::master_down_interval), [`write_advert`](Self::write_advert).
+/// - B, events: `handle_*`. C, orders of the operator: [`may_take_over`](Self::may_take_over),
+///   [`reconfigure`](Self::reconfigure), [`shut_down`](Self::shut_down).
+/// - D, outputs: [`poll_output`](Self::poll_output).
+///
+/// After each call of B or C, obey `poll_output` until it returns `None`, in order, then arm one timer
+/// for `poll_timeout`. `now` must not run backwards; early and late calls of
+/// [`handle_timeout`](Self::handle_timeout) do no harm. **Every packet that is queued must be handed in
+/// before `handle_timeout` and before C**: after a pause, the queue tells who took over meanwhile.
+///
+/// # Beyond the RFCs
+/// - **First checks.** Until `may_take_over`, it neither takes over nor preempts: any advertisement
+///   starts the timer anew, and a timer that runs out is remembered. Only [`Start::Active`] is exempt.
+/// - **Away.** An event that finds the timer of the role late by more than a master-down interval means
+///   that this director was paused. An Active then sends nothing for one interval: an advertisement of any
+///   priority makes it a Backup, none leaves it Active, and it asserts itself again. A Backup waits for
+///   one interval more.
+/// - **Two Actives.** RFC 9568's owner ignores advertisements; here two owners settle by address, as any
+///   two of the same priority. The winner announces again, since the loser's ARP may have come last.
+/// - **Handing over.** `shut_down` keeps addresses and gates until a successor is heard, at most one
+///   master-down interval; its notice is repeated meanwhile.
+/// - **Preempt delay.** Counts from the first advertisement of lower priority since a higher one was
+///   heard, or since this director became Backup. The owner has none, and always preempts.
+///
+/// An Active's gates are open and it has the addresses; who loses the role drains for one master-down
+/// interval, then closes them. The steady state allocates nothing.
+#[derive(Debug)]
+pub struct Machine {
+    config: VirtualRouter,
+    source: Ipv4Addr,
+    role: Role,
+    reason: Reason,
+    since: Instant,
+    link_up: bool,
+    may_take_over: bool,
+    stopping: Stopping,
+    /// As last ordered. The addresses are claimed while it is open, and only then.
+    gate: GateState,
+    watch: Watch,
+    /// How late an Active was that has been away and listens now; `None`: it speaks.
+    away: Option<Duration>,
+    /// When an advertisement was last answered out of turn.
+    answered: Option<Instant>,
+    /// When the addresses were last announced because of another Active.
+    contested: Option<Instant>,
+    timers: Timers,
+    partner: Option<Partner>,
+    counters: Counters,
+    troubles: Troubles,
+    outputs: VecDeque<Output>,
+}
+
+/// How far [`Machine::shut_down`] has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stopping {
+    /// It was not called.
+    No,
+    /// It was Active, and waits for a successor.
+    Resigning,
+    /// The gates drain.
+    Draining,
+    /// All done.
+    Done,
+}
+
+/// What a Backup knows of the Active.
+#[derive(Debug)]
+struct Watch {
+    /// Version 3: the interval that the Active advertised; `None`: this director's own.
+    interval: Option<Duration>,
+    /// When an advertisement was last heard, or the watch began.
+    heard: Instant,
+    /// Who stopped being Active, nobody having been heard since.
+    resigned: Option<Ipv4Addr>,
+    /// The Active, if its priority is lower.
+    lower: Option<Lower>,
+    /// The timer ran out before this director might take over.
+    ran_out: bool,
+}
+
+/// An Active of lower priority.
+#[derive(Clone, Copy, Debug)]
+struct Lower {
+    address: Ipv4Addr,
+    priority: u8,
+    /// When one was first heard.
+    since: Instant,
+    /// When it was last heard.
+    last: Instant,
+}
+
+impl Watch {
+    const fn new(now: Instant) -> Self {
+        Self {
+            interval: None,
+            heard: now,
+            resigned: None,
+            lower: None,
+            ran_out: false,
+        }
+    }
+}
+
+impl Machine {
+    /// Makes a machine that sends from `source`; it may not take over yet.
+    #[must_use]
+    pub fn new(config: VirtualRouter, source: Ipv4Addr, start: Start, now: Instant) -> Self {
+        let mut machine = Self {
+            config,
+            source,
+            role: Role::Initialize,
+            reason: Reason::LinkDown,
+            since: now,
+            link_up: start != Start::LinkDown,
+            may_take_over: false,
+            stopping: Stopping::No,
+            gate: GateState::Draining,
+            watch: Watch::new(now),
+            away: None,
+            answered: None,
+            contested: None,
+            timers: Timers::default(),
+            partner: None,
+            counters: Counters::default(),
+            troubles: Troubles::default(),
+            outputs: VecDeque::with_capacity(OUTPUTS_MAX),
+        };
+        let drained = now + machine.master_down_interval();
+        machine.timers.set(Timer::CloseGate, drained);
+        match start {
+            Start::Backup => machine.begin(Reason::Started, now),
+            Start::Active => machine.become_active(Reason::RestartedWithinLease, now),
+            Start::LinkDown => {}
+        }
+        machine.check_invariants();
+        machine
+    }
+
+    /// Takes a packet in: judges and counts it, and acts.
+    pub fn handle_packet(&mut self, packet: &Packet<'_>, now: Instant) {
+        self.notice_absence(now);
+        if let Some(heard) = self.receive(packet, now) {
+            match self.role {
+                Role::Initialize => self.hear_successor(heard, now),
+                Role::Backup => self.follow(heard, now),
+                Role::Active => self.contend(heard, now),
+            }
+        }
+        self.check_invariants();
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.notice_absence(now);
+        for timer in Timer::ALL {
+            if let Some(due) = self.timers.take_due(timer, now) {
+                self.fire(timer, due, now);
+            }
+        }
+        self.check_invariants();
+    }
+
+    /// Takes in that the interface is up or down; what is known already has no effect.
+    pub fn handle_link(&mut self, up: bool, now: Instant) {
+        self.notice_absence(now);
+        if self.link_up != up {
+            self.link_up = up;
+            match up {
+                true => self.begin(Reason::LinkUp, now),
+                false => self.lose_link(now),
+            }
+        }
+        self.check_invariants();
+    }
+
+    /// Tells that the first round of checks is complete; further calls have no effect.
+    pub fn may_take_over(&mut self, now: Instant) {
+        self.notice_absence(now);
+        self.may_take_over = true;
+        if self.role == Role::Backup {
+            if self.is_owner() {
+                self.become_active(Reason::Owner, now);
+            } else if self.watch.ran_out {
+                self.become_active(self.why_take_over(now), now);
+            }
+        }
+        self.check_invariants();
+    }
+
+    /// Takes another configuration of the same virtual router; one of another number or version needs
+    /// another machine and has no effect, nor has any after [`shut_down`](Self::shut_down).
+    ///
+    /// An Active sends an advertisement at once if priority or addresses changed, and claims and announces
+    /// new addresses; a Backup's timer starts anew if the master-down interval changed. A Backup that
+    /// becomes owner takes over at once.
+    pub fn reconfigure(&mut self, config: VirtualRouter, now: Instant) {
+        let fits = config.id == self.config.id && config.version == self.config.version;
+        if fits && self.stopping == Stopping::No {
+            self.notice_absence(now);
+            let master_down = self.master_down_interval();
+            let before = std::mem::replace(&mut self.config, config);
+            match self.role {
+                Role::Initialize => {}
+                Role::Backup => self.reconfigure_backup(&before, master_down, now),
+                Role::Active => self.reconfigure_active(&before, now),
+            }
+        }
+        self.check_invariants();
+    }
+
+    /// Gives the role up for good: an Active hands over, which takes up to two master-down intervals,
+    /// all others finish as soon as the gates have drained. [`Output::Stopped`] tells the end.
+    pub fn shut_down(&mut self, now: Instant) {
+        self.notice_absence(now);
+        if self.stopping == Stopping::No {
+            self.resign(now);
+        }
+        self.check_invariants();
+    }
+
+    /// Returns the next output; to be called until `None`.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// Returns when [`handle_timeout`](Self::handle_timeout) is due; may change with every call of B or C.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    /// Returns how things stand.
+    #[must_use]
+    pub fn view(&self) -> View {
+        View {
+            role: self.role,
+            priority: self.config.priority,
+            reason: self.reason,
+            since: self.since,
+            may_take_over: self.may_take_over,
+            stopping: self.stopping != Stopping::No,
+            partner: self.partner,
+            counters: self.counters,
+            troubles: self.troubles.present().collect(),
+        }
+    }
+
+    /// Returns the configuration in force.
+    #[must_use]
+    pub const fn config(&self) -> &VirtualRouter {
+        &self.config
+    }
+
+    /// Writes the advertisement of [`Output::SendAdvert`] as an IPv4 packet with its header, and returns
+    /// the packet's length.
+    ///
+    /// # Errors
+    /// A buffer of less than [`vrrp::PACKET_LEN_MAX`] may be too short; a validated configuration fits.
+    pub fn write_advert(
+        &self,
+        priority: u8,
+        destination: Ipv4Addr,
+        buffer: &mut [u8],
+    ) -> Result<usize, WriteError> {
+        let advert = Outgoing {
+            source: self.source,
+            destination,
+            version: match self.config.version {
+                VrrpVersion::V2 => Version::V2,
+                VrrpVersion::V3 => Version::V3,
+            },
+            virtual_router: self.config.id.get(),
+            priority,
+            interval: self.config.advert_interval,
+            addresses: &self.config.addresses,
+            coverage: match self.config.checksum {
+                AdvertChecksum::PseudoHeader => Coverage::PseudoHeader,
+                AdvertChecksum::Rfc9568 => Coverage::Message,
+            },
+        };
+        vrrp::write(&advert, buffer)
+    }
+
+    fn is_owner(&self) -> bool {
+        self.config.priority == Priority::OWNER
+    }
+
+    fn send_advert(&mut self, priority: u8) {
+        self.counters.sent += 1;
+        self.counters.resignations_sent += u64::from(priority == 0);
+        self.outputs.push_back(Output::SendAdvert { priority });
+    }
+
+    fn set_gate(&mut self, gate: GateState) {
+        self.gate = gate;
+        self.outputs.push_back(Output::SetGate(gate));
+    }
+
+    fn announce(&mut self) {
+        let count = self.config.announcements;
+        self.outputs.push_back(Output::Announce { count });
+    }
+
+    fn change_role(&mut self, to: Role, reason: Reason, now: Instant) {
+        let from = std::mem::replace(&mut self.role, to);
+        (self.reason, self.since) = (reason, now);
+        let change = Output::StateChanged { from, to, reason };
+        self.outputs.push_back(change);
+    }
+
+    /// Counts a trouble, and tells it if there was none of its kind of late.
+    fn note(&mut self, notice: Notice, now: Instant) {
+        self.counters.troubles[notice.trouble() as usize] += 1;
+        if self.troubles.note(notice, now) {
+            self.outputs.push_back(Output::Noticed(notice));
+        }
+        if !self.timers.runs(Timer::Troubles) {
+            let over = now + self.trouble_memory();
+            self.timers.set(Timer::Troubles, over);
+        }
+    }
+
+    #[cfg(debug_assertions)]
+    fn check_invariants(&self) {
+        let runs = |timer| self.timers.runs(timer);
+        let holds = self.gate == GateState::Open;
+        let speaks = runs(Timer::Advert);
+        let active = self.role == Role::Active;
+        let resigning = self.stopping == Stopping::Resigning;
+        assert_eq!(holds, active || resigning, "{self:?}");
+        assert_eq!(
+            runs(Timer::CloseGate),
+            self.gate == GateState::Draining,
+            "{self:?}"
+        );
+        assert_eq!(active, speaks != runs(Timer::Silence), "{self:?}");
+        assert_eq!(runs(Timer::Silence), self.away.is_some(), "{self:?}");
+        assert_eq!(runs(Timer::Resign), resigning, "{self:?}");
+        assert_eq!(runs(Timer::Successor), resigning, "{self:?}");
+        let waits = runs(Timer::MasterDown);
+        let held = self.watch.ran_out && !self.may_take_over;
+        let backup = self.role == Role::Backup;
+        assert_eq!(backup, waits || backup && held, "{self:?}");
+        assert!(active || !runs(Timer::AnnounceAgain), "{self:?}");
+        assert!(active || !runs(Timer::Rival), "{self:?}");
+        assert!(
+            self.stopping == Stopping::No || self.role == Role::Initialize,
+            "{self:?}"
+        );
+        assert!(self.link_up || self.role == Role::Initialize, "{self:?}");
+    }
+
+    #[cfg(not(debug_assertions))]
+    const fn check_invariants(&self) {}
+}

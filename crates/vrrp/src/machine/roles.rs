@@ -1,0 +1,259 @@
+//! How a director comes to a role and loses it (RFC 9568 §6.4).
+
+use std::time::{Duration, Instant};
+
+use evenkeel_model::{GateState, Role, VirtualRouter, VrrpVersion};
+
+use super::receive::{Heard, same_set};
+use super::{Lower, Machine, Stopping, Watch};
+use crate::timer::Timer;
+use crate::{Output, Reason};
+
+impl Machine {
+    /// Start of the protocol, RFC 9568 §6.4.1.
+    pub(super) fn begin(&mut self, reason: Reason, now: Instant) {
+        if self.stopping != Stopping::No {
+            return;
+        }
+        if self.is_owner() && self.may_take_over {
+            self.become_active(Reason::Owner, now);
+            return;
+        }
+        self.begin_watch(now);
+        self.change_role(Role::Backup, reason, now);
+    }
+
+    /// Takes the addresses. First of all whoever holds them is told, then the gates can take what comes.
+    pub(super) fn become_active(&mut self, reason: Reason, now: Instant) {
+        self.timers.stop(&[Timer::MasterDown, Timer::CloseGate]);
+        self.watch = Watch::new(now);
+        (self.answered, self.contested) = (None, None);
+        self.counters.became_active += 1;
+        self.send_advert(self.config.priority.get());
+        self.set_gate(GateState::Open);
+        self.outputs.push_back(Output::ClaimAddresses);
+        self.announce_twice(now);
+        self.timers
+            .set(Timer::Advert, now + self.config.advert_interval);
+        self.change_role(Role::Active, reason, now);
+    }
+
+    fn begin_watch(&mut self, now: Instant) {
+        self.watch = Watch::new(now);
+        self.restart_watch(self.master_down_interval(), now);
+    }
+
+    /// The Backup's part: an advertisement of whom it watches, RFC 9568 §6.4.2.
+    pub(super) fn follow(&mut self, heard: Heard, now: Instant) {
+        self.watch.heard = now;
+        if heard.priority == 0 {
+            self.watch.resigned = Some(heard.source);
+            self.restart_watch(self.skew(), now);
+            return;
+        }
+        self.watch.resigned = None;
+        let is_lower = heard.priority < self.config.priority.get();
+        let since = self.watch.lower.map_or(now, |lower| lower.since);
+        self.watch.lower = is_lower.then_some(Lower {
+            address: heard.source,
+            priority: heard.priority,
+            since,
+            last: now,
+        });
+        if is_lower && self.preempts(now.saturating_duration_since(since)) {
+            return;
+        }
+        if self.config.version == VrrpVersion::V3 {
+            self.watch.interval = Some(heard.interval);
+        }
+        self.restart_watch(self.master_down_interval(), now);
+    }
+
+    /// Whether an Active of lower priority that has been watched for this long is preempted.
+    fn preempts(&self, watched: Duration) -> bool {
+        let by_config = self.config.preempt && watched >= self.config.preempt_delay;
+        self.may_take_over && (by_config || self.is_owner())
+    }
+
+    /// What a Backup whose timer has run out says.
+    pub(super) fn why_take_over(&self, now: Instant) -> Reason {
+        let Watch { lower, heard, .. } = self.watch;
+        let recent = now.checked_sub(self.master_down_interval());
+        let lower = lower.filter(|lower| recent.is_none_or(|recent| lower.last >= recent));
+        match (self.watch.resigned, lower) {
+            (Some(address), _) => Reason::ActiveStopped { address },
+            (None, Some(lower)) => Reason::Preempted {
+                address: lower.address,
+                priority: lower.priority,
+            },
+            (None, None) => Reason::NobodyHeard {
+                silence: now.saturating_duration_since(heard),
+            },
+        }
+    }
+
+    /// The Active's part: an advertisement of somebody else, RFC 9568 §6.4.3.
+    pub(super) fn contend(&mut self, heard: Heard, now: Instant) {
+        let Heard {
+            source: address,
+            priority,
+            ..
+        } = heard;
+        if let Some(late) = self.away {
+            if priority > 0 {
+                let reason = Reason::ReplacedWhileAway {
+                    address,
+                    priority,
+                    late,
+                };
+                self.yield_to(heard, reason, now);
+            }
+            return;
+        }
+        let ours = (self.config.priority.get(), self.source);
+        if (priority, address) > ours {
+            let reason = Reason::OtherActive { address, priority };
+            self.yield_to(heard, reason, now);
+            return;
+        }
+        self.announce_after_contest(now);
+        // Version 2 is silent to a loser (RFC 3768 §6.4.3), who hears the next advertisement in turn.
+        if priority == 0 || self.config.version == VrrpVersion::V3 {
+            self.answer(priority == 0, now);
+        }
+    }
+
+    /// Sends an advertisement out of turn, at most one in an interval: two that both believe to have won
+    /// would else answer each other without end.
+    fn answer(&mut self, restart: bool, now: Instant) {
+        let interval = self.config.advert_interval;
+        let recently = |at: Instant| now.saturating_duration_since(at) < interval;
+        if self.answered.is_some_and(recently) {
+            return;
+        }
+        self.answered = Some(now);
+        self.send_advert(self.config.priority.get());
+        if restart {
+            self.timers.set(Timer::Advert, now + interval);
+        }
+    }
+
+    fn yield_to(&mut self, heard: Heard, reason: Reason, now: Instant) {
+        self.begin_watch(now);
+        self.follow(heard, now);
+        self.release(now);
+        self.change_role(Role::Backup, reason, now);
+    }
+
+    /// Stops being Active: from here on the successor answers for the addresses, while the gates still
+    /// forward what comes from those who have not heard of it.
+    fn release(&mut self, now: Instant) {
+        self.away = None;
+        self.timers.stop(&[
+            Timer::Advert,
+            Timer::Silence,
+            Timer::AnnounceAgain,
+            Timer::Rival,
+        ]);
+        self.set_gate(GateState::Draining);
+        self.outputs.push_back(Output::ReleaseAddresses);
+        let drained = now + self.master_down_interval();
+        self.timers.set(Timer::CloseGate, drained);
+    }
+
+    pub(super) fn lose_link(&mut self, now: Instant) {
+        match self.role {
+            Role::Initialize => {
+                if self.stopping == Stopping::Resigning {
+                    self.hand_over(now);
+                }
+                return;
+            }
+            Role::Backup => self.timers.stop(&[Timer::MasterDown]),
+            Role::Active => self.release(now),
+        }
+        self.change_role(Role::Initialize, Reason::LinkDown, now);
+    }
+
+    /// Begins to stop.
+    pub(super) fn resign(&mut self, now: Instant) {
+        match self.role {
+            Role::Initialize => {}
+            Role::Backup => {
+                self.timers.stop(&[Timer::MasterDown]);
+                self.change_role(Role::Initialize, Reason::Stopping, now);
+            }
+            Role::Active => {
+                self.send_advert(0);
+                self.away = None;
+                self.timers.stop(&[
+                    Timer::Advert,
+                    Timer::Silence,
+                    Timer::AnnounceAgain,
+                    Timer::Rival,
+                ]);
+                let again = now + self.config.advert_interval;
+                self.timers.set(Timer::Resign, again);
+                let latest = now + self.master_down_interval();
+                self.timers.set(Timer::Successor, latest);
+                self.change_role(Role::Initialize, Reason::Stopping, now);
+            }
+        }
+        match self.gate {
+            GateState::Open => self.stopping = Stopping::Resigning,
+            GateState::Draining => self.stopping = Stopping::Draining,
+            GateState::Closed => self.finish(),
+        }
+    }
+
+    /// Initialize hears nobody, unless it waits for whoever takes over.
+    pub(super) fn hear_successor(&mut self, heard: Heard, now: Instant) {
+        if self.stopping == Stopping::Resigning && heard.priority > 0 {
+            self.hand_over(now);
+        }
+    }
+
+    /// Lets the addresses go at the end of a shutdown.
+    pub(super) fn hand_over(&mut self, now: Instant) {
+        self.timers.stop(&[Timer::Resign, Timer::Successor]);
+        self.stopping = Stopping::Draining;
+        self.release(now);
+    }
+
+    pub(super) fn reconfigure_backup(
+        &mut self,
+        before: &VirtualRouter,
+        master_down_before: Duration,
+        now: Instant,
+    ) {
+        let becomes_owner = self.is_owner() && before.priority != self.config.priority;
+        if becomes_owner && self.may_take_over {
+            self.become_active(Reason::Owner, now);
+            return;
+        }
+        let master_down = self.master_down_interval();
+        if self.timers.runs(Timer::MasterDown) && master_down != master_down_before {
+            self.restart_watch(master_down, now);
+        }
+    }
+
+    pub(super) fn reconfigure_active(&mut self, before: &VirtualRouter, now: Instant) {
+        // The partners' timers run by the former interval until they hear of another.
+        if let Some(due) = self.timers.get(Timer::Advert) {
+            let next = due.min(now + self.config.advert_interval);
+            self.timers.set(Timer::Advert, next);
+        }
+        let moved = !same_set(&self.config.addresses, before.addresses.iter().copied());
+        let speaks = self.away.is_none();
+        if speaks && (moved || self.config.priority != before.priority) {
+            self.send_advert(self.config.priority.get());
+        }
+        if moved {
+            self.set_gate(GateState::Open);
+            self.outputs.push_back(Output::ClaimAddresses);
+            if speaks {
+                self.announce();
+            }
+        }
+    }
+}
