@@ -1,6 +1,6 @@
 //! Addresses as the config file writes them: IPv4 unicast, with or without a port.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 
 use crate::diagnostic::{Faults, Reported};
 use crate::reader::Field;
@@ -8,7 +8,7 @@ use crate::reader::Field;
 enum Written<'t> {
     V4(Ipv4Addr, Option<u16>),
     V6,
-    BadPort(&'t str),
+    BadPort(Ipv4Addr, &'t str),
     Network(Ipv4Addr),
     BadNumbers,
     HostName,
@@ -19,15 +19,46 @@ pub(crate) fn read(
     field: &Field<'_>,
     faults: &mut Faults<'_>,
 ) -> Result<(Ipv4Addr, Option<u16>), Reported> {
+    let (address, port) = read_any(field, faults)?;
+    if port == Some(0) {
+        return Err(field.fault(
+            "port 0 can't be connected to",
+            "a port from 1 to 65535",
+            format!("write `{} = \"{address}:80\"`", field.key.name),
+            faults,
+        ));
+    }
+    Ok((address, port))
+}
+
+/// Reads a unicast IPv4 address where a port has no meaning.
+pub(crate) fn read_alone(field: &Field<'_>, faults: &mut Faults<'_>) -> Result<Ipv4Addr, Reported> {
+    let text = field.text(faults)?;
+    if let Written::V4(address, Some(_)) | Written::BadPort(address, _) = classify(text) {
+        return Err(field.fault(
+            format!("`{text}` has a port"),
+            "an IPv4 address alone",
+            format!("leave out the port: `\"{address}\"`"),
+            faults,
+        ));
+    }
+    read_any(field, faults).map(|(address, _no_port)| address)
+}
+
+/// Reads a unicast IPv4 address and, where given, its port.
+fn read_any(
+    field: &Field<'_>,
+    faults: &mut Faults<'_>,
+) -> Result<(Ipv4Addr, Option<u16>), Reported> {
     let text = field.text(faults)?;
     let expected = field.key.expected.trim_start_matches("a string with ");
     let example = format!("write an address such as `{}`", field.key.example);
     let (message, hint) = match classify(text) {
         Written::V4(address, port) => {
-            return check_v4(field, address, port, faults).map(|()| (address, port));
+            return check_v4(field, address, faults).map(|()| (address, port));
         }
         Written::V6 => (format!("IPv6 is not supported yet: `{text}`"), example),
-        Written::BadPort(port) => (
+        Written::BadPort(_, port) => (
             format!("`{port}` is not a port"),
             "write a port from 1 to 65535 behind the colon".to_owned(),
         ),
@@ -51,10 +82,10 @@ pub(crate) fn read(
 pub(crate) fn read_with_port(
     field: &Field<'_>,
     faults: &mut Faults<'_>,
-) -> Result<SocketAddr, Reported> {
+) -> Result<SocketAddrV4, Reported> {
     let (address, port) = read(field, faults)?;
     match port {
-        Some(port) => Ok(SocketAddr::from((address, port))),
+        Some(port) => Ok(SocketAddrV4::new(address, port)),
         None => Err(field.fault(
             format!("`{}` has no port", field.key.name),
             "an IPv4 address and a port",
@@ -74,11 +105,11 @@ fn classify(text: &str) -> Written<'_> {
     if is_v6(text) {
         return Written::V6;
     }
-    if let Some((Ok(_), port)) = text
+    if let Some((Ok(address), port)) = text
         .rsplit_once(':')
         .map(|(address, port)| (address.parse::<Ipv4Addr>(), port))
     {
-        return Written::BadPort(port);
+        return Written::BadPort(address, port);
     }
     if let Some((Ok(address), _)) = text
         .split_once('/')
@@ -104,12 +135,7 @@ fn is_v6(text: &str) -> bool {
     without_zone.parse::<Ipv6Addr>().is_ok()
 }
 
-fn check_v4(
-    field: &Field<'_>,
-    address: Ipv4Addr,
-    port: Option<u16>,
-    faults: &mut Faults<'_>,
-) -> Result<(), Reported> {
+fn check_v4(field: &Field<'_>, address: Ipv4Addr, faults: &mut Faults<'_>) -> Result<(), Reported> {
     let kind = if address.is_unspecified() {
         Some("the unspecified address")
     } else if address.is_loopback() {
@@ -126,14 +152,6 @@ fn check_v4(
             format!("`{address}` is {kind}"),
             "a unicast IPv4 address",
             format!("write an address such as `{}`", field.key.example),
-            faults,
-        ));
-    }
-    if port == Some(0) {
-        return Err(field.fault(
-            "port 0 can't be connected to",
-            "a port from 1 to 65535",
-            format!("write `{} = \"{address}:80\"`", field.key.name),
             faults,
         ));
     }

@@ -18,7 +18,7 @@ const TIMEOUT_MIN: Duration = Duration::from_millis(1);
 /// Results in a row that decide, for both directions.
 const RESULTS: u32 = 2;
 
-/// The check of a service for which none is configured: a TCP connection every 2 s, with a
+/// The check of a TCP service for which none is configured: a TCP connection every 2 s, with a
 /// timeout of 1 s; two results in a row decide.
 pub(crate) fn default_check() -> Check {
     Check {
@@ -33,8 +33,12 @@ pub(crate) fn default_check() -> Check {
     }
 }
 
-/// Reads `check = "none"` or `check = { ... }`.
-pub(crate) fn read(field: &Field<'_>, faults: &mut Faults<'_>) -> Result<Option<Check>, Reported> {
+/// Reads `check = "none"` or `check = { ... }`; the service's own port can't be checked if it is `udp`.
+pub(crate) fn read(
+    field: &Field<'_>,
+    udp: bool,
+    faults: &mut Faults<'_>,
+) -> Result<Option<Check>, Reported> {
     match field.value.as_str() {
         Some("none") => return Ok(None),
         Some(other) => {
@@ -49,16 +53,29 @@ pub(crate) fn read(field: &Field<'_>, faults: &mut Faults<'_>) -> Result<Option<
     }
     let section = field.section(&keys::CHECK_TABLE, faults)?;
     let kind = read_kind(&section, faults);
-    let port = section
-        .get(&keys::PORT)
-        .map(|field| field.integer(1..=i64::from(u16::MAX), faults))
-        .transpose();
+    let port = match section.get(&keys::PORT) {
+        Some(field) => field.integer(1..=i64::from(u16::MAX), faults).map(Some),
+        None if udp => Err(report_no_port(&section, faults)),
+        None => Ok(None),
+    };
     let cadence = read_cadence(&section, faults);
     Ok(Some(Check {
         kind: kind?,
         port: port?,
         cadence: cadence?,
     }))
+}
+
+fn report_no_port(section: &Section<'_>, faults: &mut Faults<'_>) -> Reported {
+    section.misspelled(&keys::PORT).unwrap_or_else(|| {
+        faults.add(
+            section.span.clone(),
+            "the `check` of a UDP service has no `port`",
+            "the key `port`",
+            "UDP ports are not checked yet: add `port = 80` or another TCP port of the servers, or \
+             write `check = \"none\"`",
+        )
+    })
 }
 
 fn read_kind(section: &Section<'_>, faults: &mut Faults<'_>) -> Result<CheckKind, Reported> {

@@ -1,4 +1,4 @@
-//! The document as a whole: `[director]`, `[tables]` and the services.
+//! The document as a whole: `[director]`, `[tables]`, the virtual routers and the services.
 
 use std::time::Duration;
 
@@ -6,9 +6,9 @@ use evenkeel_model::{Director, TableSizes, XdpPreference};
 use toml::de::DeTable;
 
 use crate::diagnostic::{Faults, Reported};
-use crate::keys;
+use crate::overlap::Addresses;
 use crate::reader::{Field, Section};
-use crate::service;
+use crate::{keys, service, virtual_router};
 
 /// Longest wait for the first round of checks where the file gives none.
 const STARTUP_WAIT: Duration = Duration::from_secs(10);
@@ -27,18 +27,25 @@ pub(crate) fn read<'t>(
     let root = Section::new(&keys::ROOT, document, 0..0, faults);
     let director = read_director(&root, default_name, faults);
     let tables = read_tables(&root, faults);
-    let services = match root.get(&keys::SERVICES) {
-        Some(field) => service::read_all(&field, faults),
+    let mut addresses = Addresses::default();
+    let virtual_routers = match root.get(&keys::ROUTERS) {
+        Some(field) => virtual_router::read_all(&field, &mut addresses, faults),
         None => Ok(Vec::new()),
     };
+    let services = match root.get(&keys::SERVICES) {
+        Some(field) => service::read_all(&field, &mut addresses, faults),
+        None => Ok(Vec::new()),
+    };
+    addresses.check(faults);
     Ok(Director {
         tables: tables?,
+        virtual_routers: virtual_routers?,
         services: services?,
         ..director?
     })
 }
 
-/// Reads `[director]`; the tables and services of the result are defaults.
+/// Reads `[director]`; the tables, virtual routers and services of the result are defaults.
 fn read_director(
     root: &Section<'_>,
     default_name: &str,
@@ -76,6 +83,7 @@ fn read_director(
         xdp: xdp?,
         tables: TableSizes::default(),
         startup_wait: startup_wait?,
+        virtual_routers: Vec::new(),
         services: Vec::new(),
     })
 }

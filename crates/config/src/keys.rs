@@ -29,15 +29,17 @@ const fn key(name: &'static str, expected: &'static str, example: &'static str) 
 }
 
 /// All tables, the document itself first.
-pub(crate) const SCHEMAS: [Schema; 6] = [ROOT, DIRECTOR, TABLES, SERVICE, CHECK_TABLE, SERVER];
+pub(crate) const SCHEMAS: [Schema; 7] =
+    [ROOT, DIRECTOR, TABLES, ROUTER, SERVICE, CHECK_TABLE, SERVER];
 
 pub(crate) const ROOT: Schema = Schema {
     title: "the top level",
     place: "at the top level",
-    keys: &[DIRECTOR_TABLE, TABLES_TABLE, SERVICES],
+    keys: &[DIRECTOR_TABLE, TABLES_TABLE, ROUTERS, SERVICES],
 };
 pub(crate) const DIRECTOR_TABLE: Key = key("director", "a table", "[director]");
 pub(crate) const TABLES_TABLE: Key = key("tables", "a table", "[tables]");
+pub(crate) const ROUTERS: Key = key("virtual-router", "an array of tables", "[[virtual-router]]");
 pub(crate) const SERVICES: Key = key("service", "an array of tables", "[[service]]");
 
 pub(crate) const DIRECTOR: Schema = Schema {
@@ -61,6 +63,63 @@ pub(crate) const TABLES: Schema = Schema {
 };
 pub(crate) const CONNECTIONS: Key = key("connections", "a whole number", "connections = 1048576");
 pub(crate) const HALF_OPEN: Key = key("half-open", "a whole number", "half-open = 65536");
+
+pub(crate) const ROUTER: Schema = Schema {
+    title: "`[[virtual-router]]`",
+    place: "in `[[virtual-router]]`",
+    keys: &[
+        NAME,
+        ID,
+        ADDRESSES,
+        PRIORITY,
+        VERSION,
+        ADVERTS,
+        PREEMPT,
+        PREEMPT_DELAY,
+        PEERS,
+        SOURCE,
+        CHECKSUM,
+        ANNOUNCEMENTS,
+        ANNOUNCE_AGAIN,
+    ],
+};
+pub(crate) const ID: Key = key("id", "a whole number", "id = 51");
+pub(crate) const ADDRESSES: Key = key(
+    "addresses",
+    "an array of strings",
+    "addresses = [\"198.18.14.146\"]",
+);
+/// One of [`ADDRESSES`].
+pub(crate) const ADDRESSES_ENTRY: Key = key(
+    "addresses",
+    "a string with an IPv4 address",
+    "\"198.18.14.146\"",
+);
+pub(crate) const PRIORITY: Key = key("priority", "a whole number", "priority = 100");
+pub(crate) const VERSION: Key = key("version", "a whole number", "version = 3");
+pub(crate) const ADVERTS: Key = key("adverts", "a duration string", "adverts = \"1s\"");
+pub(crate) const PREEMPT: Key = key("preempt", "`true` or `false`", "preempt = true");
+pub(crate) const PREEMPT_DELAY: Key = key(
+    "preempt-delay",
+    "a duration string",
+    "preempt-delay = \"30s\"",
+);
+pub(crate) const PEERS: Key = key("peers", "an array of strings", "peers = [\"198.18.14.11\"]");
+/// One of [`PEERS`].
+pub(crate) const PEERS_ENTRY: Key =
+    key("peers", "a string with an IPv4 address", "\"198.18.14.11\"");
+pub(crate) const SOURCE: Key = key(
+    "source",
+    "a string with an IPv4 address",
+    "source = \"198.18.14.10\"",
+);
+pub(crate) const CHECKSUM: Key = key("checksum", "a string", "checksum = \"pseudo-header\"");
+pub(crate) const ANNOUNCEMENTS: Key = key("announcements", "a whole number", "announcements = 5");
+pub(crate) const ANNOUNCE_AGAIN: Key = key(
+    "announce-again",
+    "a duration string",
+    "announce-again = \"5s\"",
+);
 
 pub(crate) const SERVICE: Schema = Schema {
     title: "`[[service]]`",

@@ -12,9 +12,11 @@ mod diagnostic;
 mod director;
 mod duration;
 mod keys;
+mod overlap;
 mod reader;
 mod service;
 mod syntax;
+mod virtual_router;
 
 use std::path::{Path, PathBuf};
 

@@ -1,5 +1,6 @@
 //! Typed access to the tables and keys of the document; every mismatch is reported where it stands.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
@@ -138,6 +139,31 @@ impl<'t> Field<'t> {
         Ok(text)
     }
 
+    /// A word that names one `noun` alone; `names` holds those before, with their places.
+    pub(crate) fn unique_name(
+        &self,
+        noun: &str,
+        names: &mut BTreeMap<&'t str, Range<usize>>,
+        faults: &mut Faults<'_>,
+    ) -> Result<&'t str, Reported> {
+        let name = self.word(faults)?;
+        if let Some(first) = names.get(name) {
+            let line = faults.line_at(first.start);
+            return Err(self.fault(
+                format!("two {noun}s have the name `{name}`"),
+                format!("a name that no other {noun} has"),
+                format!("the first is on line {line}; give this one another name"),
+                faults,
+            ));
+        }
+        names.insert(name, self.span.clone());
+        Ok(name)
+    }
+
+    pub(crate) fn boolean(&self, faults: &mut Faults<'_>) -> Result<bool, Reported> {
+        self.value.as_bool().ok_or_else(|| self.wrong_type(faults))
+    }
+
     pub(crate) fn integer<T: TryFrom<i64>>(
         &self,
         range: RangeInclusive<i64>,
@@ -223,6 +249,39 @@ impl<'t> Field<'t> {
             _ => format!("one of {}", quoted(&names)),
         };
         Err(self.fault(message, expected, hint, faults))
+    }
+
+    /// The strings of an array, each as a field of its own; entries of another type are reported and
+    /// left out.
+    pub(crate) fn entries(
+        &self,
+        entry: &'static Key,
+        faults: &mut Faults<'_>,
+    ) -> Result<Vec<Self>, Reported> {
+        let Some(array) = self.value.as_array() else {
+            return Err(self.wrong_type(faults));
+        };
+        let mut entries = Vec::with_capacity(array.len());
+        for value in array.iter() {
+            let value: &'t Spanned<DeValue<'t>> = value;
+            if value.get_ref().as_str().is_some() {
+                entries.push(Self {
+                    key: entry,
+                    key_span: self.key_span.clone(),
+                    value: value.get_ref(),
+                    span: value.span(),
+                });
+            } else {
+                let found = type_name(value.get_ref());
+                faults.add(
+                    value.span(),
+                    format!("an entry of `{}` is {found}", self.key.name),
+                    entry.expected,
+                    format!("write `{}`", entry.example),
+                );
+            }
+        }
+        Ok(entries)
     }
 
     pub(crate) fn section(

@@ -1,89 +1,80 @@
 //! `[[service]]`: virtual services and their real servers.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::Range;
 
 use evenkeel_model::{
-    Forwarding, OnFailure, Protocol, RealServer, Scheduler, ServiceKey, VirtualService, Weight,
+    Check, Forwarding, OnFailure, Protocol, RealServer, Scheduler, ServiceKey, VirtualService,
+    Weight,
 };
 
 use crate::diagnostic::{Faults, Reported};
+use crate::overlap::{Addresses, Host, Virtual};
 use crate::reader::{Field, Section};
 use crate::{address, check, keys};
 
 /// Schedulers of IPVS that this version does not have.
-const PLANNED_SCHEDULERS: [&str; 13] = [
-    "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "sed", "nq", "fo", "ovf", "mh", "twos",
+const PLANNED_SCHEDULERS: [&str; 11] = [
+    "lc", "lblc", "lblcr", "dh", "sh", "sed", "nq", "fo", "ovf", "mh", "twos",
 ];
-const PLANNED_PROTOCOLS: [&str; 2] = ["udp", "sctp"];
+const PLANNED_PROTOCOLS: [&str; 1] = ["sctp"];
 /// IPVS's other forwarding methods, by their names here, in ipvsadm and in ldirectord.
-const PLANNED_FORWARDING: [&str; 8] = [
+const PLANNED_FORWARDING: [&str; 6] = [
     "tunnel",
     "masquerade",
     "masquerading",
-    "local",
-    "localnode",
     "nat",
     "masq",
     "ipip",
 ];
+/// Names of the forwarding method that nobody configures.
+const LOCAL_FORWARDING: [&str; 2] = ["local", "localnode"];
+
+/// Most real servers of one service.
+const SERVERS_MAX: usize = 1_024;
 
 /// What the services have in common: things that no two may share.
 #[derive(Default)]
 struct Shared<'t> {
     names: BTreeMap<&'t str, Range<usize>>,
     keys: BTreeMap<ServiceKey, Range<usize>>,
-    servers: Vec<(IpAddr, Range<usize>)>,
 }
 
 /// Reads all services, in the order of the file.
 pub(crate) fn read_all(
     field: &Field<'_>,
+    addresses: &mut Addresses,
     faults: &mut Faults<'_>,
 ) -> Result<Vec<VirtualService>, Reported> {
     let sections = field.sections(&keys::SERVICE, "[[service]]", faults)?;
     let mut shared = Shared::default();
     let services: Vec<Result<VirtualService, Reported>> = sections
         .iter()
-        .map(|section| read(section, &mut shared, faults))
+        .map(|section| read(section, &mut shared, addresses, faults))
         .collect();
-    for (address, span) in &shared.servers {
-        let virtual_address = shared
-            .keys
-            .iter()
-            .find(|(key, _)| key.address.ip() == *address);
-        if let Some((_, listen)) = virtual_address {
-            let line = faults.line_at(listen.start);
-            faults.add(
-                span.clone(),
-                format!("`{address}` is a virtual address of this director, not a real server"),
-                "the real server's own address",
-                format!("clients connect to `{address}` (line {line}); write the address of the server's interface"),
-            );
-        }
-    }
     services.into_iter().collect()
 }
 
 fn read<'t>(
     section: &Section<'t>,
     shared: &mut Shared<'t>,
+    addresses: &mut Addresses,
     faults: &mut Faults<'_>,
 ) -> Result<VirtualService, Reported> {
     let name = section
         .require(&keys::NAME, faults)
-        .and_then(|field| read_name(&field, shared, faults));
+        .and_then(|field| field.unique_name("service", &mut shared.names, faults));
     let protocol = match section.get(&keys::PROTOCOL) {
         Some(field) => {
-            let supported = [("tcp", Protocol::Tcp)];
+            let supported = [("tcp", Protocol::Tcp), ("udp", Protocol::Udp)];
             field.choice("protocol", &supported, &PLANNED_PROTOCOLS, faults)
         }
         None => Ok(Protocol::Tcp),
     };
     let listen = section
         .require(&keys::LISTEN, faults)
-        .and_then(|field| read_listen(&field, protocol, shared, faults));
+        .and_then(|field| read_listen(&field, protocol, shared, addresses, faults));
     let scheduler = match section.get(&keys::SCHEDULER) {
         Some(field) => {
             let supported = Scheduler::ALL.map(|scheduler| (scheduler.name(), scheduler));
@@ -92,10 +83,7 @@ fn read<'t>(
         None => Ok(Scheduler::RoundRobin),
     };
     let forwarding = match section.get(&keys::FORWARD) {
-        Some(field) => {
-            let supported = [("direct", Forwarding::DirectRouting)];
-            field.choice("forwarding method", &supported, &PLANNED_FORWARDING, faults)
-        }
+        Some(field) => read_forwarding(&field, faults),
         None => Ok(Forwarding::DirectRouting),
     };
     let on_failure = match section.get(&keys::ON_FAILURE) {
@@ -108,13 +96,10 @@ fn read<'t>(
         }
         None => Ok(OnFailure::Remove),
     };
-    let check = match section.get(&keys::CHECK) {
-        Some(field) => check::read(&field, faults),
-        None => Ok(Some(check::default_check())),
-    };
+    let check = read_check(section, protocol, faults);
     let servers = section
         .require(&keys::SERVERS, faults)
-        .and_then(|field| read_servers(&field, listen, forwarding, shared, faults));
+        .and_then(|field| read_servers(&field, listen, forwarding, addresses, faults));
     Ok(VirtualService {
         name: name?.to_owned(),
         key: ServiceKey {
@@ -128,32 +113,54 @@ fn read<'t>(
     })
 }
 
-fn read_name<'t>(
-    field: &Field<'t>,
-    shared: &mut Shared<'t>,
-    faults: &mut Faults<'_>,
-) -> Result<&'t str, Reported> {
-    let name = field.word(faults)?;
-    if let Some(first) = shared.names.get(name) {
-        let line = faults.line_at(first.start);
+fn read_forwarding(field: &Field<'_>, faults: &mut Faults<'_>) -> Result<Forwarding, Reported> {
+    let text = field.text(faults)?;
+    if LOCAL_FORWARDING.contains(&text) {
         return Err(field.fault(
-            format!("two services have the name `{name}`"),
-            "a name that no other service has",
-            format!("the first is on line {line}; give this one another name"),
+            format!("forwarding method `{text}` can't be configured"),
+            "`direct`",
+            "remove `forward`: a server whose address is one of this director's own is local by itself",
             faults,
         ));
     }
-    shared.names.insert(name, field.span.clone());
-    Ok(name)
+    let supported = [("direct", Forwarding::DirectRouting)];
+    field.choice("forwarding method", &supported, &PLANNED_FORWARDING, faults)
+}
+
+/// Reads `check`; a UDP service must say what is checked, for its own port speaks no TCP.
+fn read_check(
+    section: &Section<'_>,
+    protocol: Result<Protocol, Reported>,
+    faults: &mut Faults<'_>,
+) -> Result<Option<Check>, Reported> {
+    let udp = protocol.is_ok_and(|protocol| protocol == Protocol::Udp);
+    if let Some(field) = section.get(&keys::CHECK) {
+        return check::read(&field, udp, faults);
+    }
+    if !udp {
+        return Ok(Some(check::default_check()));
+    }
+    Err(section.misspelled(&keys::CHECK).unwrap_or_else(|| {
+        faults.add(
+            section.span.clone(),
+            "a UDP service has no `check`",
+            "the key `check`",
+            "UDP ports are not checked yet: add `check = \"none\"`, or check a TCP port of the \
+             servers: `check = { tcp = true, port = 80 }`",
+        )
+    }))
 }
 
 fn read_listen(
     field: &Field<'_>,
     protocol: Result<Protocol, Reported>,
     shared: &mut Shared<'_>,
+    addresses: &mut Addresses,
     faults: &mut Faults<'_>,
 ) -> Result<SocketAddr, Reported> {
     let address = address::read_with_port(field, faults)?;
+    addresses.add_virtual(*address.ip(), Virtual::Listen, field.span.clone());
+    let address = SocketAddr::V4(address);
     let Ok(protocol) = protocol else {
         return Ok(address);
     };
@@ -161,8 +168,8 @@ fn read_listen(
     if let Some(first) = shared.keys.get(&key) {
         let line = faults.line_at(first.start);
         return Err(field.fault(
-            format!("two services listen on `{address}`"),
-            "an address and port that no other service has",
+            format!("two {} services listen on `{address}`", protocol.name()),
+            "an address and port that no other service of its protocol has",
             format!("the first is on line {line}; choose another port or address, or join the two services"),
             faults,
         ));
@@ -175,12 +182,21 @@ fn read_servers(
     field: &Field<'_>,
     listen: Result<SocketAddr, Reported>,
     forwarding: Result<Forwarding, Reported>,
-    shared: &mut Shared<'_>,
+    addresses: &mut Addresses,
     faults: &mut Faults<'_>,
 ) -> Result<Vec<RealServer>, Reported> {
     let example = "{ address = \"198.18.14.12\" }";
     let sections = field.sections(&keys::SERVER, example, faults)?;
-    let mut seen: BTreeMap<IpAddr, Range<usize>> = BTreeMap::new();
+    let count = field.value.as_array().map_or(0, |array| array.len());
+    if count > SERVERS_MAX {
+        field.fault(
+            format!("`servers` has {count} entries"),
+            format!("at most {SERVERS_MAX} servers"),
+            "spread them over several services",
+            faults,
+        );
+    }
+    let mut seen: BTreeMap<Ipv4Addr, Range<usize>> = BTreeMap::new();
     let servers: Vec<Result<RealServer, Reported>> = sections
         .iter()
         .map(|section| {
@@ -198,16 +214,18 @@ fn read_servers(
             })
         })
         .collect();
-    shared.servers.extend(seen);
+    for (address, span) in seen {
+        addresses.add_host(address, Host::Server, span);
+    }
     servers.into_iter().collect()
 }
 
 fn read_server_address(
     field: &Field<'_>,
     listen: Result<SocketAddr, Reported>,
-    seen: &mut BTreeMap<IpAddr, Range<usize>>,
+    seen: &mut BTreeMap<Ipv4Addr, Range<usize>>,
     faults: &mut Faults<'_>,
-) -> Result<IpAddr, Reported> {
+) -> Result<Ipv4Addr, Reported> {
     let (address, port) = address::read(field, faults)?;
     if let (Some(port), Ok(listen)) = (port, listen)
         && port != listen.port()
@@ -219,7 +237,6 @@ fn read_server_address(
             faults,
         ));
     }
-    let address = IpAddr::V4(address);
     if let Some(first) = seen.get(&address) {
         let line = faults.line_at(first.start);
         return Err(field.fault(

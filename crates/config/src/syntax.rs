@@ -7,6 +7,7 @@ use std::ops::Range;
 use toml::de::Error;
 
 use crate::diagnostic::Faults;
+use crate::keys;
 
 /// Reports the parser's errors; false if the recovered document is not worth checking.
 pub(crate) fn report(errors: &[Error], text: &str, faults: &mut Faults<'_>) -> bool {
@@ -77,8 +78,10 @@ fn report_value(span: &Range<usize>, text: &str, faults: &mut Faults<'_>) {
 }
 
 fn report_duplicate(span: Range<usize>, found: &str, table: bool, faults: &mut Faults<'_>) {
-    let hint = if table && found == "service" {
+    let hint = if table && found == keys::SERVICES.name {
         "write `[[service]]`, with two brackets, above each service".to_owned()
+    } else if table && found == keys::ROUTERS.name {
+        "write `[[virtual-router]]`, with two brackets, above each virtual router".to_owned()
     } else if table {
         format!("write `[{found}]` once, with all its keys below")
     } else {

@@ -2,10 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper that panics fails its test")]
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
 use evenkeel_config::parse;
+use evenkeel_model::{Director, Priority, Protocol, VrrpVersion};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
@@ -46,6 +49,13 @@ fn mutation() -> impl Strategy<Value = Mutation> {
         "\\u0000",
         "🦀",
         "[service]",
+        "[virtual-router]\n",
+        "[[virtual-router]]\n",
+        "\"192.0.2.1\"",
+        "255",
+        "version = 2\n",
+        "preempt = false\n",
+        "10ms",
     ]);
     prop_oneof![
         any::<Index>().prop_map(Mutation::DeleteLine),
@@ -104,8 +114,9 @@ fn all_samples() -> Vec<String> {
 }
 
 fn check_places(text: &str) {
-    let Err(diagnostics) = parse("mutated.toml", text, "host") else {
-        return;
+    let diagnostics = match parse("mutated.toml", text, "host") {
+        Ok(director) => return check_director(&director),
+        Err(diagnostics) => diagnostics,
     };
     let list = diagnostics.as_slice();
     assert!(!list.is_empty());
@@ -123,6 +134,55 @@ fn check_places(text: &str) {
     }
     assert!(!diagnostics.render(false).is_empty());
     assert!(!diagnostics.render(true).is_empty());
+}
+
+/// What the rest of the program relies on without looking again.
+fn check_director(director: &Director) {
+    let routers = &director.virtual_routers;
+    let names: BTreeSet<&str> = routers.iter().map(|router| router.name.as_str()).collect();
+    let ids: BTreeSet<u8> = routers.iter().map(|router| router.id.get()).collect();
+    assert_eq!((names.len(), ids.len()), (routers.len(), routers.len()));
+    let mut moving: BTreeSet<Ipv4Addr> = BTreeSet::new();
+    for router in routers {
+        assert!((1..=255).contains(&router.addresses.len()));
+        assert!(
+            router
+                .addresses
+                .iter()
+                .all(|address| moving.insert(*address))
+        );
+        let ms = router.advert_interval.as_millis();
+        match router.version {
+            VrrpVersion::V2 => assert!((1_000..=255_000).contains(&ms) && ms % 1_000 == 0),
+            VrrpVersion::V3 => assert!((10..=40_950).contains(&ms) && ms % 10 == 0),
+        }
+        assert!(router.preempt || router.priority != Priority::OWNER);
+        assert!(router.preempt_delay.is_zero() || router.preempt);
+        assert!((1..=100).contains(&router.announcements));
+    }
+    let sources: BTreeSet<Ipv4Addr> = routers.iter().filter_map(|router| router.source).collect();
+    assert!(sources.is_disjoint(&moving));
+    for router in routers {
+        let peers: BTreeSet<Ipv4Addr> = router.peers.iter().copied().collect();
+        assert_eq!(peers.len(), router.peers.len());
+        assert!(peers.is_disjoint(&moving) && peers.is_disjoint(&sources));
+        assert!(!peers.iter().any(Ipv4Addr::is_multicast));
+    }
+    for service in &director.services {
+        let check = service.check.as_ref();
+        let checked_port = check.is_none_or(|check| check.port.is_some());
+        assert!(service.key.protocol == Protocol::Tcp || checked_port);
+        let moves = |address: IpAddr| match address {
+            IpAddr::V4(address) => moving.contains(&address),
+            IpAddr::V6(_) => false,
+        };
+        assert!(
+            !service
+                .servers
+                .iter()
+                .any(|server| moves(server.address.ip()))
+        );
+    }
 }
 
 proptest! {

@@ -7,6 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use evenkeel_config::parse;
+use evenkeel_model::Priority;
 
 fn samples(kind: &str) -> Vec<(String, PathBuf, String)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -80,8 +81,31 @@ fn the_readme_shows_a_valid_config() {
     let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md");
     let readme = fs::read_to_string(readme).unwrap();
     let mut blocks = readme.split("```toml\n").skip(1);
-    let config = blocks.next().unwrap().split("```").next().unwrap();
+    let mut next = || Some(blocks.next()?.split("```").next().unwrap());
+    let config = next().unwrap();
     let director = parse("README.md", config, "host").unwrap();
     assert_eq!(director.services[0].servers.len(), 3);
-    assert!(blocks.next().is_none(), "one config");
+    let with_router = format!("{config}\n{}", next().unwrap());
+    let director = parse("README.md", &with_router, "host").unwrap();
+    assert_eq!(director.virtual_routers.len(), 1);
+    assert!(next().is_none(), "one config and an addition");
+}
+
+#[test]
+fn the_papers_sample_is_what_the_lab_gives_its_first_director() {
+    let topology = Path::new(env!("CARGO_MANIFEST_DIR")).join("../lab/topologies/paper.toml");
+    let topology = fs::read_to_string(topology).unwrap();
+    let mut configs = topology
+        .split("config = '''\n")
+        .skip(1)
+        .map(|rest| parse("lab", rest.split("'''").next().unwrap(), "host").unwrap());
+    let sample = include_str!("../samples/valid/paper.toml");
+    let sample = parse("paper.toml", sample, "host").unwrap();
+    assert_eq!(configs.next(), Some(sample.clone()));
+    let mut second = configs.next().unwrap();
+    assert_eq!(second.virtual_routers[0].priority, Priority::DEFAULT);
+    second.name.clone_from(&sample.name);
+    second.virtual_routers[0].priority = sample.virtual_routers[0].priority;
+    assert_eq!(second, sample, "else the directors are alike");
+    assert!(configs.next().is_none(), "two directors");
 }

@@ -4,13 +4,14 @@
 
 use std::error::Error as _;
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use evenkeel_config::{LoadError, default_text, load, parse};
 use evenkeel_model::{
-    BodyMatch, Cadence, Check, CheckKind, Director, Forwarding, OnFailure, Protocol, RealServer,
-    Scheduler, ServiceKey, TableSizes, VirtualService, Weight, XdpPreference,
+    AdvertChecksum, BodyMatch, Cadence, Check, CheckKind, Director, Forwarding, OnFailure,
+    Priority, Protocol, RealServer, Scheduler, ServiceKey, TableSizes, VirtualRouter,
+    VirtualRouterId, VirtualService, VrrpVersion, Weight, XdpPreference,
 };
 
 fn sample(text: &str) -> Director {
@@ -32,44 +33,111 @@ fn server(text: &str, weight: i64) -> RealServer {
     }
 }
 
+fn ipv4(text: &str) -> Ipv4Addr {
+    text.parse().unwrap()
+}
+
+/// A virtual router of which the config says no more than it must.
+fn plain_router(name: &str, id: i64, addresses: &[&str]) -> VirtualRouter {
+    VirtualRouter {
+        name: name.to_owned(),
+        id: VirtualRouterId::try_from(id).unwrap(),
+        version: VrrpVersion::V3,
+        priority: Priority::DEFAULT,
+        advert_interval: Duration::from_secs(1),
+        preempt: true,
+        preempt_delay: Duration::ZERO,
+        addresses: addresses.iter().map(|address| ipv4(address)).collect(),
+        peers: Vec::new(),
+        source: None,
+        checksum: AdvertChecksum::PseudoHeader,
+        announcements: VirtualRouter::ANNOUNCEMENTS,
+        announce_again: VirtualRouter::ANNOUNCE_AGAIN,
+    }
+}
+
+/// A config of one service with `keys` and `count` servers.
+fn with_servers(keys: &str, count: u32) -> String {
+    let servers: Vec<String> = (1..=count)
+        .map(|number| {
+            let address = Ipv4Addr::from(0x0A00_0000 + number);
+            format!("    {{ address = \"{address}\" }},\n")
+        })
+        .collect();
+    format!(
+        "[director]\ninterface = \"eth0\"\n\n[[service]]\nname = \"web\"\n{keys}\nservers = [\n{}]\n",
+        servers.concat()
+    )
+}
+
+/// A config of one virtual router with `count` addresses.
+fn with_addresses(version: u8, count: u32) -> String {
+    let addresses: Vec<String> = (1..=count)
+        .map(|number| format!("    \"{}\",\n", Ipv4Addr::from(0x0A00_0000 + number)))
+        .collect();
+    format!(
+        "[director]\ninterface = \"eth0\"\n\n[[virtual-router]]\nname = \"web\"\nid = 1\n\
+         version = {version}\naddresses = [\n{}]\n",
+        addresses.concat()
+    )
+}
+
+/// The messages of all mistakes in a config.
+fn mistakes(text: &str) -> Vec<String> {
+    let diagnostics = parse("sample.toml", text, "host").unwrap_err();
+    let list = diagnostics.as_slice().iter();
+    list.map(|diagnostic| diagnostic.message.clone()).collect()
+}
+
 #[test]
 fn the_papers_cluster_is_read_as_written() {
     let director = sample(include_str!("../samples/valid/paper.toml"));
+    let service = |name: &str, protocol, port: u16, check_port| VirtualService {
+        name: name.to_owned(),
+        key: ServiceKey {
+            protocol,
+            address: SocketAddr::from((ipv4("198.18.14.146"), port)),
+        },
+        scheduler: Scheduler::RoundRobin,
+        on_failure: OnFailure::Remove,
+        check: Some(Check {
+            kind: CheckKind::Http {
+                path: "/".to_owned(),
+                host: None,
+                status: Some(200),
+                body: None,
+            },
+            port: check_port,
+            cadence: Cadence {
+                every: Duration::from_millis(500),
+                timeout: Duration::from_millis(250),
+                fall: 2,
+                rise: 2,
+            },
+        }),
+        servers: ["198.18.14.12", "198.18.14.13", "198.18.14.14"]
+            .iter()
+            .map(|server_address| server(&format!("{server_address}:{port}"), 1))
+            .collect(),
+    };
     let expected = Director {
         name: "laicoz".to_owned(),
         interface: "eth0".to_owned(),
-        xdp: XdpPreference::Auto,
-        tables: TableSizes::default(),
+        xdp: XdpPreference::Native,
+        tables: TableSizes {
+            connections: 1 << 17,
+            half_open: 1 << 16,
+        },
         startup_wait: Duration::from_secs(10),
-        services: vec![VirtualService {
-            name: "web".to_owned(),
-            key: ServiceKey {
-                protocol: Protocol::Tcp,
-                address: address("198.18.14.146:80"),
-            },
-            scheduler: Scheduler::RoundRobin,
-            on_failure: OnFailure::Remove,
-            check: Some(Check {
-                kind: CheckKind::Http {
-                    path: "/".to_owned(),
-                    host: None,
-                    status: Some(200),
-                    body: None,
-                },
-                port: None,
-                cadence: Cadence {
-                    every: Duration::from_millis(500),
-                    timeout: Duration::from_millis(250),
-                    fall: 2,
-                    rise: 2,
-                },
-            }),
-            servers: vec![
-                server("198.18.14.12:80", 1),
-                server("198.18.14.13:80", 1),
-                server("198.18.14.14:80", 1),
-            ],
+        virtual_routers: vec![VirtualRouter {
+            priority: Priority::try_from(150).unwrap(),
+            advert_interval: Duration::from_millis(100),
+            ..plain_router("paper", 51, &["198.18.14.146"])
         }],
+        services: vec![
+            service("web", Protocol::Tcp, 80, None),
+            service("echo", Protocol::Udp, 7, Some(80)),
+        ],
     };
     assert_eq!(director, expected);
 }
@@ -83,7 +151,7 @@ fn every_key_reaches_the_director() {
     assert_eq!(director.startup_wait, Duration::from_secs(60));
     assert_eq!(director.tables.connections, 1 << 21);
     assert_eq!(director.tables.half_open, 1 << 17, "rounded up");
-    let [web, tls, unchecked] = director.services.as_slice() else {
+    let [web, tls, dns, dns_over_tcp, log, unchecked] = director.services.as_slice() else {
         panic!("{:?}", director.services);
     };
     assert_eq!(web.on_failure, OnFailure::Quiesce);
@@ -106,8 +174,126 @@ fn every_key_reaches_the_director() {
     let servers = [server("192.0.2.11:80", 65_535), server("192.0.2.12:80", 0)];
     assert_eq!(web.servers, servers);
     assert_eq!(tls.servers, [server("192.0.2.11:443", 1)]);
+    assert_eq!(dns.key.protocol, Protocol::Udp);
+    assert_eq!(dns.scheduler, Scheduler::Maglev);
+    let port = dns.check.as_ref().and_then(|check| check.port);
+    assert_eq!(port, Some(53));
+    assert_eq!(dns_over_tcp.key.protocol, Protocol::Tcp);
+    assert_eq!(dns_over_tcp.key.address, dns.key.address);
+    assert_eq!(dns_over_tcp.scheduler, Scheduler::WeightedLeastConnection);
+    assert_eq!(log.scheduler, Scheduler::WeightedRoundRobin);
+    assert_eq!(log.check, None);
     assert_eq!(unchecked.check, None);
     assert_eq!(unchecked.servers, []);
+}
+
+#[test]
+fn every_key_of_a_virtual_router_reaches_the_director() {
+    let director = sample(include_str!("../samples/valid/every-key.toml"));
+    let front = VirtualRouter {
+        name: "front".to_owned(),
+        id: VirtualRouterId::try_from(255).unwrap(),
+        version: VrrpVersion::V3,
+        priority: Priority::try_from(254).unwrap(),
+        advert_interval: Duration::from_millis(40_950),
+        preempt: true,
+        preempt_delay: Duration::from_secs(1000),
+        addresses: vec![ipv4("192.0.2.1"), ipv4("192.0.2.9")],
+        peers: vec![ipv4("192.0.2.251"), ipv4("192.0.2.252")],
+        source: Some(ipv4("192.0.2.250")),
+        checksum: AdvertChecksum::Rfc9568,
+        announcements: 100,
+        announce_again: Duration::from_secs(3600),
+    };
+    let old = VirtualRouter {
+        version: VrrpVersion::V2,
+        priority: Priority::try_from(1).unwrap(),
+        advert_interval: Duration::from_secs(255),
+        preempt: false,
+        announcements: 1,
+        announce_again: Duration::ZERO,
+        ..plain_router("old", 1, &["192.0.2.2"])
+    };
+    assert_eq!(director.virtual_routers, [front, old]);
+}
+
+#[test]
+fn a_virtual_router_needs_no_more_than_name_id_and_addresses() {
+    let director = sample(include_str!("../samples/valid/defaults-only.toml"));
+    let expected = [plain_router("web", 51, &["192.0.2.1"])];
+    assert_eq!(director.virtual_routers, expected);
+}
+
+#[test]
+fn advertisements_go_from_the_shortest_to_the_longest_time_of_each_version() {
+    let router = |version: u8, adverts: &str| {
+        let text = format!(
+            "[director]\ninterface = \"eth0\"\n[[virtual-router]]\nname = \"a\"\nid = 1\n\
+             addresses = [\"192.0.2.1\"]\nversion = {version}\nadverts = \"{adverts}\"\n"
+        );
+        parse("a.toml", &text, "host")
+            .map(|director| director.virtual_routers[0].advert_interval.as_millis())
+            .ok()
+    };
+    assert_eq!(router(3, "10ms"), Some(10));
+    assert_eq!(router(3, "40950ms"), Some(40_950));
+    assert_eq!(router(3, "40960ms"), None);
+    assert_eq!(router(3, "0s"), None);
+    assert_eq!(router(3, "1001ms"), None);
+    assert_eq!(router(2, "1s"), Some(1_000));
+    assert_eq!(router(2, "2000ms"), Some(2_000), "whole seconds");
+    assert_eq!(router(2, "4m"), Some(240_000));
+    assert_eq!(router(2, "255s"), Some(255_000));
+    assert_eq!(router(2, "256s"), None);
+    assert_eq!(router(2, "990ms"), None);
+}
+
+#[test]
+fn the_owner_of_the_addresses_may_say_that_it_preempts_without_delay() {
+    let text = "[director]\ninterface = \"eth0\"\n[[virtual-router]]\nname = \"a\"\nid = 1\n\
+                addresses = [\"192.0.2.1\"]\npriority = 255\npreempt = true\npreempt-delay = \"0s\"\n";
+    let director = sample(text);
+    assert_eq!(director.virtual_routers[0].priority, Priority::OWNER);
+}
+
+#[test]
+fn a_virtual_router_has_at_most_255_addresses_in_both_versions() {
+    for version in [2, 3] {
+        let director = sample(&with_addresses(version, 255));
+        assert_eq!(director.virtual_routers[0].addresses.len(), 255);
+        let message = "`addresses` has 256 entries".to_owned();
+        assert_eq!(mistakes(&with_addresses(version, 256)), [message]);
+    }
+}
+
+#[test]
+fn a_service_has_at_most_1024_servers() {
+    let keys = "listen = \"192.0.2.1:80\"";
+    let director = sample(&with_servers(keys, 1_024));
+    assert_eq!(director.services[0].servers.len(), 1_024);
+    let message = "`servers` has 1025 entries".to_owned();
+    assert_eq!(mistakes(&with_servers(keys, 1_025)), [message]);
+}
+
+#[test]
+fn a_partner_and_the_source_may_be_real_servers_too() {
+    let text = "[director]\ninterface = \"eth0\"\n[[virtual-router]]\nname = \"a\"\nid = 1\n\
+                addresses = [\"192.0.2.1\"]\npeers = [\"192.0.2.11\"]\nsource = \"192.0.2.12\"\n\
+                [[service]]\nname = \"web\"\nlisten = \"192.0.2.1:80\"\n\
+                servers = [ { address = \"192.0.2.11\" }, { address = \"192.0.2.12\" } ]\n";
+    assert_eq!(sample(text).services[0].servers.len(), 2);
+}
+
+#[test]
+fn every_scheduler_is_written_by_its_name() {
+    for scheduler in Scheduler::ALL {
+        let keys = format!(
+            "listen = \"192.0.2.1:80\"\nscheduler = \"{}\"",
+            scheduler.name()
+        );
+        let director = sample(&with_servers(&keys, 1));
+        assert_eq!(director.services[0].scheduler, scheduler);
+    }
 }
 
 #[test]
@@ -139,16 +325,36 @@ fn the_default_text_is_valid_and_so_are_the_keys_it_comments_out() {
         .lines()
         .map(|line| {
             let bare = line.strip_prefix("# ").unwrap_or(line);
-            let is_toml = bare == "[tables]" || bare.contains(" = ");
-            let is_prose = bare.trim_start().starts_with("http = \"/\"  ");
-            if is_toml && !is_prose { bare } else { line }
+            let is_header = ["[tables]", "[[virtual-router]]"].contains(&bare);
+            // Lines further in describe keys that have no default value.
+            let is_key = bare.contains(" = ") && !bare.starts_with(' ');
+            if is_header || is_key { bare } else { line }
         })
         .map(|line| format!("{line}\n"))
         .collect();
     let mut all = sample(&uncommented);
     assert_eq!(all.name, "director1");
     all.name.clone_from(&shown.name);
+    let router = plain_router("web", 51, &["198.18.14.146"]);
+    assert_eq!(all.virtual_routers, [router], "defaults");
+    all.virtual_routers.clear();
     assert_eq!(all, shown, "the commented values are the defaults");
+}
+
+#[test]
+fn the_default_text_names_every_key_of_a_virtual_router() {
+    let every_key = include_str!("../samples/valid/every-key.toml");
+    let tables = every_key.split("[[virtual-router]]\n").nth(1).unwrap();
+    let first = tables.split("\n\n").next().unwrap();
+    for line in first.lines() {
+        let (key, _value) = line.split_once(" = ").unwrap();
+        let mut lines = default_text().lines();
+        let written = format!("{key} = ");
+        assert!(
+            lines.any(|line| line.trim_start_matches(['#', ' ']).starts_with(&written)),
+            "{key}"
+        );
+    }
 }
 
 #[test]

@@ -3,10 +3,13 @@
 //! A comparison of two values: it orders nothing and applies nothing. `control` acts on the new
 //! configuration; the plan is what people read, in the log and in the answer to `reload`.
 
+mod routers;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
 
+pub use self::routers::{RouterChange, RouterChanges, RouterName, RouterPlan, routers};
 use crate::check::{Check, CheckKind};
 use crate::service::{
     Director, OnFailure, RealServer, Scheduler, ServiceKey, TableSizes, VirtualService, Weight,
@@ -18,6 +21,8 @@ use crate::service::{
 pub struct Plan {
     /// New name of the director.
     pub renamed: Option<Renamed>,
+    /// What changes in the virtual routers.
+    pub virtual_routers: RouterPlan,
     /// Services that only the new configuration has, in its order.
     pub added: Vec<ServiceName>,
     /// Services that only the old configuration has, in its order.
@@ -42,6 +47,7 @@ impl Plan {
         if let Some(renamed) = &self.renamed {
             lines.push(format!("director {renamed}"));
         }
+        lines.extend(self.virtual_routers.lines());
         lines.extend(self.removed.iter().map(|s| format!("{s} removed")));
         lines.extend(self.added.iter().map(|s| format!("{s} added")));
         for service in &self.changed {
@@ -287,7 +293,8 @@ const fn mode(xdp: XdpPreference) -> &'static str {
     }
 }
 
-/// Compares two configurations; services are the same where protocol, address and port are.
+/// Compares two configurations; services are the same where protocol, address and port are, virtual
+/// routers where number and version are.
 #[must_use]
 pub fn diff(old: &Director, new: &Director) -> Plan {
     let had: BTreeMap<ServiceKey, &VirtualService> =
@@ -296,6 +303,7 @@ pub fn diff(old: &Director, new: &Director) -> Plan {
     let gone = old.services.iter().filter(|s| !has.contains(&s.key));
     let mut plan = Plan {
         renamed: renamed(&old.name, &new.name),
+        virtual_routers: routers(&old.virtual_routers, &new.virtual_routers),
         removed: gone.map(ServiceName::from).collect(),
         restart_needed: restart_needed(old, new),
         ..Plan::default()

@@ -11,11 +11,21 @@ pub mod hash_table;
 pub mod placement;
 pub mod rr;
 pub mod service;
+pub mod virtual_router;
+pub mod wlc;
+pub mod wrr;
 
 pub use check::{BodyMatch, Cadence, Check, CheckKind};
-pub use diff::{Change, Plan, Renamed, RestartNeeded, ServiceChanges, ServiceName, diff};
+pub use diff::{
+    Change, Plan, Renamed, RestartNeeded, RouterChange, RouterChanges, RouterName, RouterPlan,
+    ServiceChanges, ServiceName, diff,
+};
 pub use placement::{GateState, MacAddress, ServerEntry, ServiceEntry};
 pub use service::{
     Director, Forwarding, InvalidWeight, OnFailure, Protocol, RealServer, Scheduler, ServiceKey,
     TableSizes, VirtualService, Weight, XdpPreference,
+};
+pub use virtual_router::{
+    AdvertChecksum, InvalidPriority, InvalidVirtualRouterId, Priority, Role, VirtualRouter,
+    VirtualRouterId, VrrpVersion,
 };

@@ -9,6 +9,11 @@ use crate::service::{Forwarding, Scheduler, ServiceKey, Weight};
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct MacAddress(pub [u8; 6]);
 
+impl MacAddress {
+    /// Nobody's; that of a server that needs none, because it is this director.
+    pub const ZERO: Self = Self([0; 6]);
+}
+
 impl fmt::Display for MacAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [a, b, c, d, e, g] = self.0;
@@ -46,6 +51,7 @@ pub struct ServerEntry {
     /// How packets reach it.
     pub forwarding: Forwarding,
     /// Hardware address of its neighbour entry; a server is listed only once it is known.
+    /// [`MacAddress::ZERO`] with [`Forwarding::Local`].
     pub mac: MacAddress,
 }
 

@@ -5,20 +5,27 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::check::Check;
+use crate::virtual_router::VirtualRouter;
 
 /// Transport protocol of a virtual service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Protocol {
     /// TCP, protocol number 6.
     Tcp,
+    /// UDP, protocol number 17.
+    Udp,
 }
 
 impl Protocol {
+    /// All protocols that this version knows.
+    pub const ALL: [Self; 2] = [Self::Tcp, Self::Udp];
+
     /// The IP protocol number (IANA).
     #[must_use]
     pub const fn number(self) -> u8 {
         match self {
             Self::Tcp => 6,
+            Self::Udp => 17,
         }
     }
 
@@ -27,6 +34,7 @@ impl Protocol {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Tcp => "TCP",
+            Self::Udp => "UDP",
         }
     }
 }
@@ -51,17 +59,31 @@ impl fmt::Display for ServiceKey {
 pub enum Scheduler {
     /// `rr`: the next server that has a weight, in list order.
     RoundRobin,
+    /// `wrr`: as `rr`, in proportion to the weights, interleaved.
+    WeightedRoundRobin,
+    /// `wlc`: the server with the fewest connections for its weight.
+    WeightedLeastConnection,
+    /// `maglev`: a consistent hash of the flow, the same on every director.
+    Maglev,
 }
 
 impl Scheduler {
     /// All schedulers that this version knows.
-    pub const ALL: [Self; 1] = [Self::RoundRobin];
+    pub const ALL: [Self; 4] = [
+        Self::RoundRobin,
+        Self::WeightedRoundRobin,
+        Self::WeightedLeastConnection,
+        Self::Maglev,
+    ];
 
     /// The name as ipvsadm prints it and as the config file spells it.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::RoundRobin => "rr",
+            Self::WeightedRoundRobin => "wrr",
+            Self::WeightedLeastConnection => "wlc",
+            Self::Maglev => "maglev",
         }
     }
 }
@@ -71,6 +93,9 @@ impl Scheduler {
 pub enum Forwarding {
     /// Direct routing: the frame is sent to the server's MAC address, the packet is left as it is.
     DirectRouting,
+    /// The server is this director itself: the packet goes up to its own stack. Never configured; chosen
+    /// where a server's address is one of the director's own, as IPVS does.
+    Local,
 }
 
 impl Forwarding {
@@ -79,6 +104,7 @@ impl Forwarding {
     pub const fn listing_name(self) -> &'static str {
         match self {
             Self::DirectRouting => "Route",
+            Self::Local => "Local",
         }
     }
 }
@@ -194,6 +220,8 @@ pub struct Director {
     pub tables: TableSizes,
     /// Longest wait for the first round of checks.
     pub startup_wait: Duration,
+    /// Virtual routers, in the order of the config file.
+    pub virtual_routers: Vec<VirtualRouter>,
     /// Virtual services, in the order of the config file.
     pub services: Vec<VirtualService>,
 }

@@ -33,7 +33,8 @@ fn the_manual_describes_every_key_and_no_other() {
 #[test]
 fn the_manuals_example_is_valid() {
     let example = MANUAL.split("\n.EX\n").nth(1).unwrap();
-    let example = example.split(".EE\n").next().unwrap();
-    let director = crate::parse("example", example, "director1").unwrap();
+    let example = example.split(".EE\n").next().unwrap().replace("\\-", "-");
+    let director = crate::parse("example", &example, "director1").unwrap();
+    assert_eq!(director.virtual_routers[0].priority.get(), 150);
     assert_eq!(director.services[0].servers.len(), 3);
 }

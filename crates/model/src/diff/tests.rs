@@ -1,8 +1,12 @@
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use super::*;
 use crate::check::{BodyMatch, Cadence};
 use crate::service::{Forwarding, Protocol};
+use crate::virtual_router::{
+    AdvertChecksum, Priority, VirtualRouter, VirtualRouterId, VrrpVersion,
+};
 
 fn server(last: u8, weight: i64) -> RealServer {
     RealServer {
@@ -42,6 +46,7 @@ fn director() -> Director {
         xdp: XdpPreference::Auto,
         tables: TableSizes::default(),
         startup_wait: Duration::from_secs(10),
+        virtual_routers: Vec::new(),
         services: vec![service("web", 80), service("tls", 443)],
     }
 }
@@ -98,6 +103,32 @@ fn every_change_within_a_service_has_its_line() {
          service `www` (TCP 198.18.14.146:80): server 198.18.14.12:80 removed\n\
          service `www` (TCP 198.18.14.146:80): server 198.18.14.13:80 weight 1 to 0\n\
          service `www` (TCP 198.18.14.146:80): server 198.18.14.14:80 added, weight 3"
+    );
+}
+
+#[test]
+fn virtual_routers_come_before_the_services_that_depend_on_them() {
+    let mut new = director();
+    new.services.remove(1);
+    new.virtual_routers.push(VirtualRouter {
+        name: "front".to_owned(),
+        id: VirtualRouterId::try_from(51).unwrap(),
+        version: VrrpVersion::V3,
+        priority: Priority::DEFAULT,
+        advert_interval: Duration::from_millis(100),
+        preempt: true,
+        preempt_delay: Duration::ZERO,
+        addresses: vec![Ipv4Addr::new(198, 18, 14, 146)],
+        peers: Vec::new(),
+        source: None,
+        checksum: AdvertChecksum::PseudoHeader,
+        announcements: VirtualRouter::ANNOUNCEMENTS,
+        announce_again: VirtualRouter::ANNOUNCE_AGAIN,
+    });
+    assert_eq!(
+        diff(&director(), &new).to_string(),
+        "virtual router `front` (id 51, VRRPv3) added\n\
+         service `tls` (TCP 198.18.14.146:443) removed"
     );
 }
 

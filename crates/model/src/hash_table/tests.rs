@@ -136,6 +136,62 @@ fn quiescing_one_of_a_hundred_moves_few_slots_of_the_others() {
 }
 
 #[test]
+fn two_to_one_is_two_to_one_within_a_percent() {
+    for count in [2, 3, 10, 100] {
+        let mut servers = servers(count);
+        for (server, weight) in servers.iter_mut().zip([2, 1].into_iter().cycle()) {
+            server.1 = weight;
+        }
+        let table = build(&servers, 5);
+        let owned = |weight| -> f64 {
+            let of_weight = (0u32..).zip(&servers).filter(|(_, s)| s.1 == weight);
+            let (slots, owners) = of_weight.fold((0, 0), |(slots, owners), (index, _)| {
+                (slots + slots_of(&table, index), owners + 1)
+            });
+            f64::from(u32::try_from(slots).unwrap()) / f64::from(owners)
+        };
+        let ratio = owned(2) / owned(1);
+        assert!((ratio - 2.0).abs() < 0.02, "{count}: {ratio}");
+    }
+}
+
+/// Share of all slots, in percent, that change their owner although both owners stay, when servers go.
+fn disruption(size: u32, count: u16, gone: u16, seed: u64) -> f64 {
+    let mut servers = servers(count);
+    let before = build_sized(&servers, seed, size);
+    for server in &mut servers[..usize::from(gone)] {
+        server.1 = 0;
+    }
+    let after = build_sized(&servers, seed, size);
+    let pairs = before.iter().zip(&after);
+    let moved = pairs.filter(|(was, is)| **was >= u32::from(gone) && was != is);
+    100.0 * f64::from(u32::try_from(moved.count()).unwrap()) / f64::from(size)
+}
+
+#[test]
+fn slots_of_servers_that_stay_move_as_rarely_as_with_ideal_hashes() {
+    // Size, servers, of which so many go, and percent of slots moved: a simulation with ideal hashes.
+    for (size, count, gone, reference) in [
+        (65_537, 100, 1, 0.578),
+        (65_537, 100, 5, 0.897),
+        (65_537, 8, 1, 0.173),
+        (16_381, 100, 1, 1.41),
+        (4_093, 100, 1, 2.87),
+        (4_093, 8, 1, 1.268),
+    ] {
+        let seeds = if count > 8 { 4 } else { 24 };
+        let sum: f64 = (0..seeds)
+            .map(|seed| disruption(size, count, gone, seed))
+            .sum();
+        let mean = sum / f64::from(u32::try_from(seeds).unwrap());
+        assert!(
+            mean < reference * 1.25,
+            "{size} {count} {gone}: {mean} %, not {reference} %"
+        );
+    }
+}
+
+#[test]
 fn nobody_with_a_weight_means_no_table() {
     assert!(build(&[], 1).is_empty());
     let mut quiesced = servers(2);
