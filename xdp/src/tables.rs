@@ -8,9 +8,10 @@ use aya_ebpf::helpers::bpf_ktime_get_coarse_ns;
 use aya_ebpf::macros::btf_map;
 use evenkeel_abi::{
     ARENA_WORDS, Bucket, Conn, DropReason, Event, FlowKey, GATES_MAX, Gate, Globals, HINTS, Link,
-    Load, SERVERS_MAX, SERVICES_MAX, Server, ServiceKey, ServiceSlot, Shared, State, Stats, Tick,
+    Load, ROUTERS_MAX, Router, SERVERS_MAX, SERVICES_MAX, Server, ServiceKey, ServiceSlot, Shared,
+    State, Stats, Tick,
 };
-use evenkeel_datapath::{Insert, Tables};
+use evenkeel_datapath::{Insert, Tables, least_connected};
 
 const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
 
@@ -29,6 +30,7 @@ array!(GLOBALS, Globals, 1);
 array!(STATE, State, 1);
 array!(LINKS, Link, 1);
 array!(GATES, Gate, GATES_MAX);
+array!(ROUTERS, Router, ROUTERS_MAX);
 array!(SERVICE_HINTS, Shared, HINTS);
 array!(SERVICES, ServiceSlot, SERVICES_MAX);
 array!(SERVERS, Server, SERVERS_MAX);
@@ -72,6 +74,16 @@ fn increment(counter: *mut u64) {
     unsafe { *counter += 1 };
 }
 
+/// What [`evenkeel_least_connected`] returns if there is no server; no number is as high.
+const NO_SERVER: u64 = u64::MAX;
+
+/// A function of its own, global, so that the kernel verifies its loop over all servers once.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn evenkeel_least_connected(start: u32, len: u32) -> u64 {
+    least_connected(&Maps, start, len).map_or(NO_SERVER, u64::from)
+}
+
 impl Tables for Maps {
     #[inline(always)]
     fn now(&self) -> Tick {
@@ -103,6 +115,11 @@ impl Tables for Maps {
     #[inline(always)]
     fn gate(&self, gate: u32) -> Option<&Gate> {
         GATES.get(gate)
+    }
+
+    #[inline(always)]
+    fn router(&self, id: u32) -> Option<&Router> {
+        ROUTERS.get(id)
     }
 
     #[inline(always)]
@@ -159,6 +176,12 @@ impl Tables for Maps {
     #[inline(always)]
     fn bucket(&self, bucket: u32) -> Option<&Bucket> {
         HALF_OPEN.get(bucket)
+    }
+
+    #[inline(always)]
+    fn least_connected(&self, start: u32, len: u32) -> Option<u32> {
+        let number = evenkeel_least_connected(start, len);
+        (number != NO_SERVER).then_some(number as u32)
     }
 
     #[inline(always)]

@@ -55,10 +55,10 @@ impl FlowKey {
     }
 }
 
-/// TCP states of IPVS, with its numbers (include/uapi/linux/ip_vs.h and include/net/ip_vs.h).
+/// States of connections: IPVS's of TCP with its numbers (include/net/ip_vs.h), then its only one of UDP.
 #[repr(u8)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum TcpState {
+pub enum ConnState {
     /// No packet seen.
     None = 0,
     /// ESTABLISHED.
@@ -81,11 +81,13 @@ pub enum TcpState {
     Listen = 9,
     /// SYNACK.
     SynAck = 10,
+    /// Any UDP flow; a number of our own, for IPVS numbers each protocol's states anew.
+    Udp = 11,
 }
 
-impl TcpState {
+impl ConnState {
     /// All states, by number.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::None,
         Self::Established,
         Self::SynSent,
@@ -97,6 +99,7 @@ impl TcpState {
         Self::LastAck,
         Self::Listen,
         Self::SynAck,
+        Self::Udp,
     ];
 
     /// The name as ipvsadm prints it.
@@ -114,11 +117,12 @@ impl TcpState {
             Self::LastAck => "LAST_ACK",
             Self::Listen => "LISTEN",
             Self::SynAck => "SYNACK",
+            Self::Udp => "UDP",
         }
     }
 }
 
-/// All of a connection's mutable state: expiry, server, TCP state and flags in 64 bits.
+/// All of a connection's mutable state: expiry, server, state and flags in 64 bits.
 ///
 /// It changes by compare-and-exchange only, so that a packet, another packet on another processor
 /// and the sweep agree on who changed it, and whoever changed it adjusts the counters.
@@ -171,7 +175,7 @@ impl Word {
         ((self.0 >> Self::SERVER_SHIFT) & Self::SERVER_MASK) as u32
     }
 
-    /// Number of its TCP state, 0 to 15.
+    /// Number of its [`ConnState`], 0 to 15.
     #[must_use]
     #[inline(always)]
     pub const fn state(self) -> u8 {
@@ -220,6 +224,13 @@ impl Word {
         Self(self.0 | Self::UNASSURED)
     }
 
+    /// The same, unassured where the condition is 1, unchanged where it is 0.
+    #[must_use]
+    #[inline(always)]
+    pub const fn unassured_if(self, condition: u64) -> Self {
+        Self(self.0 | (condition & 1) << Self::UNASSURED.trailing_zeros())
+    }
+
     /// The same, claimed by the sweep.
     #[must_use]
     #[inline(always)]
@@ -240,10 +251,10 @@ impl Word {
 #[must_use]
 #[inline(always)]
 pub const fn state_is_active(state: u8) -> bool {
-    const ACTIVE: u16 = 1 << TcpState::Established as u16
-        | 1 << TcpState::SynSent as u16
-        | 1 << TcpState::SynRecv as u16
-        | 1 << TcpState::SynAck as u16;
+    const ACTIVE: u16 = 1 << ConnState::Established as u16
+        | 1 << ConnState::SynSent as u16
+        | 1 << ConnState::SynRecv as u16
+        | 1 << ConnState::SynAck as u16;
     (ACTIVE >> (state & 0xf)) & 1 != 0
 }
 

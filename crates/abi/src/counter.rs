@@ -16,7 +16,7 @@ pub enum DropReason {
     ServerGone = 4,
     /// A new flow needed an entry and there was no room for one.
     TableFull = 5,
-    /// An ARP request for an address whose gate is draining.
+    /// An ARP request for an address whose gate is draining, or open and yielded.
     GateDraining = 6,
     /// The program found its own maps inconsistent.
     Internal = 7,
@@ -57,9 +57,9 @@ impl DropReason {
 pub enum Event {
     /// A packet of an unknown flow, placed by the consistent hash.
     UnknownFlow = 0,
-    /// A SYN placed by the consistent hash without an entry, in flood mode.
+    /// A SYN or UDP packet placed by the consistent hash without an entry, in flood mode.
     FloodSyn = 1,
-    /// A SYN placed by the consistent hash without an entry: too many connections or unassured ones.
+    /// The same because of too many connections, or too many unassured ones.
     FullSyn = 2,
     /// A half-open entry made room for a newer one.
     Evicted = 3,

@@ -17,15 +17,16 @@ mod pod;
 pub mod service;
 pub mod shared;
 
-pub use conn::{BUCKET_WAYS, Bucket, Conn, FlowKey, TcpState, Tick, Word};
+pub use conn::{BUCKET_WAYS, Bucket, Conn, ConnState, FlowKey, Tick, Word};
 pub use counter::{DropReason, Event, Stats};
 pub use service::{
-    Gate, GateState, Link, Load, Server, ServerFlags, Service, ServiceKey, ServiceSlot, Span,
+    Gate, GateState, Link, Load, Router, SchedulerId, Server, ServerFlags, Service, ServiceKey,
+    ServiceSlot, Span,
 };
 pub use shared::Shared;
 
 /// Version of everything in this crate; pins of another schema are refused.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// Names of the maps, the same in the object file and among the pins.
 pub mod map {
@@ -39,6 +40,8 @@ pub mod map {
     pub const VIPS: &str = "VIPS";
     /// `Array<Gate>`: one per virtual address.
     pub const GATES: &str = "GATES";
+    /// `Array<Router>` by virtual router id.
+    pub const ROUTERS: &str = "ROUTERS";
     /// `HashMap<ServiceKey, u32>`: protocol, address and port to service number.
     pub const SERVICE_IDS: &str = "SERVICE_IDS";
     /// `Array<Shared>`: where a service probably is, by a hash of its key: its number plus one, or 0.
@@ -67,12 +70,13 @@ pub mod map {
     pub const EVENTS: &str = "EVENTS";
 
     /// All of them, in the order in which they are pinned.
-    pub const ALL: [&str; 18] = [
+    pub const ALL: [&str; 19] = [
         GLOBALS,
         STATE,
         LINKS,
         VIPS,
         GATES,
+        ROUTERS,
         SERVICE_IDS,
         SERVICE_HINTS,
         SERVICES,
@@ -95,6 +99,8 @@ pub const SERVICES_MAX: u32 = 10_240;
 pub const HINTS: u32 = 1 << 12;
 /// Most virtual addresses of one director.
 pub const GATES_MAX: u32 = 10_240;
+/// Entries of `ROUTERS`: virtual router ids are bytes, of which 0 is none.
+pub const ROUTERS_MAX: u32 = 256;
 /// Most real servers, over all services; a server number has 20 bits in a connection's word.
 pub const SERVERS_MAX: u32 = 1 << 17;
 /// Words (of 8 bytes) of the arena that holds rings and hash tables, unless asked otherwise.

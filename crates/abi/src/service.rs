@@ -73,6 +73,26 @@ impl Span {
     }
 }
 
+/// Values of [`Service::scheduler`].
+pub struct SchedulerId;
+
+impl SchedulerId {
+    /// rr: the next position of the ring.
+    pub const RR: u64 = 0;
+    /// wrr: `ring` counts *levels*, the distinct weights of the servers with a weight, heaviest first (one of them
+    /// may be cut in two, with the same list and its passes shared out); each is two
+    /// words at the span's start: the first word and the number of entries of a list of the servers with at
+    /// least that weight (in list order, two entries to a word), then the number of passes over it, and 0.
+    /// The cursor is the level (bits 48 to 63), the next index in its list (bits 32 to 47) and the passes
+    /// over it that are done (bits 0 to 31). User space begins a list with as many passes done as the level has,
+    /// which no packet stores: it is the level's last pass, and nothing was picked yet.
+    pub const WRR: u64 = 1;
+    /// wlc: the server of the ring with the lowest overhead for its weight; the cursor is not used.
+    pub const WLC: u64 = 2;
+    /// maglev: `hash_fresh`.
+    pub const MAGLEV: u64 = 3;
+}
+
 /// A service as packets use it. Once published it does not change until both halves of its slot
 /// were replaced and no running program can still read it.
 #[repr(C)]
@@ -80,11 +100,12 @@ impl Span {
 pub struct Service {
     /// Gate of its address.
     pub gate: Shared,
-    /// Scheduler; 0: rr.
+    /// One of [`SchedulerId`].
     pub scheduler: Shared,
     /// Every server in IPVS's list order; for user space, which reads it back on adoption.
     pub list: Span,
-    /// rr: the servers with a weight. The word before the span's first is the cursor: the position used last.
+    /// The servers with a weight, in IPVS's list order. The word before the span's first is a cursor:
+    /// with rr the position used last. With wrr the span holds a table of levels instead, see [`SchedulerId::WRR`].
     pub ring: Span,
     /// Consistent hash over all servers, quiesced ones included: unknown flows.
     pub hash_all: Span,
@@ -120,6 +141,8 @@ pub struct ServerFlags;
 impl ServerFlags {
     /// The server is in its service's list: its flows are forwarded.
     pub const PRESENT: u16 = 1;
+    /// The server is this director: its packets pass to the stack as they are.
+    pub const LOCAL: u16 = 2;
 }
 
 /// A real server of one service; half a cache line.
@@ -192,10 +215,31 @@ pub struct Gate {
     pub state: Shared,
     /// The virtual address; 1 while the entry belongs to one.
     pub address_used: Shared,
-    /// The address belongs to this virtual router; 0: to none, there is no lease.
+    /// The address belongs to this virtual router, an index into `ROUTERS`; 0: to none.
     pub virtual_router: Shared,
-    /// Tick until which the lease of the role lasts; unused without a virtual router.
+    /// Keeps the size at 32.
+    pub spare: Shared,
+}
+
+/// A virtual router that this director takes part in.
+///
+/// The role's thread writes all but `heard`, and renews the lease with every advertisement it sends. The
+/// program writes `heard` for every good foreign advertisement, and sets `yielded` if the lease has run out.
+#[repr(C)]
+#[derive(Default)]
+pub struct Router {
+    /// 1 while this director takes part in it.
+    pub used: Shared,
+    /// Tick until which the lease of the role lasts; 0: there is none.
     pub lease: Shared,
+    /// Tick at which a foreign advertisement was heard last; 0: never.
+    pub heard: Shared,
+    /// 1: its open gates are as draining, because the lease had run out when a foreign advertisement came.
+    pub yielded: Shared,
+    /// Tick at which the lease was renewed last; 0: never. For user space: was somebody heard since?
+    pub renewed: Shared,
+    /// Keeps the size at 64.
+    pub spare: [Shared; 3],
 }
 
 /// The interface that the program is attached to.
@@ -212,3 +256,6 @@ const _: () = assert!(size_of::<ServiceKey>() == 8);
 const _: () = assert!(size_of::<Service>() == 64);
 const _: () = assert!(size_of::<ServiceSlot>() == 192);
 const _: () = assert!(size_of::<Server>() == 32);
+const _: () = assert!(size_of::<Load>() == 16);
+const _: () = assert!(size_of::<Gate>() == 32);
+const _: () = assert!(size_of::<Router>() == 64);

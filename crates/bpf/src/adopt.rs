@@ -13,14 +13,14 @@ use aya::maps::MapData;
 use evenkeel_abi::{
     Globals, SCHEMA, Server, ServerFlags, Service, ServiceKey as Key, ServiceSlot, high, low, map,
 };
-use evenkeel_model::{
-    Forwarding, MacAddress, Scheduler, ServerEntry, ServiceEntry, ServiceKey, Weight,
-};
+use evenkeel_model::{MacAddress, Scheduler, ServerEntry, ServiceEntry, ServiceKey, Weight};
 
 use crate::book::{Book, Listed, Record, Table};
-use crate::convert::{address, key, socket_address};
-use crate::draft::{self, CURSOR_AT_END, extents};
+use crate::convert::{address, forwarding, key, scheduler, socket_address};
+use crate::cursor::Start;
+use crate::draft::{self, extents};
 use crate::error::{StartError, failed};
+use crate::levels;
 use crate::mapped::MappedArray;
 use crate::maps::{Mismatch, specs};
 use crate::numbers::{Pool, ServerNumbers};
@@ -157,12 +157,18 @@ fn read_service(
 ) -> Result<Listed, String> {
     let slot = tables.services.get(number).ok_or("a service has no slot")?;
     let half: &Service = &slot.halves[usize::from(slot.select.load(Acquire) & 1 == 1)];
-    if half.scheduler.load(Relaxed) != 0 {
-        return Err(format!("service `{key}` has an unknown scheduler"));
-    }
+    let scheduler = scheduler(half.scheduler.load(Relaxed))
+        .ok_or_else(|| format!("service `{key}` has an unknown scheduler"))?;
     let [list, ring, all, fresh] =
         [&half.list, &half.ring, &half.hash_all, &half.hash_fresh].map(Table::of);
-    let extents = extents(list, ring, all, fresh);
+    let mut extents = extents(list, all, fresh);
+    extents.push(match scheduler {
+        Scheduler::WeightedRoundRobin => levels::extent(tables, ring)
+            .ok_or_else(|| format!("the levels of service `{key}` are not in order"))?,
+        Scheduler::RoundRobin | Scheduler::WeightedLeastConnection | Scheduler::Maglev => {
+            ring.ring_extent()
+        }
+    });
     if !extents.iter().all(|extent| book.arena.occupy(*extent)) {
         return Err(format!("the tables of service `{key}` are also another's"));
     }
@@ -178,7 +184,7 @@ fn read_service(
     let servers = servers.collect::<Result<Vec<_>, _>>()?;
     let entry = ServiceEntry {
         key,
-        scheduler: Scheduler::RoundRobin,
+        scheduler,
         servers,
     };
     Ok(Listed {
@@ -186,8 +192,7 @@ fn read_service(
         numbers,
         extents,
         ring,
-        position: CURSOR_AT_END,
-        cursor: None,
+        start: Start::HEAD,
     })
 }
 
@@ -205,7 +210,7 @@ fn read_server(server: &Server, service: u32) -> Option<ServerEntry> {
         address: SocketAddr::V4(server_address(server)),
         weight: weight(low(weights))?,
         hash_weight: weight(high(weights))?,
-        forwarding: Forwarding::DirectRouting,
+        forwarding: forwarding(mac),
         mac: MacAddress(Server::unpack_mac(mac)),
     })
 }
@@ -244,7 +249,7 @@ fn adopt_servers(
     Ok(())
 }
 
-/// Takes over the gates of the services' addresses and drops others.
+/// Takes over the gates of the services' and the virtual routers' addresses and drops others.
 fn adopt_gates(
     tables: &mut Tables,
     book: &mut Book,
@@ -255,7 +260,13 @@ fn adopt_gates(
     let entries = entries.map_err(|error| format!("`VIPS` can't be read: {error}"))?;
     for (word, number) in entries {
         let address: Ipv4Addr = address(word);
-        if live.keys().any(|key| key.address.ip() == address) {
+        let gate = tables.gates.get(number);
+        let router = gate.map_or(0, |gate| gate.virtual_router.load(Acquire));
+        let router = u8::try_from(router).map_err(|_no_id| "a gate is of no virtual router")?;
+        if router != 0 {
+            book.reserved.insert(address, router);
+        }
+        if router != 0 || live.keys().any(|key| key.address.ip() == address) {
             book.gates.insert(address, number);
         } else {
             let removed = tables.vips.remove(&word);

@@ -10,6 +10,7 @@ use evenkeel_abi::Span;
 use evenkeel_model::{ServiceEntry, ServiceKey};
 
 use crate::arena::{Arena, Extent, Shortage};
+use crate::cursor::Start;
 use crate::error::PutError;
 use crate::grace::{self, GRACE};
 use crate::numbers::{Owner, Pool, ServerNumbers};
@@ -24,6 +25,8 @@ pub(crate) struct Book {
     pub(crate) gate_numbers: Pool,
     /// Gate of each virtual address.
     pub(crate) gates: HashMap<Ipv4Addr, u32>,
+    /// Addresses under a virtual router, with its id; each has a gate, whether a service has it or not.
+    pub(crate) reserved: BTreeMap<Ipv4Addr, u8>,
     /// Services, removed ones too as long as connections count on their servers.
     pub(crate) services: BTreeMap<ServiceKey, Record>,
     /// Every program that ran at this time has ended.
@@ -48,11 +51,10 @@ pub(crate) struct Listed {
     pub(crate) numbers: Vec<u32>,
     /// Its runs of words, each once.
     pub(crate) extents: Vec<Extent>,
-    /// Its ring, and the ring's cursor as published.
+    /// Its ring, or wrr's levels.
     pub(crate) ring: Table,
-    pub(crate) position: u32,
-    /// The server that counts as used last until the cursor moves.
-    pub(crate) cursor: Option<u32>,
+    /// The cursor as published, with rr.
+    pub(crate) start: Start,
 }
 
 /// A table in the arena: its first word and its number of entries, two to a word.
@@ -103,6 +105,7 @@ impl Book {
             service_numbers: Pool::new(sizes.services),
             gate_numbers: Pool::new(sizes.gates),
             gates: HashMap::new(),
+            reserved: BTreeMap::new(),
             services: BTreeMap::new(),
             grace: None,
         }

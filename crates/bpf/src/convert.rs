@@ -1,9 +1,12 @@
 //! Between the model's addresses and the words of the maps.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::time::Duration;
 
-use evenkeel_abi::{GateState as Gates, ServiceKey as Key, Tick};
-use evenkeel_model::{GateState, Protocol, ServiceKey};
+use evenkeel_abi::{GateState as Gates, SchedulerId, Server, ServerFlags, ServiceKey as Key, Tick};
+use evenkeel_model::{
+    Forwarding, GateState, MacAddress, Protocol, Scheduler, ServerEntry, ServiceKey,
+};
 use nix::time::{ClockId, clock_gettime};
 
 use crate::error::PutError;
@@ -54,13 +57,45 @@ pub(crate) fn key_words(key: &ServiceKey) -> Result<Key, PutError> {
 
 /// A service's key; `None` if its protocol is unknown.
 pub(crate) fn key(words: Key) -> Option<ServiceKey> {
-    if words.protocol() != Protocol::Tcp.number() {
-        return None;
-    }
+    let mut protocols = Protocol::ALL.into_iter();
     Some(ServiceKey {
-        protocol: Protocol::Tcp,
+        protocol: protocols.find(|protocol| protocol.number() == words.protocol())?,
         address: SocketAddr::V4(socket_address(words.address, u32::from(words.port()))),
     })
+}
+
+pub(crate) const fn scheduler_word(scheduler: Scheduler) -> u64 {
+    match scheduler {
+        Scheduler::RoundRobin => SchedulerId::RR,
+        Scheduler::WeightedRoundRobin => SchedulerId::WRR,
+        Scheduler::WeightedLeastConnection => SchedulerId::WLC,
+        Scheduler::Maglev => SchedulerId::MAGLEV,
+    }
+}
+
+/// A scheduler; `None` if it is unknown.
+pub(crate) fn scheduler(word: u64) -> Option<Scheduler> {
+    let mut schedulers = Scheduler::ALL.into_iter();
+    schedulers.find(|scheduler| scheduler_word(*scheduler) == word)
+}
+
+/// A listed server's hardware address and flags.
+pub(crate) const fn mac_word(server: &ServerEntry) -> u64 {
+    match server.forwarding {
+        Forwarding::DirectRouting => Server::pack_mac(server.mac.0, ServerFlags::PRESENT),
+        Forwarding::Local => Server::pack_mac(
+            MacAddress::ZERO.0,
+            ServerFlags::PRESENT | ServerFlags::LOCAL,
+        ),
+    }
+}
+
+pub(crate) const fn forwarding(mac_word: u64) -> Forwarding {
+    if Server::unpack_flags(mac_word) & ServerFlags::LOCAL == 0 {
+        Forwarding::DirectRouting
+    } else {
+        Forwarding::Local
+    }
 }
 
 pub(crate) const fn gate_word(state: GateState) -> u64 {
@@ -85,6 +120,14 @@ pub(crate) fn count(word: u64) -> u32 {
         return 0;
     }
     u32::try_from(word).unwrap_or(u32::MAX)
+}
+
+/// The first tick at which so much time has passed for certain.
+pub(crate) fn tick_after(duration: Duration) -> Tick {
+    let ticks = duration.as_nanos().div_ceil(1 << Tick::SHIFT);
+    let ticks = u64::try_from(ticks).unwrap_or(u64::MAX);
+    // The present tick began some time ago.
+    Tick(now().0.saturating_add(ticks).saturating_add(1))
 }
 
 /// The tick that packets see now.

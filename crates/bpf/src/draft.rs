@@ -1,48 +1,74 @@
 //! A service's new tables, before any program reads them.
 
-use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
 use evenkeel_abi::{Service, high, low, pair};
 use evenkeel_model::hash_table::build;
-use evenkeel_model::rr::rebase;
+use evenkeel_model::wrr::{Cursor, Level};
 use evenkeel_model::{Scheduler, ServerEntry, ServiceEntry, Weight};
 
 use crate::arena::Extent;
 use crate::book::{Listed, Table};
+use crate::convert::scheduler_word;
+use crate::cursor::weighted;
 use crate::error::PutError;
+use crate::levels;
 use crate::plane::DataPlane;
 use crate::tables::Tables;
-
-/// Cursor of a ring whose last server counts as used last: the next one is the first, as after any
-/// number past the end, and this one no packet stores, so an unmoved cursor shows.
-pub(crate) const CURSOR_AT_END: u32 = u32::MAX;
 
 /// A service's new tables, in words that no program reads yet.
 pub(crate) struct Draft {
     /// Numbers of its servers, in list order.
     pub(crate) numbers: Vec<u32>,
+    /// Its ring, or wrr's levels.
     pub(crate) ring: Table,
+    /// Where wrr's levels begin; `None`: there is a ring.
+    pub(crate) level_cursor: Option<Cursor>,
+    /// The words that it takes.
+    pub(crate) extents: Vec<Extent>,
     list: Table,
     hash_all: Table,
     hash_fresh: Table,
 }
 
-impl Draft {
-    /// The words that it takes.
-    pub(crate) fn extents(&self) -> Vec<Extent> {
-        extents(self.list, self.ring, self.hash_all, self.hash_fresh)
-    }
-}
-
-/// The words that a service takes; its two hash tables may be one.
-pub(crate) fn extents(list: Table, ring: Table, all: Table, fresh: Table) -> Vec<Extent> {
-    let mut extents = vec![list.extent(), ring.ring_extent(), all.extent()];
+/// The words that a service takes beside its ring or levels; its two hash tables may be one.
+pub(crate) fn extents(list: Table, all: Table, fresh: Table) -> Vec<Extent> {
+    let mut extents = vec![list.extent(), all.extent()];
     if fresh != all {
         extents.push(fresh.extent());
     }
     extents
+}
+
+/// What is to be written.
+enum Content {
+    /// Entries, two to a word.
+    Entries(Vec<u32>),
+    /// The same after a cursor.
+    Ring(Vec<u32>),
+    /// wrr's levels after a cursor.
+    Levels(Vec<Level<u32>>),
+}
+
+impl Content {
+    fn words(&self) -> u32 {
+        let words =
+            |entries: &[u32]| u32::try_from(entries.len().div_ceil(2)).unwrap_or(u32::MAX - 1);
+        match self {
+            Self::Entries(entries) => words(entries),
+            Self::Ring(entries) => 1 + words(entries),
+            Self::Levels(levels) => levels::words(levels),
+        }
+    }
+
+    fn write(&self, tables: &Tables, extent: Extent) -> Table {
+        match self {
+            Self::Entries(entries) => write_entries(tables, extent.start, entries),
+            Self::Ring(entries) => write_entries(tables, extent.start + 1, entries),
+            Self::Levels(levels) => levels::write(tables, extent, levels),
+        }
+    }
 }
 
 impl DataPlane {
@@ -51,38 +77,18 @@ impl DataPlane {
         &mut self,
         numbers: &[u32],
         entry: &ServiceEntry,
+        old: Option<&Listed>,
     ) -> Result<Draft, PutError> {
-        let globals = self.tables.globals.get(0);
-        let seed = u64::from(globals.map_or(0, |g| low(g.hash_seed.load(Relaxed))));
-        let mut weights: Vec<(SocketAddr, u32)> = entry
-            .servers
-            .iter()
-            .map(|s| (s.address, u32::from(s.hash_weight.get())))
-            .collect();
-        let all = build(&weights, seed);
-        let eligible = |server: &ServerEntry| server.weight != Weight::QUIESCED;
-        let fresh = (!entry.servers.iter().all(eligible)).then(|| {
-            for (weight, server) in weights.iter_mut().zip(&entry.servers) {
-                weight.1 = if eligible(server) { weight.1 } else { 0 };
-            }
-            build(&weights, seed)
-        });
-        let by_number = |table: Vec<u32>| -> Vec<u32> {
-            let slots = table.into_iter();
-            slots
-                .filter_map(|i| numbers.get(usize::try_from(i).ok()?).copied())
-                .collect()
-        };
-        let servers = numbers.iter().zip(&entry.servers);
-        let ring = servers
-            .filter(|(_, s)| eligible(s))
-            .map(|(number, _)| *number);
-        let ring: Vec<u32> = ring.collect();
-        let mut tables = vec![(0, numbers.to_vec()), (1, ring), (0, by_number(all))];
-        tables.extend(fresh.map(|fresh| (0, by_number(fresh))));
-        let tables = self.write(&tables)?;
+        let (all, fresh) = self.hashes(numbers, entry);
+        let (ring, level_cursor) = self.ring(numbers, entry, old);
+        let mut contents = vec![Content::Entries(numbers.to_vec()), ring];
+        contents.push(Content::Entries(all));
+        contents.extend(fresh.map(Content::Entries));
+        let (tables, extents) = self.write(&contents)?;
         Ok(Draft {
             numbers: numbers.to_vec(),
+            level_cursor,
+            extents,
             list: tables[0],
             ring: tables[1],
             hash_all: tables[2],
@@ -90,12 +96,58 @@ impl DataPlane {
         })
     }
 
-    /// Writes tables into the arena, all or none, each after a number of further words.
-    fn write(&mut self, tables: &[(u32, Vec<u32>)]) -> Result<Vec<Table>, PutError> {
-        let mut extents = Vec::with_capacity(tables.len());
-        for (before, entries) in tables {
-            let len = u32::try_from(entries.len().div_ceil(2)).unwrap_or(u32::MAX - 1);
-            match self.book.lend_words(before + len) {
+    /// The hash table over all servers, and the one over those with a weight if it is another.
+    fn hashes(&self, numbers: &[u32], entry: &ServiceEntry) -> (Vec<u32>, Option<Vec<u32>>) {
+        let globals = self.tables.globals.get(0);
+        let seed = u64::from(globals.map_or(0, |g| low(g.hash_seed.load(Relaxed))));
+        let mut weights: Vec<(SocketAddr, u32)> = entry
+            .servers
+            .iter()
+            .map(|s| (s.address, u32::from(s.hash_weight.get())))
+            .collect();
+        let by_number = |table: Vec<u32>| -> Vec<u32> {
+            let slots = table.into_iter();
+            slots
+                .filter_map(|i| numbers.get(usize::try_from(i).ok()?).copied())
+                .collect()
+        };
+        let all = by_number(build(&weights, seed));
+        if entry.servers.iter().all(is_eligible) {
+            return (all, None);
+        }
+        for (weight, server) in weights.iter_mut().zip(&entry.servers) {
+            weight.1 = if is_eligible(server) { weight.1 } else { 0 };
+        }
+        (all, Some(by_number(build(&weights, seed))))
+    }
+
+    /// What the scheduler goes round, and where in wrr's levels it begins.
+    fn ring(
+        &self,
+        numbers: &[u32],
+        entry: &ServiceEntry,
+        old: Option<&Listed>,
+    ) -> (Content, Option<Cursor>) {
+        match entry.scheduler {
+            Scheduler::WeightedRoundRobin => {
+                let table = weighted(&self.tables, numbers, entry, old);
+                (Content::Levels(table.levels), Some(table.cursor))
+            }
+            Scheduler::RoundRobin | Scheduler::WeightedLeastConnection | Scheduler::Maglev => {
+                let servers = numbers.iter().zip(&entry.servers);
+                let ring = servers
+                    .filter(|(_, s)| is_eligible(s))
+                    .map(|(number, _)| *number);
+                (Content::Ring(ring.collect()), None)
+            }
+        }
+    }
+
+    /// Writes tables into the arena, all or none, and tells the words that they take.
+    fn write(&mut self, contents: &[Content]) -> Result<(Vec<Table>, Vec<Extent>), PutError> {
+        let mut extents = Vec::with_capacity(contents.len());
+        for content in contents {
+            match self.book.lend_words(content.words()) {
                 Ok(extent) => extents.push(extent),
                 Err(error) => {
                     for extent in extents {
@@ -105,37 +157,36 @@ impl DataPlane {
                 }
             }
         }
-        let written = tables
-            .iter()
-            .zip(&extents)
-            .map(|((before, entries), extent)| {
-                let start = extent.start + before;
-                for (index, two) in (start..).zip(entries.chunks(2)) {
-                    if let Some(word) = self.tables.arena.get(index) {
-                        let second = two.get(1).copied().unwrap_or(0);
-                        word.store(pair(two[0], second), Relaxed);
-                    }
-                }
-                Table {
-                    start,
-                    len: u32::try_from(entries.len()).unwrap_or(u32::MAX),
-                }
-            });
-        Ok(written.collect())
+        let written = contents.iter().zip(&extents);
+        let written = written.map(|(content, extent)| content.write(&self.tables, *extent));
+        Ok((written.collect(), extents))
+    }
+}
+
+fn is_eligible(server: &ServerEntry) -> bool {
+    server.weight != Weight::QUIESCED
+}
+
+/// Writes entries from a word on, two to a word.
+pub(crate) fn write_entries(tables: &Tables, start: u32, entries: &[u32]) -> Table {
+    for (index, two) in (start..).zip(entries.chunks(2)) {
+        if let Some(word) = tables.arena.get(index) {
+            let second = two.get(1).copied().unwrap_or(0);
+            word.store(pair(two[0], second), Relaxed);
+        }
+    }
+    Table {
+        start,
+        len: u32::try_from(entries.len()).unwrap_or(u32::MAX),
     }
 }
 
 /// Fills the half that is not selected.
 pub(crate) fn fill(half: &Service, gate: u32, draft: &Draft, entry: &ServiceEntry) {
-    let scheduler = match entry.scheduler {
-        Scheduler::RoundRobin => 0,
-    };
-    let quiesced = entry
-        .servers
-        .iter()
-        .filter(|s| s.weight == Weight::QUIESCED);
+    let quiesced = entry.servers.iter().filter(|server| !is_eligible(server));
     half.gate.store(u64::from(gate), Relaxed);
-    half.scheduler.store(scheduler, Relaxed);
+    half.scheduler
+        .store(scheduler_word(entry.scheduler), Relaxed);
     half.list.store(draft.list.start, draft.list.len);
     half.ring.store(draft.ring.start, draft.ring.len);
     half.hash_all
@@ -143,42 +194,6 @@ pub(crate) fn fill(half: &Service, gate: u32, draft: &Draft, entry: &ServiceEntr
     half.hash_fresh
         .store(draft.hash_fresh.start, draft.hash_fresh.len);
     half.quiesced.store(quiesced.count() as u64, Relaxed);
-}
-
-/// Where the new ring begins, so that its next server is IPVS's; and the server used last.
-pub(crate) fn start_of(
-    tables: &Tables,
-    draft: &Draft,
-    entry: &ServiceEntry,
-    old: Option<&Listed>,
-) -> (u32, Option<u32>) {
-    let quiesced: HashSet<u32> = draft
-        .numbers
-        .iter()
-        .zip(&entry.servers)
-        .filter(|(_, server)| server.weight == Weight::QUIESCED)
-        .map(|(number, _)| *number)
-        .collect();
-    let last = old.and_then(|old| last_used(tables, old));
-    let old_list = old.map_or(&[][..], |old| &old.numbers);
-    let ring = rebase(old_list, last.as_ref(), &draft.numbers, |n| {
-        !quiesced.contains(n)
-    });
-    let position = if ring.position + 1 < ring.entries.len() {
-        u32::try_from(ring.position).unwrap_or(CURSOR_AT_END)
-    } else {
-        CURSOR_AT_END
-    };
-    (position, ring.cursor)
-}
-
-/// Number of the server that packets used last.
-fn last_used(tables: &Tables, listed: &Listed) -> Option<u32> {
-    let cursor = low(tables.arena.get(listed.ring.cursor())?.load(Acquire));
-    if cursor == listed.position || cursor >= listed.ring.len {
-        return listed.cursor;
-    }
-    entry(tables, listed.ring, cursor)
 }
 
 /// An entry of a table.

@@ -135,6 +135,16 @@ pub enum PutError {
         /// The server.
         address: SocketAddr,
     },
+    /// A service lists more servers than packets can be scheduled over.
+    #[error("service `{service}` lists {count} real servers: at most {max} fit into one service")]
+    TooManyServers {
+        /// The service.
+        service: ServiceKey,
+        /// Its servers.
+        count: usize,
+        /// The most.
+        max: usize,
+    },
     /// A table of fixed size is full.
     #[error("no room for more {what}: the table holds {max}")]
     Full {
@@ -162,6 +172,14 @@ pub enum GateError {
     Unknown {
         /// The address.
         address: IpAddr,
+    },
+    /// The address is under a virtual router, whose role alone decides.
+    #[error("the gate of `{address}` belongs to virtual router `{router}`")]
+    Reserved {
+        /// The address.
+        address: IpAddr,
+        /// The virtual router's id.
+        router: u8,
     },
 }
 

@@ -6,8 +6,9 @@
 //! yet. Nothing here waits on a lock that packets take, and nothing here decides what the services are:
 //! callers hand in whole [`ServiceEntry`](evenkeel_model::ServiceEntry)s.
 //!
-//! Blocking and single-threaded: one owner, no async. A change that follows another one within a second
-//! may wait for running programs to finish (milliseconds).
+//! Blocking and single-threaded: one owner, no async; a virtual router's [`RouterGates`] alone are for
+//! another thread. A change that follows another one within a second may wait for running programs to finish
+//! (milliseconds).
 
 #![deny(unsafe_code)]
 
@@ -16,10 +17,12 @@ mod arena;
 mod attach;
 mod book;
 mod convert;
+mod cursor;
 mod draft;
 mod error;
 mod gate;
 mod grace;
+mod levels;
 mod mapped;
 mod maps;
 mod measure;
@@ -29,6 +32,7 @@ mod options;
 mod pins;
 mod plane;
 mod recount;
+mod router;
 mod run;
 mod service;
 mod sweep;
@@ -43,6 +47,7 @@ pub use object::OBJECT;
 pub use options::{Mode, Options, Sizes};
 pub use pins::{PinLock, lock, purge};
 pub use plane::DataPlane;
+pub use router::{RouterGates, Standing};
 pub use run::{Ran, Run};
 pub use sweep::{SweepBudget, Swept};
 pub use tables::Tables;

@@ -11,7 +11,9 @@ use std::os::fd::AsFd;
 use std::ptr::NonNull;
 use std::slice;
 
-use evenkeel_abi::{Bucket, Conn, Gate, Globals, Link, Load, Server, ServiceSlot, Shared, State};
+use evenkeel_abi::{
+    Bucket, Conn, Gate, Globals, Link, Load, Router, Server, ServiceSlot, Shared, State,
+};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
 /// Types that may lie in memory which the kernel and other processes change.
@@ -30,6 +32,8 @@ unsafe impl Mappable for State {}
 unsafe impl Mappable for Link {}
 // SAFETY: four atomics of 64 bits.
 unsafe impl Mappable for Gate {}
+// SAFETY: eight atomics of 64 bits.
+unsafe impl Mappable for Router {}
 // SAFETY: twenty-four atomics of 64 bits.
 unsafe impl Mappable for ServiceSlot {}
 // SAFETY: four atomics of 64 bits.

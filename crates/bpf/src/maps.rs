@@ -2,8 +2,8 @@
 
 use aya::maps::{MapInfo, MapType};
 use evenkeel_abi::{
-    Bucket, Conn, DropReason, Event, FlowKey, Gate, Globals, HINTS, Link, Load, Server, ServiceKey,
-    ServiceSlot, Shared, State, Stats, map,
+    Bucket, Conn, DropReason, Event, FlowKey, Gate, Globals, HINTS, Link, Load, ROUTERS_MAX,
+    Router, Server, ServiceKey, ServiceSlot, Shared, State, Stats, map,
 };
 
 use crate::options::Sizes;
@@ -103,6 +103,7 @@ pub(crate) fn specs(sizes: &Sizes) -> [Spec; map::ALL.len()] {
         Spec::array::<Link>(map::LINKS, 1),
         Spec::hash::<u32>(map::VIPS, sizes.gates),
         Spec::array::<Gate>(map::GATES, sizes.gates),
+        Spec::array::<Router>(map::ROUTERS, ROUTERS_MAX),
         Spec::hash::<ServiceKey>(map::SERVICE_IDS, sizes.services),
         Spec::array::<Shared>(map::SERVICE_HINTS, HINTS),
         Spec::array::<ServiceSlot>(map::SERVICES, sizes.services),

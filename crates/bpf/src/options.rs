@@ -30,7 +30,8 @@ pub struct Sizes {
     /// costs 64 bytes, and 24 per processor.
     pub servers: u32,
     /// Words of 8 bytes for rings and hash tables: some 55 for each server of a service, 110 while one
-    /// of the service's servers is quiesced, and as much again while the service changes.
+    /// of the service's servers is quiesced, and as much again while the service changes. With wrr further
+    /// ones for each distinct weight: two, and one for every two servers of at least that weight.
     pub arena_words: u32,
 }
 

@@ -11,15 +11,20 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::time::Instant;
 
 use aya::maps::MapError;
-use evenkeel_abi::{Server, ServerFlags, map, pair};
+use evenkeel_abi::{map, pair};
 use evenkeel_model::{ServerEntry, ServiceEntry, ServiceKey};
 
 use crate::book::{Listed, Record};
-use crate::convert::{address_word, ipv4, key_words, port_word};
-use crate::draft::{Draft, fill, start_of};
+use crate::convert::{address_word, ipv4, key_words, mac_word, port_word};
+use crate::cursor::Start;
+use crate::draft::{Draft, fill};
 use crate::error::{PutError, io_cause, map_failed};
+use crate::levels;
 use crate::plane::DataPlane;
 use crate::tables::zero;
+
+/// Most servers of one service: as many as wlc looks at for a new flow.
+const SERVERS_MAX: usize = 1024;
 
 impl DataPlane {
     /// Puts a service, or changes it to what the entry says; its address gets a gate, closed at first.
@@ -28,7 +33,7 @@ impl DataPlane {
     /// changes in place.
     ///
     /// # Errors
-    /// The data plane is as before if the entry is not IPv4, lists a server twice or finds no room.
+    /// The data plane is as before if the entry is not IPv4, lists a server twice or too many, or finds no room.
     pub fn put_service(&mut self, entry: &ServiceEntry) -> Result<(), PutError> {
         check(entry)?;
         self.put(entry, false)
@@ -36,7 +41,8 @@ impl DataPlane {
 
     /// As [`put_service`](Self::put_service); `force` rewrites tables that should be right already.
     pub(crate) fn put(&mut self, entry: &ServiceEntry, force: bool) -> Result<(), PutError> {
-        let gate = self.gate_for(&entry.key)?;
+        let address = *ipv4(entry.key.address)?.ip();
+        let gate = self.gate_for(address)?;
         let number = self.number_for(&entry.key)?;
         let listed = self
             .book
@@ -53,7 +59,7 @@ impl DataPlane {
         let draft = match self.prepare(number, entry, listed.as_ref()) {
             Ok(draft) => draft,
             Err(error) => {
-                self.close_unused(&entry.key)?;
+                self.close_unused(address)?;
                 return Err(error);
             }
         };
@@ -66,7 +72,8 @@ impl DataPlane {
         Ok(())
     }
 
-    /// Takes a service away: its packets pass to the stack, its gate goes with the address's last service.
+    /// Takes a service away: its packets pass to the stack, its gate goes with the address's last service,
+    /// unless it is a virtual router's.
     ///
     /// Does nothing where there is no such service.
     ///
@@ -96,7 +103,7 @@ impl DataPlane {
         for extent in listed.extents {
             self.book.arena.retire(extent, now);
         }
-        self.close_unused(key)
+        self.close_unused(*ipv4(key.address)?.ip())
     }
 
     /// The service's number; a removed one whose connections live on has kept its own.
@@ -108,7 +115,7 @@ impl DataPlane {
         let number = match self.book.lend_service() {
             Ok(number) => number,
             Err(error) => {
-                self.close_unused(key)?;
+                self.close_unused(*ipv4(key.address)?.ip())?;
                 return Err(error);
             }
         };
@@ -134,8 +141,13 @@ impl DataPlane {
         entry: &ServiceEntry,
         listed: Option<&Listed>,
     ) -> Result<Draft, PutError> {
+        // The half that is to be filled is waited for first, so that a cursor that is read for the draft is young.
+        let replaced = self.book.services.get(&entry.key).and_then(|r| r.replaced);
+        if let Some(replaced) = replaced {
+            self.book.wait_since(replaced);
+        }
         let numbers = self.join(number, entry, listed)?;
-        let draft = self.draft(&numbers, entry);
+        let draft = self.draft(&numbers, entry, listed);
         if draft.is_err() {
             self.part(number, entry, &numbers, listed);
         }
@@ -196,10 +208,6 @@ impl DataPlane {
         draft: Draft,
         old: Option<&Listed>,
     ) {
-        let replaced = self.book.services.get(&entry.key).and_then(|r| r.replaced);
-        if let Some(replaced) = replaced {
-            self.book.wait_since(replaced);
-        }
         let Some(slot) = self.tables.services.get(number) else {
             return;
         };
@@ -209,9 +217,11 @@ impl DataPlane {
         }
         let other = 1 - (slot.select.load(Acquire) & 1);
         fill(&slot.halves[usize::from(other == 1)], gate, &draft, entry);
-        let (position, cursor) = start_of(&self.tables, &draft, entry, old);
+        let start = Start::of(&self.tables, &draft.numbers, entry, old);
         if let Some(word) = self.tables.arena.get(draft.ring.cursor()) {
-            word.store(u64::from(position), Relaxed);
+            let position = u64::from(start.position);
+            let begin = draft.level_cursor.map_or(position, levels::word_of);
+            word.store(begin, Relaxed);
         }
         slot.select.store(other, Release);
         let published = Instant::now();
@@ -232,11 +242,10 @@ impl DataPlane {
             record.replaced = Some(published);
             record.listed = Some(Listed {
                 entry: entry.clone(),
-                extents: draft.extents(),
+                extents: draft.extents,
                 ring: draft.ring,
                 numbers: draft.numbers,
-                position,
-                cursor,
+                start,
             });
         }
     }
@@ -259,8 +268,7 @@ impl DataPlane {
     fn put_in_place(&mut self, entry: &ServiceEntry, numbers: &[u32]) {
         for (number, server) in numbers.iter().zip(&entry.servers) {
             if let Some(words) = self.tables.servers.get(*number) {
-                let mac = Server::pack_mac(server.mac.0, ServerFlags::PRESENT);
-                words.mac.store(mac, Release);
+                words.mac.store(mac_word(server), Release);
             }
         }
         if let Some(record) = self.book.services.get_mut(&entry.key)
@@ -286,8 +294,7 @@ impl DataPlane {
             .store(pair(service + 1, self.link_index), Relaxed);
         words.endpoint.store(endpoint, Relaxed);
         words.weights.store(weights, Relaxed);
-        let mac = Server::pack_mac(server.mac.0, ServerFlags::PRESENT);
-        words.mac.store(mac, Release);
+        words.mac.store(mac_word(server), Release);
     }
 
     /// Takes a server out whose service does not list it any more; its connections are gone.
@@ -304,6 +311,13 @@ impl DataPlane {
 
 fn check(entry: &ServiceEntry) -> Result<(), PutError> {
     ipv4(entry.key.address)?;
+    if entry.servers.len() > SERVERS_MAX {
+        return Err(PutError::TooManyServers {
+            service: entry.key,
+            count: entry.servers.len(),
+            max: SERVERS_MAX,
+        });
+    }
     let mut seen = HashSet::new();
     for server in &entry.servers {
         ipv4(server.address)?;

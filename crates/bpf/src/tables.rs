@@ -1,12 +1,14 @@
 //! The maps of a loaded program.
 
+use std::io;
+use std::sync::Arc;
+
 use aya::Ebpf;
 use aya::maps::{HashMap, Map, MapData, MapError, PerCpuArray, PerCpuValues};
 use evenkeel_abi::{
-    Bucket, Conn, FlowKey, Gate, Globals, Link, Load, Server, ServiceKey, ServiceSlot, Shared,
-    State, Stats, map,
+    Bucket, Conn, FlowKey, Gate, Globals, Link, Load, Router, Server, ServiceKey, ServiceSlot,
+    Shared, State, Stats, map,
 };
-use std::io;
 
 use crate::error::{ReadError, StartError, failed};
 use crate::mapped::{Mappable, MappedArray};
@@ -19,8 +21,10 @@ pub struct Tables {
     pub state: MappedArray<State>,
     /// The interface; one value.
     pub links: MappedArray<Link>,
-    /// Gates.
-    pub gates: MappedArray<Gate>,
+    /// Gates; shared with the handles of virtual routers.
+    pub gates: Arc<MappedArray<Gate>>,
+    /// Virtual routers, by their id; shared with their handles.
+    pub routers: Arc<MappedArray<Router>>,
     /// Where services probably are.
     pub service_hints: MappedArray<Shared>,
     /// Services.
@@ -51,7 +55,8 @@ impl Tables {
             globals: mapped(ebpf, map::GLOBALS)?,
             state: mapped(ebpf, map::STATE)?,
             links: mapped(ebpf, map::LINKS)?,
-            gates: mapped(ebpf, map::GATES)?,
+            gates: Arc::new(mapped(ebpf, map::GATES)?),
+            routers: Arc::new(mapped(ebpf, map::ROUTERS)?),
             service_hints: mapped(ebpf, map::SERVICE_HINTS)?,
             services: mapped(ebpf, map::SERVICES)?,
             servers: mapped(ebpf, map::SERVERS)?,

@@ -4,6 +4,8 @@ mod adoption;
 mod concurrency;
 mod contract;
 mod packets;
+mod router;
+mod schedulers;
 mod service;
 mod start;
 mod support;

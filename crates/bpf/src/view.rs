@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use aya::maps::{MapData, PerCpuArray};
 use evenkeel_abi::{
-    BUCKET_WAYS, Conn, DropReason, Event, FlowKey, Stats, TcpState, Tick, Word, high, low, map,
+    BUCKET_WAYS, Conn, ConnState, DropReason, Event, FlowKey, Stats, Tick, Word, high, low, map,
 };
 use evenkeel_model::{Forwarding, GateState, Scheduler, ServiceKey, Weight};
 
 use crate::adopt::server_address;
-use crate::convert::{count, gate_state, ipv4_of, now, socket_address};
+use crate::convert::{count, now, socket_address};
 use crate::error::ReadError;
 use crate::plane::DataPlane;
 use crate::sweep::flow_key;
@@ -28,7 +28,7 @@ pub struct ServiceView {
     pub key: ServiceKey,
     /// Its scheduler.
     pub scheduler: Scheduler,
-    /// The gate of its address.
+    /// The gate of its address as it acts: draining where it is open but its role was yielded.
     pub gate: GateState,
     /// Its traffic since it was put first.
     pub stats: Stats,
@@ -65,7 +65,7 @@ pub struct Connection {
     /// Its real server; unspecified if its number is not known any more.
     pub server: SocketAddrV4,
     /// Its state, as the client's packets tell.
-    pub state: TcpState,
+    pub state: ConnState,
     /// Time until it expires.
     pub expires: Duration,
     /// Whether it stands in the half-open table.
@@ -124,7 +124,7 @@ impl DataPlane {
             Ok(ServiceView {
                 key: *key,
                 scheduler: listed.entry.scheduler,
-                gate: self.gate_of(key),
+                gate: self.gate_of(key.address.ip()),
                 stats: stats(map::SERVICE_STATS, &self.tables.service_stats, number)?,
                 servers: servers.collect::<Result<_, ReadError>>()?,
             })
@@ -185,27 +185,19 @@ impl DataPlane {
         }
     }
 
-    fn gate_of(&self, key: &ServiceKey) -> GateState {
-        let number = ipv4_of(key.address.ip()).and_then(|ip| self.book.gates.get(&ip));
-        let gate = number.and_then(|number| self.tables.gates.get(*number));
-        gate.map_or(GateState::Closed, |gate| {
-            gate_state(gate.state.load(Acquire))
-        })
-    }
-
     fn connection(&self, word: Word, key: &FlowKey, half_open: bool, now: Tick) -> Connection {
         // The client's port stands in the first two bytes, the virtual port in the others.
         let [a, b, c, d] = low(key.ports_protocol).to_ne_bytes();
         let port = |a, b| u32::from(u16::from_ne_bytes([a, b]));
         let server = self.tables.servers.get(word.server());
         let unknown = SocketAddrV4::new(std::net::Ipv4Addr::UNSPECIFIED, 0);
-        let state = TcpState::ALL.get(usize::from(word.state()));
+        let state = ConnState::ALL.get(usize::from(word.state()));
         Connection {
             client: socket_address(low(key.addresses), port(a, b)),
             address: socket_address(high(key.addresses), port(c, d)),
             protocol: u8::try_from(high(key.ports_protocol)).unwrap_or(0),
             server: server.map_or(unknown, server_address),
-            state: state.copied().unwrap_or(TcpState::None),
+            state: state.copied().unwrap_or(ConnState::None),
             expires: Duration::from_nanos(word.expiry().0.saturating_sub(now.0) << Tick::SHIFT),
             half_open,
             assured: !half_open && !word.is_unassured(),

@@ -5,6 +5,7 @@ use core::sync::atomic::Ordering::Relaxed;
 use evenkeel_abi::{DropReason, Server, high, low, pair};
 use evenkeel_wire::{checksum, eth, icmp, ipv4};
 
+use crate::sum::{add_address, add_bytes};
 use crate::{Frame, Tables};
 
 /// Errors per second and data plane, as in the kernel's icmp_msgs_per_sec.
@@ -13,8 +14,8 @@ const PER_SECOND: u32 = 1000;
 /// Length of the headers that stand before the quoted packet, without Ethernet's.
 const HEADERS: usize = ipv4::MIN_LEN + icmp::LEN;
 
-/// The longest IP header and the payload that is quoted with it, in 16-bit words.
-const QUOTED_WORDS_MAX: usize = (60 + icmp::QUOTED_PAYLOAD) / 2;
+/// The longest IP header and the payload that is quoted with it, in steps of 4 bytes.
+const QUOTED_MAX: usize = (60 + icmp::QUOTED_PAYLOAD) / 4;
 
 /// Turns the packet into the ICMP error for this reason; `None`: no error is due or possible.
 ///
@@ -58,7 +59,7 @@ pub(crate) fn answer<F: Frame, T: Tables>(
     store_ip(frame, quoted, source, client)?;
     let icmp = eth::LEN + ipv4::MIN_LEN;
     frame.store(icmp, [kind, code, 0, 0, 0, 0, 0, 0])?;
-    let sum = sum_words(
+    let sum = add_bytes::<QUOTED_MAX, F>(
         frame,
         icmp + icmp::LEN,
         quoted,
@@ -81,10 +82,8 @@ fn store_ip<F: Frame>(
     let mut sum = checksum::add(0, 0x4500 | 0xc0);
     sum = checksum::add(sum, total);
     sum = checksum::add(sum, u16::from_be_bytes([64, ipv4::ICMP]));
-    sum = checksum::add(sum, u16::from_be_bytes([source[0], source[1]]));
-    sum = checksum::add(sum, u16::from_be_bytes([source[2], source[3]]));
-    sum = checksum::add(sum, u16::from_be_bytes([client[0], client[1]]));
-    sum = checksum::add(sum, u16::from_be_bytes([client[2], client[3]]));
+    sum = add_address(sum, source);
+    sum = add_address(sum, client);
     let [ch, cl] = checksum::finish(sum).to_be_bytes();
     // Type of service: internetwork control, as the kernel sends its errors (RFC 1812 §4.3.2.5).
     frame.store(
@@ -93,20 +92,6 @@ fn store_ip<F: Frame>(
     )?;
     frame.store(eth::LEN + ipv4::SOURCE, source)?;
     frame.store(eth::LEN + ipv4::DESTINATION, client)
-}
-
-/// Adds `len` bytes (an even number) from `offset` on to a checksum's sum.
-#[inline(always)]
-fn sum_words<F: Frame>(frame: &F, offset: usize, len: usize, mut sum: u32) -> Option<u32> {
-    let mut i = 0;
-    while i < QUOTED_WORDS_MAX {
-        if i * 2 >= len {
-            break;
-        }
-        sum = checksum::add(sum, u16::from_be_bytes(frame.load(offset + i * 2)?));
-        i += 1;
-    }
-    Some(sum)
 }
 
 /// Errors go to one host only: not to networks 0 and 127, nor to 224.0.0.0 and above (RFC 1812 §4.3.2.7).

@@ -6,13 +6,14 @@ use evenkeel_abi::{Conn, FlowKey, State, Tick, Word};
 
 use crate::Tables;
 use crate::table::{Known, age, exchange, has_key, is_present};
-use crate::tcp::{is_reusable, is_syn, next_state, timeout};
+use crate::tcp::{is_reusable, next_state, timeout};
+use crate::transport::Transport;
 
 /// A refresh that would move the expiry by less (0.27 s) is left out: it spares a write per packet.
 const REFRESH_MIN: u64 = 16;
 
 /// Time after which a further client packet assures a flow.
-const ASSURED_AFTER: u64 = Tick::in_secs(1);
+pub(crate) const ASSURED_AFTER: u64 = Tick::in_secs(1);
 
 /// A place of the established table and the word that was read there.
 #[derive(Clone, Copy)]
@@ -27,7 +28,7 @@ pub(crate) fn look_up<T: Tables>(
     tables: &T,
     state: &State,
     key: &FlowKey,
-    flags: u8,
+    transport: Transport,
     now: Tick,
 ) -> Known<Place> {
     let Some(index) = tables.flow(key) else {
@@ -45,7 +46,7 @@ pub(crate) fn look_up<T: Tables>(
     }
     let present = is_present(tables, word.server());
     let expired = word.expiry() <= now;
-    if is_syn(flags) && (expired || !present || is_reusable(word.state())) {
+    if transport.begins != 0 && (expired || !present || is_reusable(word.state())) {
         return Known::Reuse(Place { index, word });
     }
     if expired {
@@ -54,7 +55,7 @@ pub(crate) fn look_up<T: Tables>(
     if !present {
         return Known::Gone;
     }
-    let next = followed(conn, word, flags, now);
+    let next = followed(conn, word, transport.flags, now);
     // If that fails, another packet of the flow refreshed the entry in the same moment.
     if is_worth_a_write(word, next)
         && exchange(tables, conn, word, next)

@@ -5,14 +5,18 @@
 
 use core::sync::atomic::Ordering::{Acquire, Relaxed};
 
-use evenkeel_abi::{BUCKET_WAYS, Bucket, Conn, FlowKey, Globals, State, TcpState, Tick, Word, low};
+use evenkeel_abi::{
+    BUCKET_WAYS, Bucket, Conn, ConnState, FlowKey, Globals, State, Tick, Word, low,
+};
 
 use crate::branchless::{is_below, is_zero, select};
+use crate::established::ASSURED_AFTER;
 use crate::hash::flow_hash;
 use crate::table::{
     Known, age, enter, exchange, free_place, is_present, leave, publish, take_place,
 };
-use crate::tcp::{is_reusable, is_syn, next_state, timeout};
+use crate::tcp::{is_reusable, next_state, timeout};
+use crate::transport::Transport;
 use crate::{Insert, Tables};
 
 /// A half-open entry younger than this (3 s) is never evicted; a client retransmits its SYN before.
@@ -44,7 +48,8 @@ impl Way {
     }
 }
 
-/// Looks a packet's flow up; its second packet moves it to the established table.
+/// Looks a packet's flow up, and moves it to the established table if it is open: a TCP connection with its
+/// second packet, which is not assured by that, and a UDP flow once it is assured.
 #[inline(always)]
 pub(crate) fn look_up<T: Tables>(
     tables: &T,
@@ -52,7 +57,7 @@ pub(crate) fn look_up<T: Tables>(
     state: &State,
     bucket: &Bucket,
     key: &FlowKey,
-    flags: u8,
+    transport: Transport,
     now: Tick,
 ) -> Known<Way> {
     let Some(way) = find(bucket, key) else {
@@ -61,7 +66,7 @@ pub(crate) fn look_up<T: Tables>(
     let (conn, word) = (way.conn(bucket), way.word);
     let present = is_present(tables, word.server());
     let expired = word.expiry() <= now;
-    if is_syn(flags) && (expired || !present || is_reusable(word.state())) {
+    if transport.begins != 0 && (expired || !present || is_reusable(word.state())) {
         return Known::Reuse(way);
     }
     if expired {
@@ -70,16 +75,24 @@ pub(crate) fn look_up<T: Tables>(
     if !present {
         return Known::Gone;
     }
-    let next = next_state(word.state(), flags);
+    let next = next_state(word.state(), transport.flags);
     let next = Word::live(word.server(), next, now.after(timeout(next)));
-    let is_open = next.state() == TcpState::Established as u8;
-    if is_open && promote(tables, globals, state, key, next.unassured(), now) {
+    let assured = is(next, ConnState::Udp) & is_below(ASSURED_AFTER - 1, age(conn, now));
+    let is_open = is(next, ConnState::Established) | assured;
+    let next = next.unassured_if(1 ^ assured);
+    if is_open != 0 && promote(tables, globals, state, key, next, now) {
         remove(tables, state, conn, word);
     } else {
         // If that fails, another packet of the flow refreshed the entry in the same moment.
         exchange(tables, conn, word, next);
     }
     Known::At(word.server())
+}
+
+/// 1 if the word is in this state, else 0.
+#[inline(always)]
+const fn is(word: Word, state: ConnState) -> u64 {
+    is_zero((word.state() ^ state as u8) as u64)
 }
 
 /// Finds the live entry of a flow.
@@ -126,7 +139,8 @@ fn promote<T: Tables>(
     if inserted == Insert::Done {
         enter(tables, word);
         state.established.fetch_add(1, Relaxed);
-        state.unassured.fetch_add(1, Relaxed);
+        let unassured = u64::from(word.is_unassured());
+        state.unassured.fetch_add(unassured, Relaxed);
         return true;
     }
     conn.word.store(Word::FREE.0, Relaxed);
@@ -175,8 +189,9 @@ pub(crate) fn room(bucket: &Bucket, now: Tick) -> Option<Way> {
 #[inline(always)]
 fn rank(conn: &Conn, word: Word, now: Tick) -> u64 {
     let expired = is_below(word.expiry().0, now.0 + 1);
-    // An entry that is established and found no place in the other table is not evicted either.
-    let stays = word.not_live() | is_zero(u64::from(word.state() ^ TcpState::Established as u8));
+    // An open flow that found no place in the other table is not evicted either.
+    let assured = is(word, ConnState::Udp) & (1 ^ u64::from(word.is_unassured()));
+    let stays = word.not_live() | is(word, ConnState::Established) | assured;
     (is_zero(word.0) << 40) | ((age(conn, now) | (expired << 38)) & is_zero(stays).wrapping_neg())
 }
 

@@ -8,22 +8,28 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod advert;
 mod answer;
 mod branchless;
 mod established;
+mod gate;
 mod half_open;
 mod hash;
 mod process;
 mod schedule;
+mod scheduler;
+mod sum;
 pub mod table;
 pub mod tcp;
+mod transport;
 
 pub use hash::flow_hash;
 pub use process::process;
+pub use scheduler::least_connected;
 
 use evenkeel_abi::{
-    Bucket, Conn, DropReason, Event, FlowKey, Gate, Globals, Link, Load, Server, ServiceKey,
-    ServiceSlot, Shared, State, Tick,
+    Bucket, Conn, DropReason, Event, FlowKey, Gate, Globals, Link, Load, Router, Server,
+    ServiceKey, ServiceSlot, Shared, State, Tick,
 };
 
 /// The bytes of a packet, from its Ethernet header on.
@@ -81,6 +87,8 @@ pub trait Tables {
     fn gate_of(&self, address: u32) -> Option<u32>;
     /// A gate by number.
     fn gate(&self, gate: u32) -> Option<&Gate>;
+    /// A virtual router by its id.
+    fn router(&self, id: u32) -> Option<&Router>;
     /// The word of a service's hint.
     fn service_hint(&self, index: u32) -> Option<&Shared>;
     /// Number of a service.
@@ -101,6 +109,12 @@ pub trait Tables {
     fn conn(&self, place: u32) -> Option<&Conn>;
     /// A bucket of the half-open table.
     fn bucket(&self, bucket: u32) -> Option<&Bucket>;
+    /// The server that wlc chooses, see [`least_connected`](fn@least_connected).
+    ///
+    /// A method, so that the program can have its loop verified once and not for each way that leads to it.
+    fn least_connected(&self, start: u32, len: u32) -> Option<u32> {
+        least_connected(self, start, len)
+    }
     /// Counts a packet that was forwarded, and its flow if it is a new one.
     fn count(&self, service: u32, server: u32, bytes: u64, new_flow: bool);
     /// Counts a drop.

@@ -6,11 +6,12 @@ use evenkeel_abi::{
     DropReason, FlowKey, GateState, Link, Server, ServerFlags, Service, ServiceKey, ServiceSlot,
     low,
 };
-use evenkeel_wire::{arp, checksum, eth, ipv4, tcp};
+use evenkeel_wire::{checksum, eth, ipv4, vrrp};
 
 use crate::answer::answer;
-use crate::schedule::{Packet, choose};
-use crate::{Frame, Tables, Verdict};
+use crate::schedule::{Choice, Packet, choose};
+use crate::transport::{self, is_balanced};
+use crate::{Frame, Tables, Verdict, advert, gate};
 
 /// Decides what becomes of a frame, and rewrites it if it is to be transmitted.
 #[inline(always)]
@@ -19,10 +20,7 @@ pub fn process<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Verdict {
         return Verdict::Pass;
     };
     let kind = [head[eth::ETHERTYPE], head[eth::ETHERTYPE + 1]];
-    if kind == eth::ARP {
-        return arp(frame, tables, head[0]);
-    }
-    if kind != eth::IPV4 {
+    if kind != eth::ARP && kind != eth::IPV4 {
         return Verdict::Pass;
     }
     let Some(link) = tables.link() else {
@@ -30,44 +28,14 @@ pub fn process<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Verdict {
     };
     // Flooded frames are seen too, on veth and by promiscuous interfaces: they are another's.
     let mac = Server::pack_mac([head[0], head[1], head[2], head[3], head[4], head[5]], 0);
-    if mac != link.mac.load(Relaxed) {
+    let is_ours = mac == link.mac.load(Relaxed);
+    if kind == eth::ARP {
+        return gate::arp(frame, tables, is_ours || head[0] & 1 != 0);
+    }
+    if !is_ours && mac != Server::pack_mac(vrrp::GROUP_MAC, 0) {
         return Verdict::Pass;
     }
-    ipv4(frame, tables, link)
-}
-
-/// Drops requests for an address whose gate is draining: its next holder answers them.
-#[inline(always)]
-fn arp<F: Frame, T: Tables>(frame: &F, tables: &T, first: u8) -> Verdict {
-    let Some(head) = frame.load::<{ arp::ETHERNET_IPV4.len() }>(eth::LEN) else {
-        return Verdict::Pass;
-    };
-    let Some(operation) = frame.load::<2>(eth::LEN + arp::OPERATION) else {
-        return Verdict::Pass;
-    };
-    let is_request = head == arp::ETHERNET_IPV4 && operation == arp::REQUEST;
-    let is_group = first & 1 != 0;
-    if !is_request || !is_group {
-        return Verdict::Pass;
-    }
-    let Some(target) = frame.load::<4>(eth::LEN + arp::TARGET_ADDRESS) else {
-        return Verdict::Pass;
-    };
-    match gate_state(tables, u32::from_ne_bytes(target)) {
-        GateState::DRAINING => dropped(tables, DropReason::GateDraining),
-        _ => Verdict::Pass,
-    }
-}
-
-/// State of an address's gate; closed if it is no virtual address.
-#[inline(always)]
-fn gate_state<T: Tables>(tables: &T, address: u32) -> u64 {
-    let Some(gate) = tables.gate_of(address) else {
-        return GateState::CLOSED;
-    };
-    tables
-        .gate(gate)
-        .map_or(GateState::CLOSED, |g| g.state.load(Acquire))
+    ipv4(frame, tables, link, is_ours)
 }
 
 #[inline(always)]
@@ -78,41 +46,49 @@ fn dropped<T: Tables>(tables: &T, reason: DropReason) -> Verdict {
 
 /// What an IPv4 header says, as far as the data plane is concerned.
 #[derive(Clone, Copy)]
-struct Ip {
-    header_len: usize,
-    total_len: usize,
-    ttl: u8,
-    source: u32,
-    destination: u32,
+pub(crate) struct Ip {
+    pub(crate) header_len: usize,
+    pub(crate) total_len: usize,
+    pub(crate) is_fragment: bool,
+    pub(crate) ttl: u8,
+    pub(crate) protocol: u8,
+    pub(crate) source: u32,
+    pub(crate) destination: u32,
 }
 
 #[inline(always)]
-fn ipv4<F: Frame, T: Tables>(frame: &mut F, tables: &T, link: &Link) -> Verdict {
+fn ipv4<F: Frame, T: Tables>(frame: &mut F, tables: &T, link: &Link, is_ours: bool) -> Verdict {
     let Some(h) = frame.load::<{ ipv4::MIN_LEN }>(eth::LEN) else {
         return Verdict::Pass;
     };
+    let fragment = u16::from_be_bytes([h[ipv4::FRAGMENT], h[ipv4::FRAGMENT + 1]]);
     let ip = Ip {
         header_len: (h[ipv4::VERSION_IHL] & 0x0f) as usize * 4,
         total_len: u16::from_be_bytes([h[ipv4::TOTAL_LENGTH], h[ipv4::TOTAL_LENGTH + 1]]) as usize,
+        is_fragment: fragment & ipv4::FRAGMENT_BITS != 0,
         ttl: h[ipv4::TTL],
+        protocol: h[ipv4::PROTOCOL],
         source: u32::from_ne_bytes([h[12], h[13], h[14], h[15]]),
         destination: u32::from_ne_bytes([h[16], h[17], h[18], h[19]]),
     };
-    if h[ipv4::VERSION_IHL] >> 4 != 4
-        || ip.header_len < ipv4::MIN_LEN
-        || h[ipv4::TTL + 1] != ipv4::TCP
-    {
+    if h[ipv4::VERSION_IHL] >> 4 != 4 || ip.header_len < ipv4::MIN_LEN {
         return Verdict::Pass;
     }
-    let fragment = u16::from_be_bytes([h[ipv4::FRAGMENT], h[ipv4::FRAGMENT + 1]]);
-    if fragment & ipv4::FRAGMENT_BITS != 0 {
+    if ip.protocol == ipv4::VRRP {
+        advert::hear(frame, tables, &ip);
+        return Verdict::Pass;
+    }
+    if !is_ours || is_balanced(ip.protocol) == 0 {
+        return Verdict::Pass;
+    }
+    if ip.is_fragment {
         return for_an_address(tables, ip.destination, DropReason::Fragment);
     }
     let Some(ports) = frame.load::<4>(eth::LEN + ip.header_len) else {
         return for_an_address(tables, ip.destination, DropReason::Malformed);
     };
     let port = u16::from_ne_bytes([ports[2], ports[3]]);
-    let key = ServiceKey::new(ip.destination, port, ipv4::TCP);
+    let key = ServiceKey::new(ip.destination, port, ip.protocol);
     let Some((number, slot)) = find_service(tables, key) else {
         return Verdict::Pass;
     };
@@ -127,15 +103,12 @@ fn ipv4<F: Frame, T: Tables>(frame: &mut F, tables: &T, link: &Link) -> Verdict 
         ip.source,
         ip.destination,
         u32::from_ne_bytes(ports),
-        ipv4::TCP,
+        ip.protocol,
     );
-    match tcp(frame, tables, service, ip, &key) {
-        Ok((server, new_flow)) => {
-            if rewrite(frame, tables, link, server, ip.ttl).is_none() {
-                return dropped(tables, DropReason::ServerGone);
-            }
-            tables.count(number, server, ip.total_len as u64, new_flow);
-            Verdict::Transmit
+    match balance(frame, tables, link, service, &ip, &key) {
+        Ok((choice, verdict)) => {
+            tables.count(number, choice.server, ip.total_len as u64, choice.new_flow);
+            verdict
         }
         Err(reason) => {
             tables.count_drop(reason);
@@ -164,66 +137,74 @@ fn find_service<T: Tables>(tables: &T, key: ServiceKey) -> Option<(u32, &Service
 /// A packet that can't be told to be a service's, but must not reach the stack if its address is virtual.
 #[inline(always)]
 fn for_an_address<T: Tables>(tables: &T, address: u32, reason: DropReason) -> Verdict {
-    match gate_state(tables, address) {
-        GateState::CLOSED => Verdict::Pass,
-        _ => dropped(tables, reason),
+    if gate::is_closed(tables, address) {
+        Verdict::Pass
+    } else {
+        dropped(tables, reason)
     }
 }
 
-/// Checks the TCP header and chooses the server.
+/// Checks the transport header, chooses the server and makes the packet ready for it.
 #[inline(always)]
-fn tcp<F: Frame, T: Tables>(
-    frame: &F,
+fn balance<F: Frame, T: Tables>(
+    frame: &mut F,
     tables: &T,
+    link: &Link,
     service: &Service,
-    ip: Ip,
+    ip: &Ip,
     key: &FlowKey,
-) -> Result<(u32, bool), DropReason> {
-    let [offset, flags] = frame
-        .load::<2>(eth::LEN + ip.header_len + tcp::OFFSET_FLAGS)
-        .ok_or(DropReason::Malformed)?;
-    let tcp_len = (offset >> 4) as usize * 4;
-    let is_whole = tcp_len >= tcp::MIN_LEN
-        && ip.header_len + tcp_len <= ip.total_len
-        && eth::LEN + ip.total_len <= frame.len();
-    if !is_whole {
-        return Err(DropReason::Malformed);
-    }
-    if ip.ttl <= 1 {
-        return Err(DropReason::TtlExceeded);
-    }
+) -> Result<(Choice, Verdict), DropReason> {
+    let transport = transport::read(frame, ip).ok_or(DropReason::Malformed)?;
     let choice = choose(
         tables,
         service,
         &Packet {
             key,
-            flags,
+            transport,
             now: tables.now(),
         },
     )?;
-    Ok((choice.server, choice.new_flow))
+    let verdict = forward(frame, tables, link, choice.server, ip)?;
+    Ok((choice, verdict))
 }
 
-/// Addresses the frame to a server and decrements the TTL; `None` if the server is not there.
+/// Sends the packet to its server: up to the stack as it is, or to the server's MAC address with the TTL
+/// decremented.
 #[inline(always)]
-fn rewrite<F: Frame, T: Tables>(
+fn forward<F: Frame, T: Tables>(
     frame: &mut F,
     tables: &T,
     link: &Link,
     server: u32,
-    ttl: u8,
-) -> Option<()> {
-    let mac = tables.server(server)?.mac.load(Acquire);
-    if Server::unpack_flags(mac) & ServerFlags::PRESENT == 0 {
-        return None;
+    ip: &Ip,
+) -> Result<Verdict, DropReason> {
+    let server = tables.server(server).ok_or(DropReason::ServerGone)?;
+    let mac = server.mac.load(Acquire);
+    let flags = Server::unpack_flags(mac);
+    if flags & ServerFlags::PRESENT == 0 {
+        return Err(DropReason::ServerGone);
     }
+    if flags & ServerFlags::LOCAL != 0 {
+        return Ok(Verdict::Pass);
+    }
+    // Not before, for a local server doesn't mind; IPVS too decrements only what it sends on.
+    if ip.ttl <= 1 {
+        return Err(DropReason::TtlExceeded);
+    }
+    rewrite(frame, link, mac, ip).ok_or(DropReason::Internal)?;
+    Ok(Verdict::Transmit)
+}
+
+/// Addresses the frame to a server and decrements the TTL.
+#[inline(always)]
+fn rewrite<F: Frame>(frame: &mut F, link: &Link, mac: u64, ip: &Ip) -> Option<()> {
     frame.store(eth::DESTINATION, Server::unpack_mac(mac))?;
     frame.store(eth::SOURCE, Server::unpack_mac(link.mac.load(Relaxed)))?;
     let sum = u16::from_be_bytes(frame.load(eth::LEN + ipv4::CHECKSUM)?);
     // TTL and protocol share a word.
-    let old = u16::from_be_bytes([ttl, ipv4::TCP]);
-    let new = u16::from_be_bytes([ttl - 1, ipv4::TCP]);
-    frame.store(eth::LEN + ipv4::TTL, [ttl - 1])?;
+    let old = u16::from_be_bytes([ip.ttl, ip.protocol]);
+    let new = u16::from_be_bytes([ip.ttl - 1, ip.protocol]);
+    frame.store(eth::LEN + ipv4::TTL, [ip.ttl - 1])?;
     frame.store(
         eth::LEN + ipv4::CHECKSUM,
         checksum::update(sum, old, new).to_be_bytes(),

@@ -1,18 +1,15 @@
 //! Where a packet goes: to its flow's server, to one chosen for a new flow, or by the consistent hash.
 
-use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use core::sync::atomic::Ordering::Relaxed;
 
-use evenkeel_abi::{
-    Bucket, DropReason, Event, FlowKey, Globals, Service, Span, State, TcpState, Tick, Word, high,
-    low,
-};
+use evenkeel_abi::{Bucket, DropReason, Event, FlowKey, Globals, Service, State, Tick, Word, low};
 
 use crate::Tables;
 use crate::established::{self, Place};
 use crate::half_open::{self, Way, bucket_of};
-use crate::hash::{flow_hash, slot};
-use crate::table::{ATTEMPTS, Known, exchange};
-use crate::tcp::{is_syn, timeout};
+use crate::scheduler::{by_hash, schedule};
+use crate::table::{Known, exchange};
+use crate::transport::Transport;
 
 /// Flood mode lasts this long (1 s) after the last insertion that found no room.
 const FLOOD_FOR: u64 = Tick::in_secs(1);
@@ -29,7 +26,7 @@ pub(crate) struct Choice {
 /// A packet of a service, as far as the choice of its server goes.
 pub(crate) struct Packet<'a> {
     pub(crate) key: &'a FlowKey,
-    pub(crate) flags: u8,
+    pub(crate) transport: Transport,
     pub(crate) now: Tick,
 }
 
@@ -60,13 +57,16 @@ pub(crate) fn choose<T: Tables>(
 ) -> Result<Choice, DropReason> {
     let globals = tables.globals().ok_or(DropReason::Internal)?;
     let state = tables.state().ok_or(DropReason::Internal)?;
-    let &Packet { key, flags, now } = packet;
+    let &Packet {
+        key,
+        transport,
+        now,
+    } = packet;
     let bucket = bucket_of(tables, globals, key).ok_or(DropReason::Internal)?;
-    let new_flow = is_syn(flags);
-    let known = match established::look_up(tables, state, key, flags, now) {
-        Known::Unknown => {
-            half_open::look_up(tables, globals, state, bucket, key, flags, now).map(Entry::HalfOpen)
-        }
+    let new_flow = transport.begins != 0;
+    let known = match established::look_up(tables, state, key, transport, now) {
+        Known::Unknown => half_open::look_up(tables, globals, state, bucket, key, transport, now)
+            .map(Entry::HalfOpen),
         known @ (Known::Leaving | Known::Reuse(_) | Known::Gone | Known::At(_)) => {
             known.map(Entry::Established)
         }
@@ -88,7 +88,7 @@ pub(crate) fn choose<T: Tables>(
         }
     };
     let server = match method {
-        Method::Scheduler => round_robin(tables, &service.ring)?,
+        Method::Scheduler => schedule(tables, globals, service, key)?,
         Method::HashAll => without_entry(tables, globals, service, key, new_flow)?,
         Method::HashFresh => by_hash(tables, globals, &service.hash_fresh, key)?,
     };
@@ -127,12 +127,13 @@ fn enter<T: Tables>(
     entry: Entry,
     server: u32,
 ) -> bool {
-    let &Packet { key, now, .. } = packet;
-    let opened = Word::live(
-        server,
-        TcpState::SynRecv as u8,
-        now.after(timeout(TcpState::SynRecv as u8)),
-    );
+    let &Packet {
+        key,
+        transport,
+        now,
+    } = packet;
+    let expiry = now.after(transport.lifetime);
+    let opened = Word::live(server, transport.opening, expiry);
     match entry {
         Entry::None => true,
         Entry::Established(Place { index, word }) => {
@@ -155,7 +156,7 @@ fn enter<T: Tables>(
             if half_open::evicts(way, now) {
                 tables.count_event(Event::Evicted);
             }
-            half_open::insert(tables, state, bucket, way, key, opened, now)
+            half_open::insert(tables, state, bucket, way, key, opened.unassured(), now)
         }
     }
 }
@@ -205,65 +206,4 @@ fn is_quiesced<T: Tables>(tables: &T, server: u32) -> bool {
     tables
         .server(server)
         .is_none_or(|s| low(s.weights.load(Relaxed)) == 0)
-}
-
-/// The server that the consistent hash names.
-#[inline(always)]
-fn by_hash<T: Tables>(
-    tables: &T,
-    globals: &Globals,
-    table: &Span,
-    key: &FlowKey,
-) -> Result<u32, DropReason> {
-    let (start, len) = table.load();
-    if len == 0 {
-        return Err(DropReason::NoServer);
-    }
-    entry(
-        tables,
-        start,
-        slot(flow_hash(key, low(globals.hash_seed.load(Relaxed))), len),
-    )
-}
-
-/// IPVS's rr: the server after the one used last, in list order.
-///
-/// User space keeps only servers with a weight in the ring and sets its cursor so that the order
-/// is the one of `ip_vs_rr_schedule` in net/netfilter/ipvs/ip_vs_rr.c.
-#[inline(always)]
-fn round_robin<T: Tables>(tables: &T, ring: &Span) -> Result<u32, DropReason> {
-    let (start, len) = ring.load();
-    if len == 0 || start == 0 {
-        return Err(DropReason::NoServer);
-    }
-    let cursor = tables.arena(start - 1).ok_or(DropReason::Internal)?;
-    let mut next = 0;
-    for _ in 0..ATTEMPTS {
-        let last = cursor.load(Acquire);
-        next = low(last).wrapping_add(1);
-        if next >= len {
-            next = 0;
-        }
-        if cursor
-            .compare_exchange(last, u64::from(next), AcqRel, Relaxed)
-            .is_ok()
-        {
-            break;
-        }
-    }
-    entry(tables, start, next)
-}
-
-/// An entry of a table in the arena.
-#[inline(always)]
-fn entry<T: Tables>(tables: &T, start: u32, index: u32) -> Result<u32, DropReason> {
-    let word = tables
-        .arena(start.wrapping_add(index >> 1))
-        .ok_or(DropReason::Internal)?
-        .load(Relaxed);
-    Ok(if index & 1 == 0 {
-        low(word)
-    } else {
-        high(word)
-    })
 }

@@ -146,15 +146,15 @@ pub(crate) fn exchange<T: Tables>(tables: &T, conn: &Conn, old: Word, new: Word)
 }
 
 /// Counts an entry at its server.
+///
+/// Both counters are written: whether the entry is active would be a branch, and the verifier would follow
+/// each of its sides to the program's end.
 #[inline(always)]
 pub(crate) fn enter<T: Tables>(tables: &T, word: Word) {
     if let Some(load) = tables.server_load(word.server()) {
-        let counter = if word.is_active() {
-            &load.active
-        } else {
-            &load.inactive
-        };
-        counter.fetch_add(1, Relaxed);
+        let active = u64::from(word.is_active());
+        load.active.fetch_add(active, Relaxed);
+        load.inactive.fetch_add(1 ^ active, Relaxed);
     }
 }
 
@@ -162,11 +162,8 @@ pub(crate) fn enter<T: Tables>(tables: &T, word: Word) {
 #[inline(always)]
 pub(crate) fn leave<T: Tables>(tables: &T, word: Word) {
     if let Some(load) = tables.server_load(word.server()) {
-        let counter = if word.is_active() {
-            &load.active
-        } else {
-            &load.inactive
-        };
-        counter.fetch_sub(1, Relaxed);
+        let active = u64::from(word.is_active());
+        load.active.fetch_sub(active, Relaxed);
+        load.inactive.fetch_sub(1 ^ active, Relaxed);
     }
 }

@@ -1,13 +1,16 @@
 //! TCP states as IPVS follows them when it sees only the client's packets.
 //!
 //! The INPUT-ONLY rows of `tcp_states` and `tcp_timeouts` in net/netfilter/ipvs/ip_vs_proto_tcp.c.
+//! UDP's only state is a further column, which no packet leaves, so that one path serves both.
 
-use evenkeel_abi::{TcpState, Tick};
+use evenkeel_abi::{ConnState, Tick};
 use evenkeel_wire::tcp::{ACK, FIN, RST, SYN};
 
-/// A row of the transition table: the next state's number for each present state, four bits each.
-const fn row(next: [TcpState; 11]) -> u64 {
-    let mut packed = 0;
+use crate::branchless::is_zero;
+
+/// A row of the transition table: the next state's number for each present TCP state, four bits each.
+const fn row(next: [ConnState; 11]) -> u64 {
+    let mut packed = (ConnState::Udp as u64) << (ConnState::Udp as u32 * 4);
     let mut i = 0;
     while i < next.len() {
         packed |= (next[i] as u64) << (i * 4);
@@ -16,7 +19,7 @@ const fn row(next: [TcpState; 11]) -> u64 {
     packed
 }
 
-use TcpState::{
+use ConnState::{
     Close as Cl, CloseWait as Cw, Established as Es, FinWait as Fw, LastAck as La, Listen as Li,
     SynRecv as Sr, SynSent as Ss, TimeWait as Tw,
 };
@@ -55,14 +58,21 @@ const fn row_of(flags: usize) -> u64 {
     }
 }
 
-/// How long an entry lives without a packet, in seconds, by state.
-const TIMEOUT_SECS: [u32; 11] = [2, 900, 120, 60, 120, 120, 10, 60, 30, 120, 120];
+/// How long an entry lives without a packet, in seconds, by state; UDP's is `udp_timeouts` of
+/// net/netfilter/ipvs/ip_vs_proto_udp.c.
+const TIMEOUT_SECS: [u32; ConnState::ALL.len()] =
+    [2, 900, 120, 60, 120, 120, 10, 60, 30, 120, 120, 300];
+
+/// The same in ticks.
+pub(crate) const fn lifetime(state: ConnState) -> u64 {
+    Tick::in_secs(TIMEOUT_SECS[state as usize])
+}
 
 static TIMEOUTS: [u64; 16] = {
     let mut ticks = [0; 16];
     let mut state = 0;
     while state < TIMEOUT_SECS.len() {
-        ticks[state] = Tick::in_secs(TIMEOUT_SECS[state]);
+        ticks[state] = lifetime(ConnState::ALL[state]);
         state += 1;
     }
     ticks
@@ -92,11 +102,10 @@ pub const fn is_reusable(state: u8) -> bool {
     (STATES >> (state & 0xf)) & 1 != 0
 }
 
-/// Whether a packet with these flags asks for a connection.
-#[must_use]
+/// 1 if a packet with these flags asks for a connection, else 0.
 #[inline(always)]
-pub const fn is_syn(flags: u8) -> bool {
-    flags & (SYN | ACK | RST | FIN) == SYN
+pub(crate) const fn asks(flags: u8) -> u64 {
+    is_zero(((flags & (SYN | ACK | RST | FIN)) ^ SYN) as u64)
 }
 
 #[cfg(test)]

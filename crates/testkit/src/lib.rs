@@ -6,7 +6,9 @@
 
 mod frame;
 pub mod packet;
+mod service;
 mod tables;
 
 pub use frame::NativeFrame;
-pub use tables::{NativeTables, TestServer};
+pub use service::{TestServer, TestService};
+pub use tables::NativeTables;

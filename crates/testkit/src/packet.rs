@@ -2,7 +2,8 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use etherparse::{PacketBuilder, TcpHeader};
+use etherparse::checksum::Sum16BitWords;
+use etherparse::{IpNumber, Ipv4Header, PacketBuilder, TcpHeader};
 pub use evenkeel_wire::tcp as flags;
 
 /// MAC address of the router that the clients' packets come from.
@@ -68,10 +69,176 @@ impl Segment {
     }
 }
 
+/// A UDP datagram from a client to a virtual service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Datagram {
+    /// Client's address and port.
+    pub client: SocketAddrV4,
+    /// Virtual address and port.
+    pub service: SocketAddrV4,
+    /// Time to live.
+    pub ttl: u8,
+    /// Destination MAC address.
+    pub destination: [u8; 6],
+    /// Bytes of payload.
+    pub payload: usize,
+}
+
+impl Datagram {
+    /// An empty datagram that arrives at the director.
+    #[must_use]
+    pub const fn new(client: SocketAddrV4, service: SocketAddrV4) -> Self {
+        Self {
+            client,
+            service,
+            ttl: 64,
+            destination: DIRECTOR,
+            payload: 0,
+        }
+    }
+
+    /// The frame.
+    ///
+    /// # Panics
+    ///
+    /// If the payload is too long for a packet.
+    #[must_use]
+    pub fn frame(&self) -> Vec<u8> {
+        let (client, service) = (self.client, self.service);
+        let builder = PacketBuilder::ethernet2(ROUTER, self.destination)
+            .ipv4(client.ip().octets(), service.ip().octets(), self.ttl)
+            .udp(client.port(), service.port());
+        let mut out = Vec::with_capacity(builder.size(self.payload));
+        builder
+            .write(&mut out, &vec![0x5a; self.payload])
+            .expect("the payload fits a packet");
+        out
+    }
+}
+
+/// What the checksum of an advertisement covers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Covers {
+    /// The message alone.
+    Message,
+    /// The message and a pseudo-header.
+    PseudoHeader,
+}
+
+/// A VRRP advertisement of another director.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Advert {
+    /// Version, 2 or 3; others are written as 3 is.
+    pub version: u8,
+    /// Number of the virtual router.
+    pub virtual_router: u8,
+    /// Priority of the sender.
+    pub priority: u8,
+    /// Seconds in version 2, hundredths in version 3.
+    pub interval: u8,
+    /// Virtual addresses.
+    pub addresses: Vec<Ipv4Addr>,
+    /// What the checksum covers.
+    pub covers: Covers,
+    /// The sender's address.
+    pub source: Ipv4Addr,
+    /// Where it goes: the frame is addressed to the group's MAC address or the director's.
+    pub to: Ipv4Addr,
+    /// Time to live.
+    pub ttl: u8,
+    /// Bytes of options in the IP header, a multiple of 4 up to 40.
+    pub options: usize,
+}
+
+impl Advert {
+    /// The group of all VRRP routers.
+    pub const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
+
+    /// A good one to the group from 192.0.2.3.
+    #[must_use]
+    pub fn new(version: u8, virtual_router: u8, addresses: &[Ipv4Addr]) -> Self {
+        Self {
+            version,
+            virtual_router,
+            priority: 100,
+            interval: 10,
+            addresses: addresses.to_vec(),
+            covers: if version == 2 {
+                Covers::Message
+            } else {
+                Covers::PseudoHeader
+            },
+            source: Ipv4Addr::new(192, 0, 2, 3),
+            to: Self::GROUP,
+            ttl: 255,
+            options: 0,
+        }
+    }
+
+    /// The message, without the IP header.
+    fn message(&self) -> Vec<u8> {
+        let count = u8::try_from(self.addresses.len()).expect("the count is a byte");
+        let kind = self.version << 4 | 1;
+        let mut out = vec![kind, self.virtual_router, self.priority, count];
+        out.extend([0, self.interval, 0, 0]);
+        out.extend(self.addresses.iter().flat_map(Ipv4Addr::octets));
+        if self.version == 2 {
+            out.extend([0; 8]);
+        }
+        let mut sum = Sum16BitWords::new().add_slice(&out);
+        if self.covers == Covers::PseudoHeader {
+            let len = u16::try_from(out.len()).expect("at most 255 addresses");
+            sum = sum
+                .add_4bytes(self.source.octets())
+                .add_4bytes(self.to.octets())
+                .add_2bytes([0, 112])
+                .add_2bytes(len.to_be_bytes());
+        }
+        out[6..8].copy_from_slice(&sum.ones_complement().to_ne_bytes());
+        out
+    }
+
+    /// The frame.
+    ///
+    /// # Panics
+    ///
+    /// If there are more than 255 addresses or more options than a header can have.
+    #[must_use]
+    pub fn frame(&self) -> Vec<u8> {
+        let message = self.message();
+        let options = vec![1; self.options];
+        let len = u16::try_from(message.len()).expect("at most 255 addresses");
+        let (source, to) = (self.source.octets(), self.to.octets());
+        let mut ip = Ipv4Header::new(len, self.ttl, IpNumber(112), source, to)
+            .expect("the message fits a packet");
+        ip.options = options.as_slice().try_into().expect("options that fit");
+        ip.set_payload_len(message.len())
+            .expect("the message fits a packet");
+        ip.header_checksum = ip.calc_header_checksum();
+        let destination = if self.to == Self::GROUP {
+            [0x01, 0x00, 0x5e, 0x00, 0x00, 0x12]
+        } else {
+            DIRECTOR
+        };
+        let mut out = destination.to_vec();
+        out.extend(ROUTER);
+        out.extend([0x08, 0x00]);
+        out.extend(ip.to_bytes());
+        out.extend(message);
+        out
+    }
+}
+
 /// An ARP request for an address, broadcast.
 #[must_use]
 pub fn arp_request(target: Ipv4Addr) -> Vec<u8> {
-    let mut out = vec![0xff; 6];
+    arp_request_to([0xff; 6], target)
+}
+
+/// An ARP request for an address to one MAC address, as caches send it to confirm what they hold.
+#[must_use]
+pub fn arp_request_to(destination: [u8; 6], target: Ipv4Addr) -> Vec<u8> {
+    let mut out = destination.to_vec();
     out.extend(ROUTER);
     out.extend([0x08, 0x06, 0, 1, 8, 0, 6, 4, 0, 1]);
     out.extend(ROUTER);

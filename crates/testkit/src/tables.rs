@@ -1,17 +1,15 @@
 //! The state of a data plane in ordinary memory.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
 use evenkeel_abi::{
-    Bucket, Conn, DropReason, Event, FlowKey, Gate, GateState, Globals, HINTS, Link, Load, Server,
-    ServerFlags, ServiceKey, ServiceSlot, Shared, Span, State, Stats, Tick, pair,
+    Bucket, Conn, DropReason, Event, FlowKey, Gate, Globals, HINTS, Link, Load, ROUTERS_MAX,
+    Router, Server, ServiceKey, ServiceSlot, Shared, State, Stats, Tick,
 };
 use evenkeel_datapath::{Insert, Tables};
-use evenkeel_model::hash_table;
 
 use crate::packet::DIRECTOR;
 
@@ -29,6 +27,7 @@ pub struct NativeTables {
     pub link: Link,
     pub vips: BTreeMap<u32, u32>,
     pub gates: Vec<Gate>,
+    pub routers: Vec<Router>,
     pub service_hints: Vec<Shared>,
     pub service_ids: BTreeMap<ServiceKey, u32>,
     pub services: Vec<ServiceSlot>,
@@ -42,31 +41,6 @@ pub struct NativeTables {
     pub server_stats: Mutex<BTreeMap<u32, Stats>>,
     pub drops: [AtomicU64; DropReason::ALL.len()],
     pub events: [AtomicU64; Event::ALL.len()],
-}
-
-/// A real server of a test's service: its number, the last byte of its MAC address, and its weight.
-#[derive(Clone, Copy, Debug)]
-pub struct TestServer {
-    /// Number.
-    pub number: u32,
-    /// Weight in force.
-    pub weight: u32,
-}
-
-impl TestServer {
-    /// Its MAC address.
-    #[must_use]
-    pub fn mac(self) -> [u8; 6] {
-        let [.., high, low] = self.number.to_be_bytes();
-        [2, 0, 0, 1, high, low]
-    }
-
-    /// Its address.
-    #[must_use]
-    pub fn address(self, port: u16) -> SocketAddrV4 {
-        let [.., high, low] = self.number.to_be_bytes();
-        SocketAddrV4::new(Ipv4Addr::new(10, 1, high, low), port)
-    }
 }
 
 fn zeroed<T: Default>(n: usize) -> Vec<T> {
@@ -84,6 +58,7 @@ impl NativeTables {
             link: Link::default(),
             vips: BTreeMap::new(),
             gates: zeroed(16),
+            routers: zeroed(ROUTERS_MAX as usize),
             service_hints: zeroed(HINTS as usize),
             service_ids: BTreeMap::new(),
             services: zeroed(16),
@@ -119,52 +94,6 @@ impl NativeTables {
         tables
     }
 
-    /// Puts service number 0 at this address, with an open gate, in place of the one before.
-    ///
-    /// # Panics
-    ///
-    /// If the servers don't fit the tables.
-    pub fn put_service(&mut self, service: SocketAddrV4, servers: &[TestServer]) {
-        let address = u32::from_ne_bytes(service.ip().octets());
-        let key = ServiceKey::new(address, service.port().to_be(), 6);
-        self.vips.insert(address, 0);
-        self.gates[0].state.store(GateState::OPEN, SeqCst);
-        self.service_ids.insert(key, 0);
-        for server in &self.servers {
-            server.mac.store(0, SeqCst);
-        }
-        for server in servers {
-            let entry = &self.servers[server.number as usize];
-            entry
-                .weights
-                .store(pair(server.weight, server.weight.max(1)), SeqCst);
-            entry.owner.store(pair(1, 0), SeqCst);
-            entry
-                .mac
-                .store(Server::pack_mac(server.mac(), ServerFlags::PRESENT), SeqCst);
-        }
-        let half = &self.services[0].halves[0];
-        let fresh: Vec<_> = servers.iter().copied().filter(|s| s.weight > 0).collect();
-        half.quiesced
-            .store((servers.len() - fresh.len()) as u64, SeqCst);
-        let last = fresh.len().saturating_sub(1) as u64;
-        self.arena[0].store(last, SeqCst);
-        let ring: Vec<u32> = fresh.iter().map(|s| s.number).collect();
-        let mut at = self.lend(&half.ring, 1, &ring);
-        at = self.lend(&half.hash_all, at, &hashed(servers));
-        self.lend(&half.hash_fresh, at, &hashed(&fresh));
-    }
-
-    fn lend(&self, span: &Span, start: u32, entries: &[u32]) -> u32 {
-        for (i, two) in entries.chunks(2).enumerate() {
-            let word = pair(two[0], two.get(1).copied().unwrap_or(0));
-            self.arena[start as usize + i].store(word, SeqCst);
-        }
-        let len = u32::try_from(entries.len()).expect("a table fits the arena");
-        span.store(start, len);
-        start + len.div_ceil(2)
-    }
-
     /// Advances the clock.
     pub fn advance_secs(&self, secs: u32) {
         self.now.fetch_add(Tick::in_secs(secs), SeqCst);
@@ -181,17 +110,6 @@ impl NativeTables {
     pub fn happened(&self, event: Event) -> u64 {
         self.events[event as usize].load(SeqCst)
     }
-}
-
-fn hashed(servers: &[TestServer]) -> Vec<u32> {
-    let list: Vec<_> = servers
-        .iter()
-        .map(|s| (SocketAddr::V4(s.address(80)), s.weight.max(1)))
-        .collect();
-    hash_table::build(&list, 0)
-        .into_iter()
-        .map(|i| servers[i as usize].number)
-        .collect()
 }
 
 fn add(stats: &Mutex<BTreeMap<u32, Stats>>, index: u32, bytes: u64, new_flow: bool) {
@@ -225,6 +143,10 @@ impl Tables for NativeTables {
 
     fn gate(&self, gate: u32) -> Option<&Gate> {
         self.gates.get(gate as usize)
+    }
+
+    fn router(&self, id: u32) -> Option<&Router> {
+        self.routers.get(id as usize)
     }
 
     fn service_hint(&self, index: u32) -> Option<&Shared> {

@@ -3,7 +3,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::thread;
 
 use evenkeel_abi::{Tick, Word};
-use evenkeel_model::GateState;
+use evenkeel_model::{GateState, Scheduler};
 
 use super::support::*;
 use crate::recount::drift;
@@ -78,7 +78,9 @@ fn counters_equal_the_tables_after_packets_sweeps_and_changes_at_once() {
                     .filter(|(_, weight)| *weight >= 0)
                     .map(|(host, weight)| server(host, weight))
                     .collect();
-                plane.put_service(&service(&servers)).unwrap();
+                let mut entry = service(&servers);
+                entry.scheduler = Scheduler::ALL[usize::try_from(random.below(4)).unwrap()];
+                plane.put_service(&entry).unwrap();
                 age(plane.tables(), &mut random);
                 swept += plane.sweep(SweepBudget::default()).established;
             }

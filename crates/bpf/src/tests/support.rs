@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use evenkeel_model::{
     Forwarding, MacAddress, Protocol, Scheduler, ServerEntry, ServiceEntry, ServiceKey, Weight,
 };
-use nix::mount::{MsFlags, mount};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 
 use crate::{DataPlane, Mode, Options, Sizes};
@@ -101,6 +101,13 @@ impl Room {
     }
 }
 
+impl Drop for Room {
+    /// A mount point can't be removed with the directory.
+    fn drop(&mut self) {
+        umount2(&self.bpffs, MntFlags::MNT_DETACH).unwrap();
+    }
+}
+
 pub(super) fn index(name: &str) -> u32 {
     nix::net::if_::if_nametoindex(name).unwrap()
 }
@@ -153,15 +160,74 @@ pub(super) fn service(servers: &[ServerEntry]) -> ServiceEntry {
 
 /// A client's TCP packet to the service.
 pub(super) fn packet(client_port: u16, flags: u8) -> Vec<u8> {
-    let mut frame = Vec::new();
-    frame.extend(MAC.0);
-    frame.extend([2, 0, 0, 0, 9, 9, 8, 0]);
-    frame.extend([0x45, 0, 0, 40, 0, 1, 0, 0, 64, 6, 0, 0, 198, 18, 14, 99]);
-    frame.extend(VIP.octets());
+    let mut frame = headers(6, 40);
     frame.extend(client_port.to_be_bytes());
     frame.extend(PORT.to_be_bytes());
     frame.extend([0, 0, 0, 1, 0, 0, 0, 0, 0x50, flags, 0xff, 0xff, 0, 0, 0, 0]);
     frame
+}
+
+/// A client's UDP packet, without data and checksum, to the service's address and port.
+pub(super) fn datagram(client_port: u16) -> Vec<u8> {
+    let mut frame = headers(17, 28);
+    frame.extend(client_port.to_be_bytes());
+    frame.extend(PORT.to_be_bytes());
+    frame.extend([0, 8, 0, 0]);
+    frame
+}
+
+/// Ethernet and IP headers of a client's packet of this protocol and total length.
+fn headers(protocol: u8, len: u8) -> Vec<u8> {
+    let mut frame = Vec::new();
+    frame.extend(MAC.0);
+    frame.extend([2, 0, 0, 0, 9, 9, 8, 0]);
+    frame.extend([
+        0x45, 0, 0, len, 0, 1, 0, 0, 64, protocol, 0, 0, 198, 18, 14, 99,
+    ]);
+    frame.extend(VIP.octets());
+    frame
+}
+
+/// A neighbour's broadcast request for an address.
+pub(super) fn arp_request(target: Ipv4Addr) -> Vec<u8> {
+    let sender = [2, 0, 0, 0, 9, 9];
+    let mut frame = vec![0xff; 6];
+    frame.extend(sender);
+    frame.extend([8, 6, 0, 1, 8, 0, 6, 4, 0, 1]);
+    frame.extend(sender);
+    frame.extend([198, 18, 14, 99, 0, 0, 0, 0, 0, 0]);
+    frame.extend(target.octets());
+    frame
+}
+
+/// An advertisement of version 2, multicast by another director.
+pub(super) fn advert(id: u8, source: Ipv4Addr, address: Ipv4Addr) -> Vec<u8> {
+    let mut message = vec![0x21, id, 90, 1, 0, 1, 0, 0];
+    message.extend(address.octets());
+    message.extend([0; 8]);
+    let sum = checksum(&message);
+    message[6..8].copy_from_slice(&sum);
+    let mut header = vec![0x45, 0xc0, 0, 40, 0, 1, 0, 0, 255, 112, 0, 0];
+    header.extend(source.octets());
+    header.extend([224, 0, 0, 18]);
+    let sum = checksum(&header);
+    header[10..12].copy_from_slice(&sum);
+    let mut frame = vec![0x01, 0, 0x5e, 0, 0, 0x12, 2, 0, 0, 0, 8, 8, 8, 0];
+    frame.extend(header);
+    frame.extend(message);
+    frame
+}
+
+/// The Internet checksum (RFC 1071) of bytes whose own field is 0.
+fn checksum(bytes: &[u8]) -> [u8; 2] {
+    let words = bytes
+        .chunks(2)
+        .map(|two| u32::from(two[0]) << 8 | u32::from(two[1]));
+    let mut sum: u32 = words.sum();
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    (!u16::try_from(sum).unwrap()).to_be_bytes()
 }
 
 /// Runs a client's packet: the verdict, and the last byte of the MAC address that it was sent to.

@@ -1,4 +1,4 @@
-use evenkeel_abi::TcpState;
+use evenkeel_abi::ConnState;
 use evenkeel_abi::conn::state_is_active;
 use evenkeel_wire::tcp::{ACK, FIN, RST, SYN};
 
@@ -33,16 +33,22 @@ fn transitions_are_those_of_the_kernels_input_only_table() {
 
 #[test]
 fn flags_are_tested_in_the_order_rst_syn_fin_ack() {
-    let es = TcpState::Established as u8;
-    assert_eq!(next_state(es, RST | SYN | FIN | ACK), TcpState::Close as u8);
-    assert_eq!(next_state(es, SYN | FIN | ACK), TcpState::Established as u8);
-    assert_eq!(next_state(es, FIN | ACK), TcpState::FinWait as u8);
-    assert_eq!(next_state(es, 0), TcpState::Close as u8);
+    let es = ConnState::Established as u8;
+    assert_eq!(
+        next_state(es, RST | SYN | FIN | ACK),
+        ConnState::Close as u8
+    );
+    assert_eq!(
+        next_state(es, SYN | FIN | ACK),
+        ConnState::Established as u8
+    );
+    assert_eq!(next_state(es, FIN | ACK), ConnState::FinWait as u8);
+    assert_eq!(next_state(es, 0), ConnState::Close as u8);
 }
 
 #[test]
 fn timeouts_are_the_kernels() {
-    let secs = [2, 900, 120, 60, 120, 120, 10, 60, 30, 120, 120];
+    let secs = [2, 900, 120, 60, 120, 120, 10, 60, 30, 120, 120, 300];
     for (state, secs) in secs.into_iter().enumerate() {
         assert_eq!(
             timeout(u8::try_from(state).unwrap()),
@@ -55,7 +61,7 @@ fn timeouts_are_the_kernels() {
 #[test]
 fn active_states_are_the_kernels() {
     let active = [
-        false, true, true, true, false, false, false, false, false, false, true,
+        false, true, true, true, false, false, false, false, false, false, true, false,
     ];
     for (state, active) in active.into_iter().enumerate() {
         assert_eq!(
@@ -63,5 +69,22 @@ fn active_states_are_the_kernels() {
             active,
             "state {state}"
         );
+    }
+}
+
+#[test]
+fn udp_has_one_state_that_no_packet_leaves() {
+    let udp = ConnState::Udp as u8;
+    for flags in 0..32 {
+        assert_eq!(next_state(udp, flags), udp, "flags {flags:#x}");
+    }
+    assert!(!is_reusable(udp));
+}
+
+#[test]
+fn only_a_syn_alone_asks_for_a_connection() {
+    for flags in 0..=u8::MAX {
+        let alone = flags & (SYN | ACK | RST | FIN) == SYN;
+        assert_eq!(asks(flags), u64::from(alone), "flags {flags:#x}");
     }
 }

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::atomic::Ordering::SeqCst;
 
-use evenkeel_abi::{Conn, FlowKey, TcpState, Word};
+use evenkeel_abi::{Conn, ConnState, FlowKey, Word};
 use evenkeel_datapath::{Verdict, process};
-use evenkeel_testkit::packet::Segment;
 use evenkeel_testkit::packet::flags::{ACK, SYN};
-use evenkeel_testkit::{NativeFrame, NativeTables, TestServer};
+use evenkeel_testkit::packet::{Datagram, Segment};
+use evenkeel_testkit::{NativeFrame, NativeTables, TestServer, TestService};
 
 pub(crate) const SERVICE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(198, 18, 14, 146), 80);
 pub(crate) const CLIENT: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(203, 0, 113, 1), 40_000);
@@ -18,9 +18,14 @@ pub(crate) fn client(i: u16) -> SocketAddrV4 {
     SocketAddrV4::new(Ipv4Addr::new(203, 0, 113, 2), 10_000 + i)
 }
 
+/// The number of the server that this director is itself, where it is one.
+pub(crate) const LOCAL: u32 = 200;
+
 pub(crate) struct World {
     pub(crate) tables: NativeTables,
+    service: TestService,
     weights: Vec<Option<u32>>,
+    local: Option<u32>,
     last: std::cell::Cell<u32>,
 }
 
@@ -31,10 +36,30 @@ impl World {
     }
 
     pub(crate) fn with_sizes(weights: &[u32], conns: u32, buckets: u32) -> Self {
-        let weights = weights.iter().copied().map(Some).collect();
+        Self::of(TestService::new(SERVICE), weights, conns, buckets)
+    }
+
+    /// A UDP service.
+    pub(crate) fn udp(weights: &[u32]) -> Self {
+        Self::udp_with_sizes(weights, 1024, 64)
+    }
+
+    pub(crate) fn udp_with_sizes(weights: &[u32], conns: u32, buckets: u32) -> Self {
+        Self::of(TestService::new(SERVICE).udp(), weights, conns, buckets)
+    }
+
+    /// A service with another scheduler.
+    pub(crate) fn scheduled(scheduler: u64, weights: &[u32]) -> Self {
+        let service = TestService::new(SERVICE).scheduled(scheduler);
+        Self::of(service, weights, 1024, 64)
+    }
+
+    pub(crate) fn of(service: TestService, weights: &[u32], conns: u32, buckets: u32) -> Self {
         let mut world = Self {
             tables: NativeTables::new(conns, buckets),
-            weights,
+            service,
+            weights: weights.iter().copied().map(Some).collect(),
+            local: None,
             last: Default::default(),
         };
         world.put();
@@ -44,9 +69,16 @@ impl World {
     fn put(&mut self) {
         let servers: Vec<_> = (1..)
             .zip(&self.weights)
-            .filter_map(|(number, w)| w.map(|weight| TestServer { number, weight }))
+            .filter_map(|(number, w)| w.map(|weight| TestServer::new(number, weight)))
+            .chain(self.local.map(|weight| TestServer::local(LOCAL, weight)))
             .collect();
-        self.tables.put_service(SERVICE, &servers);
+        self.tables.put_service(self.service, &servers);
+    }
+
+    /// Gives the service the director itself as a further server, last in the list.
+    pub(crate) fn set_local(&mut self, weight: Option<u32>) {
+        self.local = weight;
+        self.put();
     }
 
     pub(crate) fn remove(&mut self, server: u32) {
@@ -73,6 +105,15 @@ impl World {
     pub(crate) fn send(&self, client: SocketAddrV4, flags: u8) -> Verdict {
         self.send_frame(&Segment::new(client, SERVICE, flags).frame())
             .0
+    }
+
+    /// Sends a datagram of a byte.
+    pub(crate) fn send_udp(&self, client: SocketAddrV4) -> Verdict {
+        let datagram = Datagram {
+            payload: 1,
+            ..Datagram::new(client, SERVICE)
+        };
+        self.send_frame(&datagram.frame()).0
     }
 
     /// Opens a connection and returns its server.
@@ -123,14 +164,15 @@ impl World {
         self.tables.state.unassured.load(SeqCst)
     }
 
-    pub(crate) fn state_of(&self, client: SocketAddrV4) -> Option<TcpState> {
+    /// State of an established flow.
+    pub(crate) fn state_of(&self, client: SocketAddrV4) -> Option<ConnState> {
         let [a, b] = client.port().to_be_bytes();
         let [c, d] = SERVICE.port().to_be_bytes();
         let key = FlowKey::new(
             u32::from_ne_bytes(client.ip().octets()),
             u32::from_ne_bytes(SERVICE.ip().octets()),
             u32::from_ne_bytes([a, b, c, d]),
-            6,
+            self.service.protocol,
         );
         let place = *self
             .tables
@@ -141,7 +183,7 @@ impl World {
         let word = Word(self.tables.conns[place as usize].word.load(SeqCst));
         // An expired entry waits for the sweep, and is none to packets.
         let lives = word.expiry().0 > self.tables.now.load(SeqCst);
-        lives.then(|| TcpState::ALL[usize::from(word.state())])
+        lives.then(|| ConnState::ALL[usize::from(word.state())])
     }
 
     /// Every counter equals what the tables hold, and every key leads to its entry.

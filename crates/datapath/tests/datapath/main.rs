@@ -1,5 +1,9 @@
 //! The native data plane, driven with packets.
 
 mod common;
+mod gates;
+mod local;
 mod properties;
+mod schedulers;
 mod stories;
+mod udp;

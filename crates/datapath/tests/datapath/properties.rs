@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::common::{World, client};
+use crate::common::{SERVICE, World, client};
+use evenkeel_abi::SchedulerId;
 use evenkeel_datapath::Verdict;
+use evenkeel_testkit::TestService;
 use evenkeel_testkit::packet::flags::{ACK, FIN, RST, SYN};
 use proptest::prelude::*;
 
@@ -21,30 +23,41 @@ fn op() -> impl Strategy<Value = Op> {
             .prop_map(|(client, flags)| Op::Packet { client, flags }),
         3 => (0u32..200).prop_map(Op::Advance),
         1 => (1u32..4).prop_map(Op::Remove),
-        1 => (1u32..4, 0u32..2).prop_map(|(s, w)| Op::SetWeight(s, w)),
+        1 => (1u32..4, 0u32..4).prop_map(|(s, w)| Op::SetWeight(s, w)),
     ]
 }
 
+/// A service of either protocol with any scheduler.
+fn service() -> impl Strategy<Value = TestService> {
+    let service = TestService::new(SERVICE);
+    (SchedulerId::RR..=SchedulerId::MAGLEV, any::<bool>()).prop_map(move |(scheduler, udp)| {
+        let service = service.scheduled(scheduler);
+        if udp { service.udp() } else { service }
+    })
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 600, ..ProptestConfig::default() })]
 
     /// With tables of every size: the counters equal the tables, nothing reaches the stack, and an
     /// established flow keeps its server while that is in the list and the flow has not timed out.
     #[test]
     fn arbitrary_sequences_uphold_invariants(
+        service in service(),
         ops in prop::collection::vec(op(), 1..120),
         conns in prop_oneof![Just(4u32), Just(64)],
         buckets in prop_oneof![Just(1u32), Just(8)],
     ) {
-        let mut world = World::with_sizes(&[1, 1, 1], conns, buckets);
+        let mut world = World::of(service, &[1, 1, 1], conns, buckets);
+        let udp = service.protocol != TestService::new(SERVICE).protocol;
         let mut homes: BTreeMap<u16, u32> = BTreeMap::new();
         for op in ops {
             match op {
                 Op::Packet { client: c, flags } => {
                     let before = world.state_of(client(c));
-                    let verdict = world.send(client(c), flags);
+                    let verdict = if udp { world.send_udp(client(c)) } else { world.send(client(c), flags) };
                     prop_assert_ne!(verdict, Verdict::Pass);
-                    if verdict == Verdict::Transmit && world.last_server() != 0 && before.is_some() && flags == ACK
+                    if verdict == Verdict::Transmit && world.last_server() != 0 && before.is_some() && (udp || flags == ACK)
                         && let Some(home) = homes.get(&c)
                     {
                         prop_assert_eq!(world.last_server(), *home);
@@ -71,7 +84,7 @@ proptest! {
     #[test]
     fn arbitrary_bytes_are_judged(bytes in prop::collection::vec(any::<u8>(), 0..200), keep in 0usize..60) {
         let world = World::with_weights(&[1, 1]);
-        let mut frame = evenkeel_testkit::packet::Segment::new(client(1), crate::common::SERVICE, SYN).frame();
+        let mut frame = evenkeel_testkit::packet::Segment::new(client(1), SERVICE, SYN).frame();
         frame.truncate(keep);
         frame.extend(bytes);
         let (verdict, out) = world.send_frame(&frame);

@@ -5,11 +5,11 @@ use std::net::Ipv4Addr;
 use crate::common::{CLIENT, SERVICE, World, client};
 use std::sync::atomic::Ordering::SeqCst;
 
-use evenkeel_abi::{DropReason, Event, GateState, TcpState, Word};
+use evenkeel_abi::{ConnState, DropReason, Event, GateState, Word};
 use evenkeel_datapath::Verdict;
 use evenkeel_testkit::TestServer;
 use evenkeel_testkit::packet::flags::{ACK, FIN, RST, SYN};
-use evenkeel_testkit::packet::{DIRECTOR, ROUTER, Segment, arp_request};
+use evenkeel_testkit::packet::{DIRECTOR, ROUTER, Segment};
 
 #[test]
 fn syn_goes_to_the_servers_in_turn() {
@@ -35,11 +35,7 @@ fn frame_is_addressed_to_the_server_and_ttl_is_decremented() {
     let (verdict, out) = world.send_frame(&segment.frame());
     assert_eq!(verdict, Verdict::Transmit);
     let expected = Segment {
-        destination: TestServer {
-            number: 1,
-            weight: 1,
-        }
-        .mac(),
+        destination: TestServer::new(1, 1).mac(),
         ttl: 63,
         ..segment
     }
@@ -57,15 +53,15 @@ fn handshake_and_close_follow_ipvs_states() {
     assert_eq!((world.half_open(), world.established()), (1, 0));
     world.send(CLIENT, ACK);
     assert_eq!((world.half_open(), world.established()), (0, 1));
-    assert_eq!(world.state_of(CLIENT), Some(TcpState::Established));
+    assert_eq!(world.state_of(CLIENT), Some(ConnState::Established));
     assert_eq!(world.counts(1), (1, 0));
     world.send(CLIENT, FIN | ACK);
-    assert_eq!(world.state_of(CLIENT), Some(TcpState::FinWait));
+    assert_eq!(world.state_of(CLIENT), Some(ConnState::FinWait));
     assert_eq!(world.counts(1), (0, 1));
     world.send(CLIENT, ACK);
-    assert_eq!(world.state_of(CLIENT), Some(TcpState::FinWait));
+    assert_eq!(world.state_of(CLIENT), Some(ConnState::FinWait));
     world.send(CLIENT, RST);
-    assert_eq!(world.state_of(CLIENT), Some(TcpState::Close));
+    assert_eq!(world.state_of(CLIENT), Some(ConnState::Close));
     world.check();
 }
 
@@ -125,7 +121,7 @@ fn syn_in_time_wait_close_or_fin_wait_is_scheduled_anew() {
         world.send(CLIENT, closing);
         world.send(CLIENT, SYN);
         assert_eq!(world.last_server(), 2, "flags {closing:#x}");
-        assert_eq!(world.state_of(CLIENT), Some(TcpState::SynRecv));
+        assert_eq!(world.state_of(CLIENT), Some(ConnState::SynRecv));
         world.check();
     }
 }
@@ -136,7 +132,7 @@ fn syn_of_an_established_flow_stays_with_its_server() {
     assert_eq!(world.open(CLIENT), 1);
     world.send(CLIENT, SYN);
     assert_eq!(world.last_server(), 1);
-    assert_eq!(world.state_of(CLIENT), Some(TcpState::Established));
+    assert_eq!(world.state_of(CLIENT), Some(ConnState::Established));
 }
 
 #[test]
@@ -375,24 +371,6 @@ fn closed_gate_passes_to_the_stack_and_draining_still_forwards() {
     assert_eq!(world.send(CLIENT, SYN), Verdict::Pass);
     world.gate(GateState::DRAINING);
     assert_eq!(world.send(CLIENT, SYN), Verdict::Transmit);
-}
-
-#[test]
-fn arp_for_the_address_is_dropped_only_while_draining() {
-    let world = World::with_weights(&[1]);
-    let frame = arp_request(*SERVICE.ip());
-    assert_eq!(world.send_frame(&frame).0, Verdict::Pass);
-    world.gate(GateState::DRAINING);
-    assert_eq!(
-        world.send_frame(&frame).0,
-        Verdict::Drop(DropReason::GateDraining)
-    );
-    assert_eq!(
-        world
-            .send_frame(&arp_request(Ipv4Addr::new(192, 0, 2, 2)))
-            .0,
-        Verdict::Pass
-    );
 }
 
 #[test]

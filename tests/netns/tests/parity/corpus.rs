@@ -2,15 +2,72 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
+use evenkeel_model::{Protocol, Scheduler};
 use evenkeel_testkit::packet::flags::{ACK, FIN, RST, SYN};
-use evenkeel_testkit::packet::{Segment, arp_request};
+use evenkeel_testkit::packet::{
+    Advert, Covers, DIRECTOR, Datagram, Segment, arp_request, arp_request_to,
+};
 
-/// The services: three servers, one of them quiesced in the second; the third has none.
-pub(crate) const SERVICES: [SocketAddrV4; 3] = [
-    SocketAddrV4::new(Ipv4Addr::new(198, 18, 14, 146), 80),
-    SocketAddrV4::new(Ipv4Addr::new(198, 18, 14, 147), 443),
-    SocketAddrV4::new(Ipv4Addr::new(198, 18, 14, 148), 25),
+/// A service of the twins.
+#[derive(Clone, Copy)]
+pub(crate) struct Spec {
+    pub(crate) address: SocketAddrV4,
+    pub(crate) protocol: Protocol,
+    pub(crate) scheduler: Scheduler,
+    /// Weights of its servers in even and in odd rounds; the director itself has [`LOCAL`]'s place.
+    pub(crate) weights: [&'static [i64]; 2],
+    pub(crate) local: bool,
+}
+
+/// The place of the director among the servers of services that it serves itself.
+pub(crate) const LOCAL: usize = 1;
+
+const fn spec(last: u8, port: u16, protocol: Protocol, scheduler: Scheduler) -> Spec {
+    Spec {
+        address: SocketAddrV4::new(Ipv4Addr::new(198, 18, 14, last), port),
+        protocol,
+        scheduler,
+        weights: [&[1, 1, 1], &[1, 1]],
+        local: false,
+    }
+}
+
+const fn weighing(spec: Spec, even: &'static [i64], odd: &'static [i64]) -> Spec {
+    Spec {
+        weights: [even, odd],
+        ..spec
+    }
+}
+
+const fn local(spec: Spec) -> Spec {
+    Spec {
+        local: true,
+        ..spec
+    }
+}
+
+use Protocol::{Tcp, Udp};
+use Scheduler::{
+    Maglev, RoundRobin as Rr, WeightedLeastConnection as Wlc, WeightedRoundRobin as Wrr,
+};
+
+/// The services; the second has a quiesced server at times, the third none at all.
+pub(crate) const SERVICES: [Spec; 11] = [
+    spec(146, 80, Tcp, Rr),
+    weighing(spec(147, 443, Tcp, Rr), &[1, 0, 1], &[1, 3, 1]),
+    weighing(spec(148, 25, Tcp, Rr), &[], &[]),
+    spec(146, 53, Udp, Rr),
+    weighing(spec(149, 80, Tcp, Wrr), &[6, 2, 4], &[1, 5, 5, 3]),
+    weighing(spec(149, 53, Udp, Wlc), &[1, 2, 3], &[3, 0, 1]),
+    weighing(spec(150, 80, Tcp, Wlc), &[2, 1, 1], &[2, 1]),
+    weighing(spec(150, 443, Tcp, Maglev), &[1, 2, 1], &[1, 0, 1]),
+    weighing(spec(150, 443, Udp, Maglev), &[1, 1], &[0, 0]),
+    local(spec(151, 80, Tcp, Rr)),
+    local(weighing(spec(151, 53, Udp, Wrr), &[1, 2], &[2, 1])),
 ];
+
+/// Virtual routers that the director takes part in; the first two have addresses.
+pub(crate) const ROUTERS: [u8; 3] = [51, 52, 255];
 
 /// Seeds of a run: `EVENKEEL_SEED` alone, else three fixed ones.
 pub(crate) fn seeds() -> Vec<u64> {
@@ -41,16 +98,35 @@ impl Corpus {
         usize::try_from(self.random() % n as u64).expect("below a usize")
     }
 
-    fn pick<T: Copy>(&mut self, of: &[T]) -> T {
+    pub(crate) fn pick<T: Copy>(&mut self, of: &[T]) -> T {
         of[self.below(of.len())]
     }
 
+    /// A packet to a service, an ARP request for its address or an advertisement, perhaps mutilated.
     pub(crate) fn next_packet(&mut self) -> Vec<u8> {
-        let mut packet = match self.below(40) {
-            0 => arp_request(*self.pick(&SERVICES).ip()),
-            1 => self.with_options(),
-            _ => self.segment().frame(),
+        let packet = match self.below(40) {
+            0 => self.arp(),
+            1 => self.advert(),
+            2 => {
+                let packet = self.to_a_service();
+                self.with_options(packet)
+            }
+            _ => self.to_a_service(),
         };
+        self.mutilated(packet)
+    }
+
+    /// A packet that concerns gates and virtual routers alone.
+    pub(crate) fn next_of_gates(&mut self) -> Vec<u8> {
+        let packet = match self.below(3) {
+            0 => self.arp(),
+            _ => self.advert(),
+        };
+        self.mutilated(packet)
+    }
+
+    /// Flips bits or cuts the end off, or does neither.
+    fn mutilated(&mut self, mut packet: Vec<u8>) -> Vec<u8> {
         match self.below(10) {
             0 => {
                 for _ in 0..=self.below(4) {
@@ -68,23 +144,89 @@ impl Corpus {
         packet
     }
 
-    fn segment(&mut self) -> Segment {
+    fn arp(&mut self) -> Vec<u8> {
+        let target = *self.pick(&SERVICES).address.ip();
+        match self.below(4) {
+            0 => arp_request_to(DIRECTOR, target),
+            1 => arp_request_to([2, 9, 9, 9, 9, 9], target),
+            _ => arp_request(target),
+        }
+    }
+
+    fn advert(&mut self) -> Vec<u8> {
+        let version = self.pick(&[2, 2, 2, 3, 3, 3, 3, 3, 4]);
+        let id = self.pick(&[51, 51, 51, 52, 52, 255, 0, 53]);
+        let count = self.pick(&[0, 1, 1, 1, 2, 3, 255]);
+        let addresses = vec![*SERVICES[0].address.ip(); count];
+        let mut advert = Advert::new(version, id, &addresses);
+        advert.covers = self.pick(&[Covers::Message, Covers::PseudoHeader]);
+        advert.priority = self.pick(&[0, 100, 255]);
+        advert.options = self.pick(&[0, 0, 0, 4, 40]);
+        if self.below(3) == 0 {
+            advert.to = Ipv4Addr::new(192, 0, 2, 2);
+        }
+        match self.below(20) {
+            0 => advert.ttl = 254,
+            1 => advert.source = Ipv4Addr::new(192, 0, 2, 2),
+            2 => advert.interval = 0,
+            _ => {}
+        }
+        advert.frame()
+    }
+
+    fn to_a_service(&mut self) -> Vec<u8> {
         let client = SocketAddrV4::new(
             Ipv4Addr::new(203, 0, 113, self.pick(&[1, 2, 3])),
             40_000 + u16::try_from(self.below(60)).expect("small"),
         );
-        let mut service = self.pick(&[
-            SERVICES[0],
-            SERVICES[0],
-            SERVICES[0],
-            SERVICES[1],
-            SERVICES[1],
-            SERVICES[2],
-        ]);
+        // Half of the packets go to one service, so that its flows see many.
+        let first = self.below(2) == 0;
+        let spec = if first {
+            SERVICES[0]
+        } else {
+            self.pick(&SERVICES)
+        };
+        let mut service = spec.address;
         if self.below(30) == 0 {
             service.set_port(81);
         }
-        let flags = self.pick(&[
+        let ttl = if self.below(30) == 0 {
+            self.pick(&[0, 1, 2, 255])
+        } else {
+            64
+        };
+        let destination = if self.below(50) == 0 {
+            self.pick(&[[2, 9, 9, 9, 9, 9], [0x01, 0x00, 0x5e, 0x00, 0x00, 0x12]])
+        } else {
+            DIRECTOR
+        };
+        let payload = self.pick(&[0, 0, 1, 100, 1400]);
+        match spec.protocol {
+            Tcp => {
+                let segment = Segment {
+                    ttl,
+                    destination,
+                    payload,
+                    ..Segment::new(client, service, self.flags())
+                };
+                segment.frame()
+            }
+            Udp => {
+                let datagram = Datagram {
+                    client,
+                    service,
+                    ttl,
+                    destination,
+                    payload,
+                };
+                let frame = datagram.frame();
+                self.with_udp_length(frame)
+            }
+        }
+    }
+
+    fn flags(&mut self) -> u8 {
+        self.pick(&[
             SYN,
             SYN,
             ACK,
@@ -96,21 +238,25 @@ impl Corpus {
             SYN | ACK,
             0,
             FIN | SYN | RST | ACK,
-        ]);
-        let mut segment = Segment::new(client, service, flags);
-        segment.payload = self.pick(&[0, 0, 1, 100, 1400]);
-        if self.below(30) == 0 {
-            segment.ttl = self.pick(&[0, 1, 2, 255]);
-        }
-        if self.below(50) == 0 {
-            segment.destination = [2, 9, 9, 9, 9, 9];
-        }
-        segment
+        ])
     }
 
-    /// A segment whose IP header has options, 4 to 40 bytes of no-operation.
-    fn with_options(&mut self) -> Vec<u8> {
-        let mut packet = self.segment().frame();
+    /// A datagram that says another length now and then, or has no checksum.
+    fn with_udp_length(&mut self, mut packet: Vec<u8>) -> Vec<u8> {
+        match self.below(20) {
+            0 => {
+                let len: u16 = self.pick(&[0, 1, 7, 8, 9, 28, 107, 109, 1408, 1409, u16::MAX]);
+                packet[38..40].copy_from_slice(&len.to_be_bytes());
+            }
+            1 => packet[40..42].fill(0),
+            2 => packet.extend([0; 18]),
+            _ => {}
+        }
+        packet
+    }
+
+    /// A packet whose IP header has options, 4 to 40 bytes of no-operation.
+    fn with_options(&mut self, mut packet: Vec<u8>) -> Vec<u8> {
         let words = 1 + self.below(10);
         packet.splice(34..34, vec![1; words * 4]);
         packet[14] += u8::try_from(words).expect("small");

@@ -1,9 +1,11 @@
 //! A loaded program and a native data plane with the same services.
 
-use std::net::{IpAddr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::atomic::Ordering::SeqCst;
 
-use evenkeel_abi::{Bucket, Conn, Globals, ServiceKey as Key, Shared, State, Tick, Word, low};
+use evenkeel_abi::{
+    Bucket, Conn, Globals, Router, ServiceKey as Key, Shared, State, Tick, Word, low,
+};
 use evenkeel_bpf::{DataPlane, Mode, Options, Sizes};
 use evenkeel_datapath::{Verdict, process};
 use evenkeel_model::{
@@ -14,7 +16,10 @@ use evenkeel_testkit::packet::DIRECTOR;
 use evenkeel_testkit::{NativeFrame, NativeTables};
 use nix::time::{ClockId, clock_gettime};
 
-use crate::corpus::SERVICES;
+use crate::corpus::{LOCAL, ROUTERS, SERVICES, Spec};
+
+/// Within so many ticks after its birth a further packet does not assure a flow.
+const YOUNG: u64 = Tick::in_secs(1);
 
 pub(crate) struct Twins {
     kernel: DataPlane,
@@ -22,7 +27,24 @@ pub(crate) struct Twins {
 }
 
 impl Twins {
+    /// Twins with the services and virtual routers of the corpus.
     pub(crate) fn new(connections: u32, half_open: u32) -> Self {
+        let mut twins = Self::bare(connections, half_open);
+        twins.put_services(0);
+        for spec in SERVICES {
+            twins.set_gate(*spec.address.ip(), GateState::Open);
+        }
+        for id in ROUTERS {
+            twins.for_router(id, |router| router.used.store(1, SeqCst));
+        }
+        for (spec, id) in [(0, ROUTERS[0]), (4, ROUTERS[1])] {
+            twins.put_under(*SERVICES[spec].address.ip(), id);
+        }
+        twins
+    }
+
+    /// Twins without a service.
+    pub(crate) fn bare(connections: u32, half_open: u32) -> Self {
         let options = Options {
             pin_dir: "/nowhere".into(),
             interface: "none".into(),
@@ -38,55 +60,89 @@ impl Twins {
         };
         let kernel = DataPlane::load_detached(&options).expect("the object loads; root is needed");
         let buckets = kernel.tables().half_open.len();
-        let mut twins = Self {
-            kernel,
-            native: NativeTables::new(connections, buckets),
-        };
-        for service in SERVICES {
-            twins.put_service(service, &[]);
-            twins.set_gate(service, GateState::Open);
-        }
-        twins.put_services(0);
-        twins
+        let mut native = NativeTables::new(connections, buckets);
+        let servers = kernel.tables().servers.as_slice().len();
+        native.servers.resize_with(servers, Default::default);
+        native.loads.resize_with(servers, Default::default);
+        let words = kernel.tables().arena.as_slice().len();
+        native.arena.resize_with(words, Default::default);
+        Self { kernel, native }
     }
 
     /// The services' servers, which differ from round to round.
     pub(crate) fn put_services(&mut self, round: u32) {
-        let second = if round.is_multiple_of(2) { 0 } else { 3 };
-        self.put_service(
-            SERVICES[0],
-            if round % 5 == 4 { &[1, 1] } else { &[1, 1, 1] },
-        );
-        self.put_service(SERVICES[1], &[1, second, 1]);
+        for spec in SERVICES {
+            let weights = spec.weights[round as usize % 2];
+            self.put(&spec, weights);
+        }
     }
 
-    fn put_service(&mut self, service: SocketAddrV4, weights: &[i64]) {
-        let server = |(i, weight): (u8, &i64)| ServerEntry {
-            address: SocketAddr::new(IpAddr::from([198, 18, 14, i]), service.port()),
-            weight: Weight::try_from(*weight).expect("a weight"),
-            hash_weight: Weight::ONE,
-            forwarding: Forwarding::DirectRouting,
-            mac: MacAddress([2, 0, 0, 1, 0, i]),
-        };
-        let key = ServiceKey {
+    /// Puts a service of a scheduler with as many servers of weight 1.
+    pub(crate) fn put_many(&mut self, address: SocketAddrV4, scheduler: Scheduler, servers: usize) {
+        let spec = Spec {
+            address,
             protocol: Protocol::Tcp,
-            address: service.into(),
+            scheduler,
+            weights: [&[]; 2],
+            local: false,
         };
-        let servers = (12..).zip(weights).map(server).collect();
+        self.put(&spec, &vec![1; servers]);
+        self.set_gate(*address.ip(), GateState::Open);
+    }
+
+    fn put(&mut self, spec: &Spec, weights: &[i64]) {
+        let port = spec.address.port();
+        let server = |(i, weight): (u16, &i64)| {
+            let [high, low] = i.to_be_bytes();
+            let is_local = spec.local && usize::from(i) == 12 + LOCAL;
+            ServerEntry {
+                address: SocketAddr::new(IpAddr::from([198, 18, high, low]), port),
+                weight: Weight::try_from(*weight).expect("a weight"),
+                hash_weight: Weight::ONE,
+                forwarding: if is_local {
+                    Forwarding::Local
+                } else {
+                    Forwarding::DirectRouting
+                },
+                mac: if is_local {
+                    MacAddress::ZERO
+                } else {
+                    MacAddress([2, 0, 0, 1, high, low])
+                },
+            }
+        };
         let entry = ServiceEntry {
-            key,
-            scheduler: Scheduler::RoundRobin,
-            servers,
+            key: ServiceKey {
+                protocol: spec.protocol,
+                address: spec.address.into(),
+            },
+            scheduler: spec.scheduler,
+            servers: (12..).zip(weights).map(server).collect(),
         };
         self.kernel.put_service(&entry).expect("the service fits");
         self.mirror();
     }
 
-    pub(crate) fn set_gate(&mut self, service: SocketAddrV4, state: GateState) {
+    pub(crate) fn set_gate(&mut self, address: Ipv4Addr, state: GateState) {
         self.kernel
-            .set_gate((*service.ip()).into(), state)
+            .set_gate(address.into(), state)
             .expect("the address has a gate");
         self.mirror();
+    }
+
+    /// Puts an address under a virtual router.
+    fn put_under(&mut self, address: Ipv4Addr, id: u8) {
+        let number = self.native.vips[&u32::from_ne_bytes(address.octets())];
+        let gate = self.kernel.tables().gates.get(number).expect("it is there");
+        gate.virtual_router.store(u64::from(id), SeqCst);
+        self.mirror();
+    }
+
+    /// Changes a virtual router of both.
+    pub(crate) fn for_router(&self, id: u8, change: impl Fn(&Router)) {
+        let routers = &self.kernel.tables().routers;
+        change(routers.get(id.into()).expect("one for each id"));
+        change(&self.native.routers[usize::from(id)]);
     }
 
     /// Copies what user space wrote into the kernel's maps to the native tables; what packets
@@ -107,6 +163,7 @@ impl Twins {
         for (i, gate) in (0..).zip(&to.gates) {
             let kernel = from.gates.get(i).expect("as many");
             copy(&kernel.state, &gate.state);
+            copy(&kernel.virtual_router, &gate.virtual_router);
             let address = kernel.address_used.load(SeqCst);
             if address >> 32 != 0 {
                 to.vips.insert(low(address), i);
@@ -119,6 +176,7 @@ impl Twins {
             copy(&kernel.key, &slot.key);
             for (k, n) in kernel.halves.iter().zip(&slot.halves) {
                 copy(&k.gate, &n.gate);
+                copy(&k.scheduler, &n.scheduler);
                 copy(&k.quiesced, &n.quiesced);
                 for (k, n) in [
                     (&k.ring, &n.ring),
@@ -143,6 +201,10 @@ impl Twins {
             copy(&kernel.mac, &server.mac);
             copy(&kernel.weights, &server.weights);
         }
+        for (i, router) in (0..).zip(&to.routers) {
+            let kernel = from.routers.get(i).expect("as many");
+            copy(&kernel.used, &router.used);
+        }
         for (i, word) in (0..).zip(&to.arena) {
             copy(from.arena.get(i).expect("as large"), word);
         }
@@ -158,18 +220,43 @@ impl Twins {
         change(&self.native.state, &self.native.globals);
     }
 
-    /// Makes the half-open entries of both older.
-    pub(crate) fn age_half_open(&self, ticks: u64) {
-        let buckets = self
-            .kernel
-            .tables()
-            .half_open
-            .as_slice()
+    /// Makes the connections of both older.
+    pub(crate) fn age(&self, ticks: u64) {
+        self.for_all_births(|born, _now| born.saturating_sub(ticks));
+    }
+
+    /// Makes the young connections of both as young as can be.
+    ///
+    /// The kernel sees a packet up to a tick later, which must not decide whether it assures its flow: to be
+    /// called much more often than once a second.
+    pub(crate) fn keep_young(&self) {
+        self.for_all_births(|born, now| if now < born + YOUNG { now } else { born });
+    }
+
+    /// What a long run does from time to time: every flow grows old at once, and the new ones stay young.
+    pub(crate) fn settle(&self, packet: usize) {
+        if packet.is_multiple_of(1000) {
+            self.age(Tick::in_secs(4));
+        }
+        if packet.is_multiple_of(100) {
+            self.keep_young();
+        }
+    }
+
+    fn for_all_births(&self, change: impl Fn(u64, u64) -> u64) {
+        let kernel = self.kernel.tables();
+        let (half_open, conns) = (kernel.half_open.as_slice(), kernel.conns.as_slice());
+        let native = &self.native;
+        let ways = half_open
             .iter()
-            .chain(&self.native.buckets);
-        for conn in buckets.flat_map(|b| &b.ways) {
-            let born = conn.born_or_next.load(SeqCst);
-            conn.born_or_next.store(born.saturating_sub(ticks), SeqCst);
+            .chain(&native.buckets)
+            .flat_map(|b| &b.ways);
+        let conns = conns.iter().chain(&native.conns);
+        let now = now();
+        // A free place of the established table has a link of the free list there.
+        for conn in ways.chain(conns.filter(|c| Word(c.word.load(SeqCst)).is_live())) {
+            let born = change(conn.born_or_next.load(SeqCst), now);
+            conn.born_or_next.store(born, SeqCst);
         }
     }
 
@@ -194,10 +281,7 @@ impl Twins {
     pub(crate) fn agree(&self, packet: &[u8], what: &str) {
         // Errors are limited by the second, and the two are not in the same one.
         self.for_both(|state, _| state.icmp.store(0, SeqCst));
-        let now = clock_gettime(ClockId::CLOCK_MONOTONIC_COARSE).expect("the clock is there");
-        let ns = u64::try_from(now.tv_sec()).expect("positive") * 1_000_000_000
-            + u64::try_from(now.tv_nsec()).expect("positive");
-        self.native.now.store(Tick::from_ns(ns).0, SeqCst);
+        self.native.now.store(now(), SeqCst);
         let mut frame = NativeFrame::new(packet);
         let native = match process(&mut frame, &self.native) {
             Verdict::Drop(_) => 1,
@@ -207,6 +291,34 @@ impl Twins {
         let (kernel, bytes) = self.kernel.run(packet).expect("the program runs");
         assert_eq!(native, kernel, "verdict of {what}: {packet:02x?}");
         assert_eq!(frame.bytes(), bytes, "bytes of {what}: {packet:02x?}");
+        for (id, native) in (0..).zip(&self.native.routers) {
+            let kernel = self.kernel.tables().routers.get(id).expect("as many");
+            let of = |r: &Router| (r.heard.load(SeqCst) != 0, r.yielded.load(SeqCst));
+            assert_eq!(
+                of(native),
+                of(kernel),
+                "router {id} after {what}: {packet:02x?}"
+            );
+            native.heard.store(0, SeqCst);
+            kernel.heard.store(0, SeqCst);
+        }
+    }
+
+    /// Number of the server whose MAC address a packet gets.
+    pub(crate) fn server_of(&self, packet: &[u8]) -> u16 {
+        let (verdict, bytes) = self.kernel.run(packet).expect("the program runs");
+        assert_eq!(verdict, 3, "sent on");
+        u16::from_be_bytes([bytes[4], bytes[5]])
+    }
+
+    /// Changes the counters of the servers of both, in the order of their numbers.
+    pub(crate) fn for_loads(&self, change: impl Fn(usize, &evenkeel_abi::Load)) {
+        let kernel = self.kernel.tables().loads.as_slice();
+        for loads in [kernel, &self.native.loads] {
+            for (number, load) in loads.iter().enumerate() {
+                change(number, load);
+            }
+        }
     }
 
     /// Both hold the same connections and the same counts.
@@ -252,4 +364,12 @@ impl Twins {
             assert_eq!(of(native), of(load), "server {i}");
         }
     }
+}
+
+/// The tick that the program sees, or the one before.
+fn now() -> u64 {
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC_COARSE).expect("the clock is there");
+    let ns = u64::try_from(now.tv_sec()).expect("positive") * 1_000_000_000
+        + u64::try_from(now.tv_nsec()).expect("positive");
+    Tick::from_ns(ns).0
 }

@@ -1,0 +1,81 @@
+//! VRRP advertisements of other directors, as far as the gate needs them; the stack gets them all.
+
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+
+use evenkeel_wire::{checksum, eth, ipv4, vrrp};
+
+use crate::branchless::select;
+use crate::process::Ip;
+use crate::sum::{add_address, add_bytes};
+use crate::{Frame, Tables};
+
+/// The longest IP header and the longest message, in steps of 4 bytes.
+const HEADER_MAX: usize = 60 / 4;
+const MESSAGE_MAX: usize = (vrrp::ADDRESSES + 4 * 255 + vrrp::AUTHENTICATION_LEN) / 4;
+
+/// Notes that another director advertises one of our virtual routers; `None`: it does not.
+///
+/// A director that can't renew its lease, its daemon being dead or stopped, yields by this alone.
+#[inline(always)]
+pub(crate) fn hear<F: Frame, T: Tables>(frame: &F, tables: &T, ip: &Ip) -> Option<()> {
+    let head: [u8; vrrp::CHECKSUM] = frame.load(eth::LEN + ip.header_len)?;
+    let router = tables.router(u32::from(head[vrrp::VIRTUAL_ROUTER]))?;
+    let own = tables.globals()?.address.load(Relaxed);
+    if router.used.load(Acquire) != 1
+        || u64::from(ip.source) == own
+        || ip.ttl != vrrp::TTL
+        || !is_good(frame, ip, head)?
+    {
+        return None;
+    }
+    let now = tables.now().0;
+    router.heard.store(now, Relaxed);
+    if router.lease.load(Acquire) < now {
+        router.yielded.store(1, Release);
+    }
+    Some(())
+}
+
+/// Whether user space will find the message well-formed too: see `evenkeel_wire::vrrp::parse`.
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "a length below 9")]
+fn is_good<F: Frame>(frame: &F, ip: &Ip, head: [u8; vrrp::CHECKSUM]) -> Option<bool> {
+    let kind = head[vrrp::VERSION_TYPE];
+    if kind != vrrp::ADVERTISEMENT_V2 && kind != vrrp::ADVERTISEMENT_V3 {
+        return Some(false);
+    }
+    // By arithmetic, for the verifier would follow each version's loops on its own.
+    let is_v3 = u64::from(kind >> 4) & 1;
+    let rest = select(is_v3, 0, vrrp::AUTHENTICATION_LEN as u64);
+    let bits = select(is_v3, u64::from(vrrp::INTERVAL_V3_BITS), 0x00ff);
+    let interval = u16::from_be_bytes([head[vrrp::INTERVAL_V3], head[vrrp::INTERVAL_V3 + 1]]);
+    let count = usize::from(head[vrrp::COUNT]);
+    let len = vrrp::ADDRESSES + 4 * count + rest as usize;
+    let is_whole = count != 0
+        && u64::from(interval) & bits != 0
+        && !ip.is_fragment
+        && ip.header_len + len == ip.total_len
+        && eth::LEN + ip.total_len <= frame.len();
+    if !is_whole {
+        return Some(false);
+    }
+    let message = add_bytes::<MESSAGE_MAX, F>(frame, eth::LEN + ip.header_len, len, 0)?;
+    // What the stack will drop because its header is damaged, user space will not hear.
+    let header = add_bytes::<HEADER_MAX, F>(frame, eth::LEN, ip.header_len, 0)?;
+    let is_intact = checksum::finish(message) == 0
+        || kind == vrrp::ADVERTISEMENT_V3 && checksum::finish(pseudo_header(message, ip)) == 0;
+    Some(checksum::finish(header) == 0 && is_intact)
+}
+
+/// Adds the pseudo-header that version 3's checksum may cover (RFC 9568 §5.2.8).
+#[inline(always)]
+fn pseudo_header(sum: u32, ip: &Ip) -> u32 {
+    let sum = add_address(sum, ip.source.to_ne_bytes());
+    let sum = add_address(sum, ip.destination.to_ne_bytes());
+    let sum = checksum::add(sum, u16::from(ipv4::VRRP));
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the difference of a field of 16 bits and a smaller one"
+    )]
+    checksum::add(sum, (ip.total_len - ip.header_len) as u16)
+}

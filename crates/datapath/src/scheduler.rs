@@ -1,0 +1,206 @@
+//! Schedulers: the server of a new flow, and of packets that no table knows.
+
+use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+
+use evenkeel_abi::{DropReason, FlowKey, Globals, SchedulerId, Service, Span, high, low, pair};
+
+use crate::Tables;
+use crate::branchless::{is_below, select};
+use crate::hash::{flow_hash, slot};
+use crate::table::ATTEMPTS;
+
+/// Servers that wlc looks at; the verifier wants a bound.
+const LEAST_OF: u32 = 1024;
+
+/// The server that the service's scheduler names.
+#[inline(always)]
+pub(crate) fn schedule<T: Tables>(
+    tables: &T,
+    globals: &Globals,
+    service: &Service,
+    key: &FlowKey,
+) -> Result<u32, DropReason> {
+    match service.scheduler.load(Relaxed) {
+        SchedulerId::RR => round_robin(tables, &service.ring),
+        SchedulerId::WRR => weighted_round_robin(tables, &service.ring),
+        SchedulerId::WLC => {
+            let (start, len) = service.ring.load();
+            tables
+                .least_connected(start, len)
+                .ok_or(DropReason::NoServer)
+        }
+        SchedulerId::MAGLEV => by_hash(tables, globals, &service.hash_fresh, key),
+        _ => Err(DropReason::Internal),
+    }
+}
+
+/// The server that the consistent hash names.
+#[inline(always)]
+pub(crate) fn by_hash<T: Tables>(
+    tables: &T,
+    globals: &Globals,
+    table: &Span,
+    key: &FlowKey,
+) -> Result<u32, DropReason> {
+    let (start, len) = table.load();
+    if len == 0 {
+        return Err(DropReason::NoServer);
+    }
+    entry(
+        tables,
+        start,
+        slot(flow_hash(key, low(globals.hash_seed.load(Relaxed))), len),
+    )
+}
+
+/// IPVS's rr: the server after the one used last, in list order.
+///
+/// User space keeps only servers with a weight in the ring and sets its cursor so that the order
+/// is the one of `ip_vs_rr_schedule` in net/netfilter/ipvs/ip_vs_rr.c.
+#[inline(always)]
+fn round_robin<T: Tables>(tables: &T, ring: &Span) -> Result<u32, DropReason> {
+    let (start, len) = ring.load();
+    if len == 0 || start == 0 {
+        return Err(DropReason::NoServer);
+    }
+    let cursor = tables.arena(start - 1).ok_or(DropReason::Internal)?;
+    let mut next = 0;
+    for _ in 0..ATTEMPTS {
+        let last = cursor.load(Acquire);
+        next = low(last).wrapping_add(1);
+        if next >= len {
+            next = 0;
+        }
+        if cursor
+            .compare_exchange(last, u64::from(next), AcqRel, Relaxed)
+            .is_ok()
+        {
+            break;
+        }
+    }
+    entry(tables, start, next)
+}
+
+/// IPVS's wrr: in passes over the servers whose weight is at least a level that sinks from the heaviest
+/// by the weights' greatest common divisor, in list order within a pass.
+///
+/// User space has counted the passes between two weights ([`SchedulerId::WRR`]), so that each step is the
+/// one of `ip_vs_wrr_schedule` in net/netfilter/ipvs/ip_vs_wrr.c, but found without a search.
+#[inline(always)]
+fn weighted_round_robin<T: Tables>(tables: &T, ring: &Span) -> Result<u32, DropReason> {
+    let (start, levels) = ring.load();
+    if levels == 0 || start == 0 {
+        return Err(DropReason::NoServer);
+    }
+    let cursor = tables.arena(start - 1).ok_or(DropReason::Internal)?;
+    let mut list = 0;
+    let mut index = 0;
+    for _ in 0..ATTEMPTS {
+        let last = cursor.load(Acquire);
+        let at = Cursor::of(last, levels);
+        let word = start.wrapping_add(at.level << 1);
+        let level = tables.arena(word).ok_or(DropReason::Internal)?;
+        let passes = tables
+            .arena(word.wrapping_add(1))
+            .ok_or(DropReason::Internal)?;
+        let servers = level.load(Relaxed);
+        list = low(servers);
+        index = at.index;
+        let next = at.next(high(servers), low(passes.load(Relaxed)), levels);
+        if cursor
+            .compare_exchange(last, next.packed(), AcqRel, Relaxed)
+            .is_ok()
+        {
+            break;
+        }
+    }
+    entry(tables, list, index)
+}
+
+/// Where wrr stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Cursor {
+    level: u32,
+    index: u32,
+    passes: u32,
+}
+
+impl Cursor {
+    /// The cursor of this word; at the first level if there is none of its number.
+    #[inline(always)]
+    const fn of(word: u64, levels: u32) -> Self {
+        let there = is_below(word >> 48, levels as u64);
+        let word = select(there, word, 0);
+        Self {
+            level: high(word) >> 16,
+            index: high(word) & 0xffff,
+            passes: low(word),
+        }
+    }
+
+    #[inline(always)]
+    const fn packed(self) -> u64 {
+        pair(self.passes, self.level << 16 | self.index)
+    }
+
+    /// One server on, in a level of this many servers and passes.
+    #[inline(always)]
+    const fn next(self, servers: u32, passes: u32, levels: u32) -> Self {
+        let index = self.index as u64 + 1;
+        let in_pass = is_below(index, servers as u64);
+        let done = self.passes as u64 + (1 ^ in_pass);
+        let in_level = in_pass | is_below(done, passes as u64);
+        let level = self.level as u64 + (1 ^ in_level);
+        let level = select(is_below(level, levels as u64), level, 0);
+        Self {
+            level: low(level),
+            index: low(select(in_pass, index, 0)),
+            passes: low(select(in_level, done, 0)),
+        }
+    }
+}
+
+/// IPVS's wlc: the server with the lowest overhead for its weight, the first of equals.
+///
+/// `ip_vs_wlc_schedule` in net/netfilter/ipvs/ip_vs_wlc.c. Looks at the first 1,024 of the `len` servers that
+/// the list at `start` of the arena has. `None`: there is none with a weight; no server wins whose weight
+/// has just become 0.
+#[must_use]
+#[inline(always)]
+pub fn least_connected<T: Tables + ?Sized>(tables: &T, start: u32, len: u32) -> Option<u32> {
+    // The least so far, its weight, and its number plus one.
+    let (mut least, mut weight, mut found) = (1u64 << 40, 1u64, 0);
+    for index in 0..LEAST_OF {
+        if index >= len {
+            break;
+        }
+        let number = at(tables, start, index)?;
+        let load = tables.server_load(number)?;
+        let w = u64::from(low(tables.server(number)?.weights.load(Relaxed)));
+        let active = load.active.load(Relaxed);
+        let overhead = (active << 8)
+            .wrapping_add(active)
+            .wrapping_add(load.inactive.load(Relaxed));
+        let lower = is_below(overhead.wrapping_mul(weight), least.wrapping_mul(w));
+        least = select(lower, overhead, least);
+        weight = select(lower, w, weight);
+        found = select(lower, u64::from(number) + 1, found);
+    }
+    low(found).checked_sub(1)
+}
+
+#[inline(always)]
+fn entry<T: Tables>(tables: &T, start: u32, index: u32) -> Result<u32, DropReason> {
+    at(tables, start, index).ok_or(DropReason::Internal)
+}
+
+/// An entry of a table in the arena.
+#[inline(always)]
+fn at<T: Tables + ?Sized>(tables: &T, start: u32, index: u32) -> Option<u32> {
+    let word = tables.arena(start.wrapping_add(index >> 1))?.load(Relaxed);
+    Some(if index & 1 == 0 {
+        low(word)
+    } else {
+        high(word)
+    })
+}

@@ -1,0 +1,34 @@
+//! Sums of packet bytes for Internet checksums.
+
+use evenkeel_wire::checksum;
+
+use crate::Frame;
+
+/// Adds `len` bytes (a multiple of 4, at most `4 * MAX`) from `offset` on to a checksum's sum.
+#[inline(always)]
+pub(crate) fn add_bytes<const MAX: usize, F: Frame>(
+    frame: &F,
+    offset: usize,
+    len: usize,
+    mut sum: u32,
+) -> Option<u32> {
+    let mut i = 0;
+    while i < MAX {
+        if i * 4 >= len {
+            break;
+        }
+        let [a, b, c, d] = frame.load(offset + i * 4)?;
+        sum = checksum::add(sum, u16::from_be_bytes([a, b]));
+        sum = checksum::add(sum, u16::from_be_bytes([c, d]));
+        i += 1;
+    }
+    Some(sum)
+}
+
+/// Adds an IPv4 address, as it lies in the packet.
+#[inline(always)]
+pub(crate) const fn add_address(sum: u32, address: [u8; 4]) -> u32 {
+    let [a, b, c, d] = address;
+    let sum = checksum::add(sum, u16::from_be_bytes([a, b]));
+    checksum::add(sum, u16::from_be_bytes([c, d]))
+}

@@ -1,0 +1,209 @@
+//! Services of a native data plane, laid out as user space lays them out.
+
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::sync::atomic::Ordering::SeqCst;
+
+use evenkeel_abi::{GateState, SchedulerId, Server, ServerFlags, Service, ServiceKey, Span, pair};
+use evenkeel_model::{hash_table, wrr};
+use evenkeel_wire::ipv4;
+
+use crate::tables::NativeTables;
+
+/// A service of a test.
+#[derive(Clone, Copy, Debug)]
+pub struct TestService {
+    /// Number, below 16; its gate has the same.
+    pub number: u32,
+    /// Virtual address and port.
+    pub address: SocketAddrV4,
+    /// IP protocol number.
+    pub protocol: u8,
+    /// One of [`SchedulerId`].
+    pub scheduler: u64,
+}
+
+impl TestService {
+    /// Number 0, TCP, rr.
+    #[must_use]
+    pub const fn new(address: SocketAddrV4) -> Self {
+        Self {
+            number: 0,
+            address,
+            protocol: ipv4::TCP,
+            scheduler: SchedulerId::RR,
+        }
+    }
+
+    /// The same with UDP.
+    #[must_use]
+    pub const fn udp(self) -> Self {
+        Self {
+            protocol: ipv4::UDP,
+            ..self
+        }
+    }
+
+    /// The same with another scheduler.
+    #[must_use]
+    pub const fn scheduled(self, scheduler: u64) -> Self {
+        Self { scheduler, ..self }
+    }
+}
+
+/// A real server of a test's service; its number is also the end of its MAC address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TestServer {
+    /// Number.
+    pub number: u32,
+    /// Weight in force.
+    pub weight: u32,
+    /// Whether it is the director itself.
+    pub local: bool,
+}
+
+impl TestServer {
+    /// A server that is reached by direct routing.
+    #[must_use]
+    pub const fn new(number: u32, weight: u32) -> Self {
+        Self {
+            number,
+            weight,
+            local: false,
+        }
+    }
+
+    /// The director itself, whose MAC address nobody needs.
+    #[must_use]
+    pub const fn local(number: u32, weight: u32) -> Self {
+        Self {
+            number,
+            weight,
+            local: true,
+        }
+    }
+
+    /// Its MAC address.
+    #[must_use]
+    pub fn mac(self) -> [u8; 6] {
+        let [.., high, low] = self.number.to_be_bytes();
+        if self.local {
+            [0; 6]
+        } else {
+            [2, 0, 0, 1, high, low]
+        }
+    }
+
+    /// Its address.
+    #[must_use]
+    pub fn address(self, port: u16) -> SocketAddrV4 {
+        let [.., high, low] = self.number.to_be_bytes();
+        SocketAddrV4::new(Ipv4Addr::new(10, 1, high, low), port)
+    }
+
+    const fn flags(self) -> u16 {
+        if self.local {
+            ServerFlags::PRESENT | ServerFlags::LOCAL
+        } else {
+            ServerFlags::PRESENT
+        }
+    }
+}
+
+impl NativeTables {
+    /// Puts a service with an open gate in place of the one of its number.
+    ///
+    /// # Panics
+    ///
+    /// If the servers don't fit the tables.
+    pub fn put_service(&mut self, service: TestService, servers: &[TestServer]) {
+        let number = service.number;
+        let address = u32::from_ne_bytes(service.address.ip().octets());
+        let key = ServiceKey::new(address, service.address.port().to_be(), service.protocol);
+        let gate = *self.vips.entry(address).or_insert(number);
+        self.gates[gate as usize]
+            .state
+            .store(GateState::OPEN, SeqCst);
+        self.service_ids.insert(key, number);
+        let owner = pair(number + 1, 0);
+        for server in &self.servers {
+            if server.owner.load(SeqCst) == owner {
+                server.mac.store(0, SeqCst);
+            }
+        }
+        for server in servers {
+            let entry = &self.servers[server.number as usize];
+            let weights = pair(server.weight, server.weight.max(1));
+            entry.weights.store(weights, SeqCst);
+            entry.owner.store(owner, SeqCst);
+            let mac = Server::pack_mac(server.mac(), server.flags());
+            entry.mac.store(mac, SeqCst);
+        }
+        let half = &self.services[number as usize].halves[0];
+        half.gate.store(u64::from(gate), SeqCst);
+        half.scheduler.store(service.scheduler, SeqCst);
+        self.fill(half, number, service.scheduler, servers);
+    }
+
+    /// Fills the tables of a service, in the part of the arena that its number has.
+    fn fill(&self, half: &Service, number: u32, scheduler: u64, servers: &[TestServer]) {
+        let part = self.arena.len() / self.services.len();
+        let cursor = u32::try_from(part).expect("the arena has 32-bit indices") * number;
+        let fresh: Vec<_> = servers.iter().copied().filter(|s| s.weight > 0).collect();
+        let quiesced = servers.len() - fresh.len();
+        half.quiesced.store(quiesced as u64, SeqCst);
+        let mut at = if scheduler == SchedulerId::WRR {
+            self.arena[cursor as usize].store(0, SeqCst);
+            self.lend_levels(&half.ring, cursor + 1, &fresh)
+        } else {
+            let last = fresh.len().saturating_sub(1) as u64;
+            self.arena[cursor as usize].store(last, SeqCst);
+            let ring: Vec<u32> = fresh.iter().map(|s| s.number).collect();
+            self.lend(&half.ring, cursor + 1, &ring)
+        };
+        at = self.lend(&half.hash_all, at, &hashed(servers));
+        at = self.lend(&half.hash_fresh, at, &hashed(&fresh));
+        assert!(at as usize <= cursor as usize + part, "the tables fit");
+    }
+
+    /// Writes a table; returns the first word after it.
+    fn lend(&self, span: &Span, start: u32, entries: &[u32]) -> u32 {
+        let len = u32::try_from(entries.len()).expect("a table fits the arena");
+        span.store(start, len);
+        self.write(start, entries)
+    }
+
+    fn write(&self, start: u32, entries: &[u32]) -> u32 {
+        for (word, two) in (start..).zip(entries.chunks(2)) {
+            let second = two.get(1).copied().unwrap_or(0);
+            self.arena[word as usize].store(pair(two[0], second), SeqCst);
+        }
+        start + u32::try_from(entries.len().div_ceil(2)).expect("a table fits the arena")
+    }
+
+    /// Writes the levels of wrr and their lists; returns the first word after them.
+    fn lend_levels(&self, span: &Span, start: u32, fresh: &[TestServer]) -> u32 {
+        let list: Vec<_> = fresh.iter().map(|s| (s.number, s.weight)).collect();
+        let levels = wrr::begin(&list).levels;
+        let len = |n: usize| u32::try_from(n).expect("a table fits the arena");
+        span.store(start, len(levels.len()));
+        let mut at = start + 2 * len(levels.len());
+        for (level, word) in levels.iter().zip((start as usize..).step_by(2)) {
+            let list = pair(at, len(level.entries.len()));
+            self.arena[word].store(list, SeqCst);
+            self.arena[word + 1].store(pair(level.passes, 0), SeqCst);
+            at = self.write(at, &level.entries);
+        }
+        at
+    }
+}
+
+fn hashed(servers: &[TestServer]) -> Vec<u32> {
+    let list: Vec<_> = servers
+        .iter()
+        .map(|s| (SocketAddr::V4(s.address(80)), s.weight.max(1)))
+        .collect();
+    hash_table::build(&list, 0)
+        .into_iter()
+        .map(|i| servers[i as usize].number)
+        .collect()
+}
