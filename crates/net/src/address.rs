@@ -3,12 +3,13 @@
 //! Evenkeel's own addresses carry [`ADDRESS_PROTOCOL`], so that a later run knows them; an address
 //! without that mark is somebody else's and is never removed.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use futures_util::TryStreamExt as _;
 use netlink_packet_route::address::{AddressAttribute, AddressMessage, AddressProtocol};
-use rtnetlink::AddressMessageBuilder;
+use rtnetlink::{AddressMessageBuilder, Handle};
 
 use crate::link::LinkInfo;
 use crate::netlink::{Netlink, RequestError};
@@ -130,11 +131,12 @@ pub enum OnLinkError {
 }
 
 /// An address as it stands on an interface.
-struct Held {
-    link: u32,
-    address: IpAddr,
-    prefix: Prefix,
-    ours: bool,
+pub(crate) struct Held {
+    pub link: u32,
+    pub address: IpAddr,
+    pub prefix: Prefix,
+    /// It carries evenkeel's mark.
+    pub ours: bool,
 }
 
 impl Netlink {
@@ -224,6 +226,19 @@ impl Netlink {
         Ok(ours)
     }
 
+    /// The addresses by which this host itself is known, on all interfaces.
+    ///
+    /// Left out are those that evenkeel added, and loopback's (127.0.0.0/8, `::1`). One that an
+    /// administrator put on `lo` counts, also where it is the virtual address of a real server.
+    pub async fn own_addresses(&self) -> Result<BTreeSet<IpAddr>, AddressError> {
+        let held = self.held().await?;
+        Ok(held
+            .iter()
+            .filter(|held| !held.ours && !held.address.is_loopback())
+            .map(|held| held.address)
+            .collect())
+    }
+
     /// Lists the prefixes that the interface's addresses put on its link; evenkeel's own put none.
     pub async fn prefixes(&self, link: u32) -> Result<Vec<Prefix>, AddressError> {
         let held = self.held().await?;
@@ -266,19 +281,18 @@ impl Netlink {
     }
 
     async fn held(&self) -> Result<Vec<Held>, AddressError> {
-        let messages: Vec<AddressMessage> = self
-            .requests
-            .address()
-            .get()
-            .execute()
-            .try_collect()
-            .await
-            .map_err(|error| AddressError::List(error.into()))?;
+        let messages = dump(&self.requests).await.map_err(AddressError::List)?;
         Ok(messages.iter().filter_map(held).collect())
     }
 }
 
-fn held(message: &AddressMessage) -> Option<Held> {
+/// All addresses of the namespace.
+pub(crate) async fn dump(requests: &Handle) -> Result<Vec<AddressMessage>, RequestError> {
+    Ok(requests.address().get().execute().try_collect().await?)
+}
+
+/// What matters of an address message.
+pub(crate) fn held(message: &AddressMessage) -> Option<Held> {
     let mut own = None;
     let mut peer = None;
     let mut ours = false;

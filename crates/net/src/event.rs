@@ -1,27 +1,30 @@
-//! What changes in the network without our doing: neighbours and links.
+//! What changes in the network: neighbours, links and addresses.
 //!
 //! One task owns the multicast socket and the table of watched neighbours. It stops reading when the
 //! receiver does not keep up, so that nothing queues without bound; the kernel then drops messages and
 //! says so (ENOBUFS), and the task asks for everything anew. It never waits for the receiver while it
 //! has orders to obey, so that whoever receives may also order.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::poll_fn;
 use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use evenkeel_model::MacAddress;
+use netlink_packet_route::address::AddressMessage;
 use netlink_packet_route::link::LinkMessage;
 use netlink_packet_route::neighbour::NeighbourMessage;
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
-use rtnetlink::packet_core::{NetlinkBuffer, NetlinkMessage, NetlinkPayload};
+use rtnetlink::packet_core::NetlinkPayload;
 use rtnetlink::sys::protocols::NETLINK_ROUTE;
 use rtnetlink::sys::{AsyncSocket as _, SocketAddr, TokioSocket};
 use rtnetlink::{Handle, MulticastGroup};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::address;
+use crate::datagram;
 use crate::link;
 use crate::neighbour::{self, NeighbourKey};
 use crate::netlink::{OpenError, RequestError};
@@ -53,10 +56,13 @@ pub enum NetEvent {
         address: IpAddr,
     },
     /// An Ethernet link appeared, came up, went down or has another hardware address.
+    ///
+    /// `ip link set down` is reported at once. A lost carrier comes through the kernel's link watch,
+    /// which may hold it back for up to a second after another link's (net/core/link_watch.c).
     Link {
         /// Its index.
         index: u32,
-        /// Switched on, and with a carrier.
+        /// Switched on, with a carrier, and operational: it can send.
         up: bool,
         /// Its hardware address.
         mac: MacAddress,
@@ -65,6 +71,22 @@ pub enum NetEvent {
     LinkRemoved {
         /// Its index, which may be given to another one.
         index: u32,
+    },
+    /// An interface has an address that it did not have, whoever added it.
+    AddressAdded {
+        /// Index of the interface.
+        link: u32,
+        /// The address.
+        address: IpAddr,
+    },
+    /// An address is gone from an interface, whoever removed it.
+    ///
+    /// It still stands there if it stood there under two prefix lengths.
+    AddressRemoved {
+        /// Index of the interface.
+        link: u32,
+        /// The address.
+        address: IpAddr,
     },
 }
 
@@ -105,6 +127,9 @@ struct LinkState {
     mac: MacAddress,
 }
 
+/// Index of a link, an address on it, and its prefix length: one address may stand there under several.
+type AddressKey = (u32, IpAddr, u8);
+
 /// The task behind the events.
 pub(crate) struct Watcher {
     requests: Handle,
@@ -113,11 +138,12 @@ pub(crate) struct Watcher {
     events: mpsc::Sender<NetEvent>,
     pending: VecDeque<NetEvent>,
     links: BTreeMap<u32, LinkState>,
+    addresses: BTreeSet<AddressKey>,
     watches: BTreeMap<NeighbourKey, Watch>,
 }
 
 impl Watcher {
-    /// Subscribes, then takes the links as they are, so that every later change is seen.
+    /// Subscribes, then takes links and addresses as they are, so that every later change is seen.
     pub(crate) async fn start(
         requests: Handle,
         orders: mpsc::Receiver<Order>,
@@ -125,6 +151,9 @@ impl Watcher {
     ) -> Result<Self, OpenError> {
         let socket = subscribe().map_err(OpenError::Socket)?;
         let links = link::dump(&requests).await.map_err(OpenError::Links)?;
+        let addresses = address::dump(&requests)
+            .await
+            .map_err(OpenError::Addresses)?;
         Ok(Self {
             requests,
             socket,
@@ -132,6 +161,7 @@ impl Watcher {
             events,
             pending: VecDeque::new(),
             links: links.iter().filter_map(link_state).collect(),
+            addresses: addresses.iter().filter_map(address_key).collect(),
             watches: BTreeMap::new(),
         })
     }
@@ -243,10 +273,13 @@ impl Watcher {
 
     async fn handle_datagram(&mut self, datagram: &[u8]) {
         let mut stale = Vec::new();
-        for message in messages(datagram) {
+        for message in datagram::messages(datagram) {
+            let NetlinkPayload::InnerMessage(message) = message.payload else {
+                continue;
+            };
             #[expect(
                 clippy::wildcard_enum_match_arm,
-                reason = "the two groups carry no other message"
+                reason = "the groups carry no other message"
             )]
             match message {
                 RouteNetlinkMessage::NewNeighbour(message) => self.handle_neighbour(&message),
@@ -255,6 +288,12 @@ impl Watcher {
                 }
                 RouteNetlinkMessage::NewLink(message) => stale.extend(self.handle_link(&message)),
                 RouteNetlinkMessage::DelLink(message) => self.handle_removed_link(&message),
+                RouteNetlinkMessage::NewAddress(message) => {
+                    self.report_addresses(address_key(&message).into_iter().collect());
+                }
+                RouteNetlinkMessage::DelAddress(message) => {
+                    self.report_removed_addresses(address_key(&message).into_iter().collect());
+                }
                 _ => {}
             }
         }
@@ -315,6 +354,25 @@ impl Watcher {
         }
     }
 
+    /// Reports those that are new; the kernel repeats the others when something about them changes.
+    fn report_addresses(&mut self, present: BTreeSet<AddressKey>) {
+        for key @ (link, address, _) in present {
+            if self.addresses.insert(key) {
+                self.pending
+                    .push_back(NetEvent::AddressAdded { link, address });
+            }
+        }
+    }
+
+    fn report_removed_addresses(&mut self, gone: BTreeSet<AddressKey>) {
+        for key @ (link, address, _) in gone {
+            if self.addresses.remove(&key) {
+                self.pending
+                    .push_back(NetEvent::AddressRemoved { link, address });
+            }
+        }
+    }
+
     fn report_neighbour(&mut self, key: NeighbourKey, mac: Option<MacAddress>) {
         let Some(watch) = self.watches.get_mut(&key) else {
             return;
@@ -330,8 +388,23 @@ impl Watcher {
         });
     }
 
-    /// Asks for all links and watched neighbours, after events were lost.
+    /// Asks for all links, addresses and watched neighbours, after events were lost.
     async fn resynchronize(&mut self) {
+        self.resynchronize_links().await;
+        match address::dump(&self.requests).await {
+            Ok(messages) => {
+                let present: BTreeSet<AddressKey> =
+                    messages.iter().filter_map(address_key).collect();
+                self.report_removed_addresses(&self.addresses - &present);
+                self.report_addresses(present);
+            }
+            Err(error) => tracing::warn!(%error, "could not list the addresses"),
+        }
+        let all = self.watches.keys().copied().collect();
+        self.resolve_again(all).await;
+    }
+
+    async fn resynchronize_links(&mut self) {
         match link::dump(&self.requests).await {
             Ok(messages) => {
                 let present: BTreeMap<u32, LinkState> =
@@ -352,14 +425,17 @@ impl Watcher {
             }
             Err(error) => tracing::warn!(%error, "could not list the links"),
         }
-        let all = self.watches.keys().copied().collect();
-        self.resolve_again(all).await;
     }
 }
 
 fn subscribe() -> io::Result<TokioSocket> {
     let mut socket = TokioSocket::new(NETLINK_ROUTE)?;
-    let groups = [MulticastGroup::Link, MulticastGroup::Neigh];
+    let groups = [
+        MulticastGroup::Link,
+        MulticastGroup::Neigh,
+        MulticastGroup::Ipv4Ifaddr,
+        MulticastGroup::Ipv6Ifaddr,
+    ];
     let mask = groups
         .iter()
         .fold(0, |mask, group| mask | (1 << (*group as u32 - 1)));
@@ -373,31 +449,6 @@ async fn receive(socket: &TokioSocket) -> io::Result<Vec<u8>> {
     Ok(datagram)
 }
 
-/// The route messages in a datagram; those that can't be read are left out.
-fn messages(datagram: &[u8]) -> impl Iterator<Item = RouteNetlinkMessage> {
-    let mut rest = datagram;
-    std::iter::from_fn(move || {
-        let length = NetlinkBuffer::new_checked(rest).ok()?.length();
-        let (message, after) = rest.split_at_checked(usize::try_from(length).ok()?)?;
-        // Messages are aligned to 4 bytes; the last one may lack its padding.
-        rest = after.get((4 - message.len() % 4) % 4..).unwrap_or_default();
-        Some(NetlinkMessage::<RouteNetlinkMessage>::deserialize(message))
-    })
-    .filter_map(|message| match message {
-        Ok(message) => {
-            if let NetlinkPayload::InnerMessage(message) = message.payload {
-                Some(message)
-            } else {
-                None
-            }
-        }
-        Err(error) => {
-            tracing::debug!(%error, "unreadable netlink message");
-            None
-        }
-    })
-}
-
 fn link_state(message: &LinkMessage) -> Option<(u32, LinkState)> {
     if message.header.interface_family != AddressFamily::Unspec {
         return None;
@@ -407,4 +458,9 @@ fn link_state(message: &LinkMessage) -> Option<(u32, LinkState)> {
         mac: link::mac(message)?,
     };
     Some((message.header.index, state))
+}
+
+fn address_key(message: &AddressMessage) -> Option<AddressKey> {
+    let held = address::held(message)?;
+    Some((held.link, held.address, held.prefix.length))
 }

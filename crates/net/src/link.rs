@@ -22,7 +22,7 @@ pub struct LinkInfo {
     pub mac: MacAddress,
     /// Largest packet in bytes, without the Ethernet header.
     pub mtu: u32,
-    /// Switched on, and with a carrier.
+    /// Switched on, with a carrier, and operational: it can send.
     pub up: bool,
     /// Kind of a virtual interface, such as `veth`; `None` for hardware.
     pub kind: Option<String>,
@@ -125,12 +125,15 @@ pub(crate) async fn dump(requests: &Handle) -> Result<Vec<LinkMessage>, RequestE
     Ok(requests.link().get().execute().try_collect().await?)
 }
 
-/// Switched on, and with a carrier.
+/// Switched on, with a carrier, and operational.
+///
+/// IFF_RUNNING is operstate `up` or `unknown`, but lags behind the carrier; IFF_LOWER_UP is the carrier
+/// itself, but says nothing of a port that is still being authenticated.
 pub(crate) fn is_up(message: &LinkMessage) -> bool {
     message
         .header
         .flags
-        .contains(LinkFlags::Up | LinkFlags::LowerUp)
+        .contains(LinkFlags::Up | LinkFlags::LowerUp | LinkFlags::Running)
 }
 
 /// The hardware address, where it is an Ethernet one.

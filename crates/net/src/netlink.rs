@@ -60,6 +60,9 @@ pub enum OpenError {
     /// The first look at the links failed.
     #[error("could not list the network interfaces")]
     Links(#[source] RequestError),
+    /// The first look at the addresses failed.
+    #[error("could not list the addresses of the interfaces")]
+    Addresses(#[source] RequestError),
 }
 
 /// Addresses, links and neighbours of one network namespace.
@@ -76,7 +79,7 @@ pub struct Netlink {
 impl Netlink {
     /// Opens netlink in the calling thread's network namespace, within a tokio runtime.
     ///
-    /// Every change of a link after this call, and the state of every watched neighbour, comes through
+    /// Every change of a link or an address after this call, and the state of every watched neighbour, comes through
     /// the receiver. A slow receiver loses intermediate states, never the last one. The receiver ends
     /// if the socket fails, which the kernel does not do by itself.
     pub async fn open() -> Result<(Self, mpsc::Receiver<NetEvent>), OpenError> {

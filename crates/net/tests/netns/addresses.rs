@@ -3,9 +3,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use evenkeel_model::CheckKind;
-use evenkeel_net::{AddressError, Netlink, OwnAddress, probe};
+use evenkeel_net::{AddressError, NetEvent, Netlink, OwnAddress, probe};
 
-use crate::guard::pair;
+use crate::guard::{pair, wait_for};
 
 fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
@@ -70,6 +70,47 @@ fn only_our_copy_of_an_address_is_removed() {
     });
     assert!(director.ip("addr show dev lo").contains("198.18.14.146"));
     assert!(!director.ip("addr show dev eth0").contains("198.18.14.146"));
+}
+
+#[test]
+fn own_addresses_are_those_of_all_interfaces_without_ours_and_loopbacks() {
+    let (director, _server) = pair();
+    director.ip("addr add 198.18.14.150/32 dev lo");
+    director.block_on(|| async {
+        let (netlink, _events) = Netlink::open().await.unwrap();
+        let link = netlink.link("eth0").await.unwrap().index;
+        netlink
+            .add_address(link, ip("198.18.14.146"))
+            .await
+            .unwrap();
+        let mut own = netlink.own_addresses().await.unwrap();
+        // IPv6's link-local one comes when the link is up.
+        own.retain(|address| address.is_ipv4());
+        assert_eq!(
+            own.into_iter().collect::<Vec<IpAddr>>(),
+            [ip("10.0.0.1"), ip("198.18.14.150")]
+        );
+    });
+}
+
+#[test]
+fn addresses_that_come_and_go_are_reported() {
+    let (director, _server) = pair();
+    let vip = ip("198.18.14.146");
+    director.block_on(|| async {
+        let (netlink, mut events) = Netlink::open().await.unwrap();
+        let link = netlink.link("eth0").await.unwrap().index;
+        let added = NetEvent::AddressAdded { link, address: vip };
+        let removed = NetEvent::AddressRemoved { link, address: vip };
+        netlink.add_address(link, vip).await.unwrap();
+        wait_for(&mut events, |event| *event == added).await;
+        director.ip("addr del 198.18.14.146/32 dev eth0");
+        wait_for(&mut events, |event| *event == removed).await;
+        director.ip("addr add 198.18.14.146/32 dev eth0");
+        wait_for(&mut events, |event| *event == added).await;
+        director.ip("link del eth0");
+        wait_for(&mut events, |event| *event == removed).await;
+    });
 }
 
 #[test]

@@ -12,7 +12,7 @@ use nix::sched::{CloneFlags, setns, unshare};
 use tokio::sync::mpsc::Receiver;
 
 /// Longest wait for anything that must happen; the kernel's own timers are 5 s.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) struct NetNs {
     handle: File,
@@ -89,7 +89,8 @@ impl NetNs {
         });
     }
 
-    fn path(&self) -> String {
+    /// Names the namespace for `ip`.
+    pub(crate) fn path(&self) -> String {
         format!(
             "/proc/{}/fd/{}",
             std::process::id(),
@@ -134,4 +135,15 @@ pub(crate) async fn wait_for(
         Ok(None) => panic!("the events ended after {seen:?}"),
         Err(_) => panic!("nothing fits in {seen:?}"),
     }
+}
+
+/// Takes all capabilities from the calling thread, as long as it lives.
+pub(crate) fn drop_capabilities() {
+    // _LINUX_CAPABILITY_VERSION_3 of the calling thread; then effective, permitted and inheritable
+    // sets, twice 32 bits each.
+    let header = [0x2008_0522_u32, 0];
+    let sets = [0_u32; 6];
+    // SAFETY: the kernel reads 8 and 24 bytes, which the two arrays have, and changes this thread only.
+    let result = unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), sets.as_ptr()) };
+    assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
 }

@@ -82,6 +82,32 @@ fn changes_of_links_are_reported() {
 }
 
 #[test]
+fn a_lost_carrier_is_a_link_that_went_down() {
+    let (director, server) = pair();
+    director.block_on(|| async {
+        let (netlink, mut events) = Netlink::open().await.unwrap();
+        let eth0 = netlink.link("eth0").await.unwrap();
+        if !eth0.up {
+            wait_for(&mut events, |event| {
+                matches!(event, NetEvent::Link { up: true, .. })
+            })
+            .await;
+        }
+        for (order, expected) in [("down", false), ("up", true)] {
+            server.ip(&format!("link set eth0 {order}"));
+            wait_for(&mut events, |event| {
+                matches!(event, NetEvent::Link { index, up, .. }
+                    if *index == eth0.index && *up == expected)
+            })
+            .await;
+            assert_eq!(netlink.link("eth0").await.unwrap().up, expected);
+            // Nobody switched it off here.
+            assert!(director.ip("link show dev eth0").contains(",UP"));
+        }
+    });
+}
+
+#[test]
 fn a_port_that_leaves_its_bridge_is_not_taken_for_gone() {
     let (director, _server) = pair();
     director.ip("link add br0 type bridge");

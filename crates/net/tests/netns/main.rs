@@ -2,8 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
+mod address_socket;
 mod addresses;
 mod announce;
+mod arp;
 mod guard;
 mod links;
 mod neighbours;
+mod realtime;
+mod vrrp;
+mod wake;

@@ -1,0 +1,172 @@
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use evenkeel_model::MacAddress;
+use evenkeel_net::{
+    Announcer, ArpOutcome, ArpProbeError, ArpSetting, Netlink, holders, prepare_arp,
+};
+
+use crate::guard::{NetNs, pair};
+
+const OWN: MacAddress = MacAddress([2, 0, 0, 0, 0, 1]);
+const SERVER: MacAddress = MacAddress([2, 0, 0, 0, 0, 2]);
+const OTHER: MacAddress = MacAddress([2, 0, 0, 0, 0, 3]);
+
+const WAIT: Duration = Duration::from_millis(300);
+
+/// Asks from the director's `eth0` who has the address.
+fn ask(director: &NetNs, address: [u8; 4], wait: Duration) -> Vec<MacAddress> {
+    director.block_on(|| async {
+        let (netlink, _events) = Netlink::open().await.unwrap();
+        let link = netlink.link("eth0").await.unwrap().index;
+        holders(link, OWN, Ipv4Addr::from(address), wait)
+            .await
+            .unwrap()
+    })
+}
+
+#[test]
+fn exactly_the_hosts_that_have_the_address_are_found() {
+    let (director, server) = pair();
+    assert_eq!(ask(&director, [10, 0, 0, 2], WAIT), [SERVER]);
+    assert_eq!(ask(&director, [10, 0, 0, 99], WAIT), []);
+    // Its own address is nobody else's.
+    assert_eq!(ask(&director, [10, 0, 0, 1], WAIT), []);
+
+    server.ip("link add other link eth0 address 02:00:00:00:00:03 type macvlan mode bridge");
+    server.ip("link set other up");
+    assert_eq!(ask(&director, [10, 0, 0, 2], WAIT), [SERVER, OTHER]);
+}
+
+#[test]
+fn an_answer_leaves_nothing_in_the_other_hosts_caches() {
+    let (director, server) = pair();
+    assert_eq!(ask(&director, [10, 0, 0, 2], WAIT), [SERVER]);
+    assert_eq!(server.ip("-4 neigh show"), "");
+}
+
+#[test]
+fn a_host_that_announces_the_address_meanwhile_is_found() {
+    let (director, server) = pair();
+    let silent = Ipv4Addr::new(10, 0, 0, 50);
+    let server_link = server.enter(|| nix::net::if_::if_nametoindex("eth0").unwrap());
+    let announcer = server.enter(|| Announcer::open().unwrap());
+    director.block_on(|| async {
+        let (netlink, _events) = Netlink::open().await.unwrap();
+        let link = netlink.link("eth0").await.unwrap().index;
+        let mut asking = std::pin::pin!(holders(link, OWN, silent, Duration::from_secs(2)));
+        // The first poll opens the socket, so that what follows is heard.
+        let early = tokio::time::timeout(Duration::ZERO, &mut asking).await;
+        assert!(early.is_err());
+        announcer
+            .announce(server_link, OTHER, silent.into())
+            .unwrap();
+        assert_eq!(asking.await.unwrap(), [OTHER]);
+    });
+}
+
+#[test]
+fn a_host_that_only_probes_for_the_address_is_no_holder() {
+    let (director, server) = pair();
+    let free = Ipv4Addr::new(10, 0, 0, 50);
+    let server_link = server.enter(|| nix::net::if_::if_nametoindex("eth0").unwrap());
+    let (here, there) = director.block_on(|| async {
+        let (netlink, _events) = Netlink::open().await.unwrap();
+        let link = netlink.link("eth0").await.unwrap().index;
+        // Each asks on a thread in its own namespace, for the same time.
+        let other = tokio::task::spawn_blocking(move || {
+            server.block_on(|| async { holders(server_link, SERVER, free, WAIT * 3).await })
+        });
+        let here = holders(link, OWN, free, WAIT * 3).await;
+        (here.unwrap(), other.await.unwrap().unwrap())
+    });
+    assert_eq!((here, there), (vec![], vec![]));
+}
+
+#[test]
+fn an_interface_that_is_down_can_not_be_asked() {
+    let (director, _server) = pair();
+    director.ip("link set eth0 down");
+    director.block_on(|| async {
+        let (netlink, _events) = Netlink::open().await.unwrap();
+        let link = netlink.link("eth0").await.unwrap().index;
+        for link in [link, 4711] {
+            let address = Ipv4Addr::new(10, 0, 0, 2);
+            let error = holders(link, OWN, address, WAIT).await.unwrap_err();
+            assert!(matches!(error, ArpProbeError::Probe { .. }), "{error:?}");
+        }
+    });
+}
+
+/// What became of the settings, in short.
+fn outcomes(settings: &[ArpSetting]) -> Vec<String> {
+    settings
+        .iter()
+        .map(|setting| {
+            let outcome = match &setting.outcome {
+                ArpOutcome::Already { value } => format!("already {value}"),
+                ArpOutcome::Raised { from } => format!("raised from {from}"),
+                ArpOutcome::Failed { reason, hint } => format!("{reason}: {hint}"),
+            };
+            format!("{} {}: {outcome}", setting.name, setting.wanted)
+        })
+        .collect()
+}
+
+fn setting(path: &str) -> String {
+    std::fs::read_to_string(format!("/proc/sys/net/ipv4/conf/{path}")).unwrap()
+}
+
+fn set(path: &str, value: &str) {
+    std::fs::write(format!("/proc/sys/net/ipv4/conf/{path}"), value).unwrap();
+}
+
+#[test]
+fn arp_settings_are_raised_where_they_are_too_low() {
+    let (director, _server) = pair();
+    director.enter(|| {
+        for name in ["arp_ignore", "arp_announce"] {
+            set(&format!("eth0/{name}"), "0");
+            set(&format!("all/{name}"), "0");
+        }
+        set("eth0/arp_announce", "1");
+        assert_eq!(
+            outcomes(&prepare_arp("eth0")),
+            [
+                "arp_ignore 1: raised from 0",
+                "arp_announce 2: raised from 1"
+            ]
+        );
+        assert_eq!(setting("eth0/arp_ignore"), "1\n");
+        assert_eq!(setting("eth0/arp_announce"), "2\n");
+        assert_eq!(setting("all/arp_ignore"), "0\n");
+        assert_eq!(setting("lo/arp_ignore"), "0\n");
+        assert_eq!(
+            outcomes(&prepare_arp("eth0")),
+            ["arp_ignore 1: already 1", "arp_announce 2: already 2"]
+        );
+
+        // What holds for all interfaces holds for this one.
+        set("eth0/arp_ignore", "0");
+        set("all/arp_ignore", "2");
+        assert_eq!(
+            outcomes(&prepare_arp("eth0")),
+            ["arp_ignore 1: already 2", "arp_announce 2: already 2"]
+        );
+        assert_eq!(setting("eth0/arp_ignore"), "0\n");
+    });
+}
+
+#[test]
+fn arp_settings_that_can_not_be_raised_come_with_a_hint() {
+    let (director, _server) = pair();
+    let outcomes = director.enter(|| outcomes(&prepare_arp("eth7")));
+    assert!(
+        outcomes[0].starts_with("arp_ignore 1: No such file"),
+        "{outcomes:?}"
+    );
+    assert!(
+        outcomes[1].contains("sysctl -w net/ipv4/conf/eth7/arp_announce=2"),
+        "{outcomes:?}"
+    );
+}
