@@ -1,10 +1,14 @@
 //! What goes into the core and what comes out.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use evenkeel_health::TargetId;
-use evenkeel_model::{CheckKind, Director, GateState, MacAddress, ServiceEntry, ServiceKey};
+use evenkeel_model::{
+    CheckKind, Director, GateState, MacAddress, Role, ServiceEntry, ServiceKey, VirtualRouter,
+    VirtualRouterId,
+};
 
 use crate::report::Report;
 
@@ -29,6 +33,26 @@ pub enum Event {
         /// Its hardware address.
         mac: MacAddress,
     },
+    /// This director's role in a virtual router changed.
+    Role {
+        /// The virtual router.
+        router: VirtualRouterId,
+        /// The old role.
+        from: Role,
+        /// The new role.
+        to: Role,
+        /// Why, for people.
+        reason: String,
+    },
+    /// Something is wrong about a virtual router that was not before.
+    RouterTrouble {
+        /// The virtual router.
+        router: VirtualRouterId,
+        /// What, for people.
+        what: String,
+    },
+    /// The director's own addresses are exactly these.
+    OwnAddresses(BTreeSet<IpAddr>),
     /// A command could not be executed; it is given again where it still makes sense.
     CommandFailed {
         /// The command.
@@ -42,11 +66,16 @@ pub enum Event {
 /// probes run beside everything else.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
+    /// Take part in exactly these virtual routers. Once it is executed, addresses that are in none of them
+    /// any more are off the interface and their gates closed.
+    ConfigureRouters(Vec<VirtualRouter>),
+    /// Let a virtual router take over and preempt; comes once in its life, unless it fails.
+    MayTakeOver(VirtualRouterId),
     /// Make the data plane hold exactly this for the service.
     PutService(ServiceEntry),
     /// Make the data plane forget the service.
     RemoveService(ServiceKey),
-    /// Set a virtual address's gate.
+    /// Set the gate of a virtual address; like the three below never of one under a virtual router.
     SetGate {
         /// The virtual address.
         address: IpAddr,
@@ -88,6 +117,8 @@ impl Command {
     #[must_use]
     pub fn action(&self) -> String {
         match self {
+            Self::ConfigureRouters(_) => "configure the virtual routers".to_owned(),
+            Self::MayTakeOver(id) => format!("let virtual router {id} take over"),
             Self::PutService(entry) => format!("put service {} into the data plane", entry.key),
             Self::RemoveService(key) => format!("remove service {key} from the data plane"),
             Self::SetGate { address, state } => format!("set the gate of {address} to {state:?}"),

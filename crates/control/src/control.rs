@@ -1,29 +1,25 @@
 //! The core: events in, desired state, commands out.
 
+mod addresses;
+mod checks;
+mod failures;
+mod reach;
+mod roles;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use evenkeel_health::{Health, Output};
-use evenkeel_model::{
-    Director, GateState, MacAddress, ServiceEntry, ServiceKey, ServiceName, diff,
-};
+use evenkeel_health::Health;
+use evenkeel_model::{Director, ServiceEntry, ServiceKey, ServiceName, diff};
 
 use crate::command::{Command, Event};
 use crate::neighbours::Neighbours;
 use crate::report::Report;
+use crate::routers::Routers;
 use crate::service::Service;
-use crate::targets::{Spec, Targets, User};
-use crate::verdict::{judge, server_of, start};
+use crate::targets::Targets;
 use crate::view::View;
-
-/// Time until a command that failed is given again: short beside an operator's patience, long enough
-/// that a lasting failure does not fill the log.
-const RETRY_AFTER: Duration = Duration::from_secs(5);
-
-/// How long a new neighbour may be unknown before people are told; the kernel sends three requests,
-/// one second apart.
-const NEIGHBOUR_PATIENCE: Duration = Duration::from_secs(4);
 
 /// The director's desired state, and the orders that make it actual.
 ///
@@ -32,20 +28,31 @@ const NEIGHBOUR_PATIENCE: Duration = Duration::from_secs(4);
 /// [`poll_output`](Self::poll_output) until it returns `None` and execute the commands in their order
 /// (probes beside everything else), then arm one timer for [`poll_timeout`](Self::poll_timeout) and call
 /// [`handle_timeout`](Self::handle_timeout) when it fires. `now` must not run backwards. One event at a
-/// time: nothing is fed in between an event and the end of its commands.
+/// time: nothing is fed in between an event and the end of its commands, and then
+/// [`Event::CommandFailed`] of those that failed comes first, in their order.
 ///
 /// # What it orders
 /// A service is put; once it lists a server, or has none to wait for, its address's gate is opened, the
-/// address added and announced; when it goes, the address first, then the gate, then the service. A server is listed once its first check has passed
-/// and its hardware address is known; then it stands where it was added, the one added last first, as in
-/// IPVS. A failed server leaves the list and comes back at its head, or (`quiesce`) keeps its place with
-/// weight 0. What the data plane was found to hold is adopted: listed servers stay listed until their
-/// checks fail.
+/// address added and announced; when it goes, the address first, then the gate, then the service. A server
+/// is listed once its first check has passed and its hardware address is known (one whose address is this
+/// director's own needs none, and is forwarded to as local); then it stands where it was added, the one
+/// added last first, as in IPVS. A failed server leaves the list and comes back at its head, or (`quiesce`)
+/// keeps its place with weight 0. What the data plane was found to hold is adopted: listed servers stay
+/// listed until their checks fail.
 ///
 /// # Virtual routers
-/// Every virtual address belongs to this director alone, so gates open as soon as services are put.
-/// Addresses under a virtual router will follow its role instead: the role is one more event, and
-/// `publish` is where a gate is opened or left alone.
+/// An address is stand-alone, or under a virtual router. Services are put and checked alike in both cases,
+/// so that a Backup is warm. The gate, the address and its announcement are ordered for stand-alone
+/// addresses only; those of a virtual router follow its role, and the VRRP thread sets them by itself.
+///
+/// [`Command::ConfigureRouters`] is the first command of all, without routers too (an earlier run may have
+/// left some), and comes first whenever a configuration changes the list. An address that moves under a
+/// router is forgotten here: the thread begins as Backup and gives it up. One that leaves a router is opened
+/// like a new one, but only in the turn after the order, when it is known not to have failed.
+///
+/// A router is told once that it may take over ([`Command::MayTakeOver`]): when the first round of checks is
+/// complete (or `startup_wait` has passed) and the address of each of its services may be taken as if it
+/// were stand-alone. A router that begins anew, with another number, version or source, is told again.
 #[derive(Debug)]
 pub struct Control {
     director: Director,
@@ -53,8 +60,11 @@ pub struct Control {
     health: Health,
     targets: Targets,
     neighbours: Neighbours,
-    /// Virtual addresses whose gate was opened.
+    routers: Routers,
+    /// Stand-alone virtual addresses whose gate was opened.
     addresses: BTreeSet<IpAddr>,
+    /// Addresses of the director itself.
+    own_addresses: BTreeSet<IpAddr>,
     outputs: VecDeque<Command>,
     /// When to be ready at the latest; `None`: ready.
     ready_by: Option<Instant>,
@@ -65,11 +75,18 @@ pub struct Control {
 }
 
 impl Control {
-    /// Takes over a director: its configuration, and what an earlier run left in the data plane.
+    /// Takes over a director: its configuration, what an earlier run left in the data plane, and the
+    /// addresses of its interfaces.
     #[must_use]
-    pub fn new(director: Director, adopted: Vec<ServiceEntry>, now: Instant) -> Self {
+    pub fn new(
+        director: Director,
+        adopted: Vec<ServiceEntry>,
+        own_addresses: BTreeSet<IpAddr>,
+        now: Instant,
+    ) -> Self {
         let mut control = Self {
             director: Director {
+                virtual_routers: Vec::new(),
                 services: Vec::new(),
                 ..director.clone()
             },
@@ -77,12 +94,17 @@ impl Control {
             health: Health::new(),
             targets: Targets::default(),
             neighbours: Neighbours::default(),
+            routers: Routers::default(),
             addresses: BTreeSet::new(),
+            own_addresses,
             outputs: VecDeque::new(),
             ready_by: Some(now + director.startup_wait),
             neighbours_due: None,
             retries: Vec::new(),
         };
+        if director.virtual_routers.is_empty() {
+            control.order_routers(Vec::new(), now);
+        }
         let adopted = adopted.into_iter().map(|entry| (entry.key, entry));
         control.apply(director, adopted.collect(), now);
         control.settle(now);
@@ -99,6 +121,14 @@ impl Control {
                 outcome,
             } => self.health.handle_result(target, attempt, outcome, now),
             Event::Neighbour { address, mac } => self.learn(address, mac),
+            Event::Role {
+                router,
+                from,
+                to,
+                reason,
+            } => self.role_changed(router, from, to, reason),
+            Event::RouterTrouble { router, what } => self.router_troubled(router, what),
+            Event::OwnAddresses(addresses) => self.own(addresses, now),
             Event::CommandFailed { what, reason } => self.failed(*what, reason, now),
         }
         self.settle(now);
@@ -107,19 +137,12 @@ impl Control {
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.health.handle_timeout(now);
-        if self.neighbours_due.is_some_and(|due| due <= now) {
-            self.neighbours_due = None;
-            let unknown = self.neighbours.unknown();
-            let reports = unknown.map(|address| Report::NeighbourUnknown { address });
-            self.outputs.extend(reports.map(Command::Report));
+        if self.routers.given().is_some_and(|at| at <= now) {
+            self.routers_configured();
+            self.give_up_unused();
         }
-        let (due, later) = std::mem::take(&mut self.retries)
-            .into_iter()
-            .partition(|(at, _)| *at <= now);
-        self.retries = later;
-        for (_, command) in due {
-            self.retry(command);
-        }
+        self.complain_of_neighbours(now);
+        self.retry_due(now);
         self.settle(now);
     }
 
@@ -132,10 +155,10 @@ impl Control {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let retry = self.retries.iter().map(|(at, _)| *at).min();
-        let unopened = self.services.iter();
-        let unopened = unopened.filter(|(key, _)| !self.addresses.contains(&key.address.ip()));
         let timers = [
-            unopened.map(|(_, service)| service.opens_by).min(),
+            self.gate_timeout(),
+            self.takeover_timeout(),
+            self.routers.given(),
             self.health.poll_timeout(),
             self.ready_by,
             self.neighbours_due,
@@ -201,15 +224,9 @@ impl Control {
         mut adopted: BTreeMap<ServiceKey, ServiceEntry>,
         now: Instant,
     ) {
+        self.apply_routers(&new, now);
         self.withdraw(&new, &adopted);
-        let servers = new.services.iter().flat_map(|s| &s.servers);
-        let servers = servers.map(|server| server.address.ip()).collect();
-        let (watched, unwatched) = self.neighbours.watch(&servers);
-        if !watched.is_empty() {
-            self.neighbours_due = Some(now + NEIGHBOUR_PATIENCE);
-        }
-        self.outputs
-            .extend(watched.into_iter().map(Command::WatchNeighbour));
+        let unwatched = self.watch(&reach::servers(&new), now);
         for config in &new.services {
             let entry = adopted.remove(&config.key);
             if !self.services.contains_key(&config.key) {
@@ -218,19 +235,21 @@ impl Control {
                 let service = Service::new(config, entry, opens_by, now);
                 self.services.insert(config.key, service);
             }
-            let service = self.services.get_mut(&config.key);
-            if let Some(service) = service.filter(|s| s.config != *config) {
-                for server in service.configure(config.clone(), now) {
-                    let service = config.name.clone();
-                    self.report(Report::ServerGated { service, server });
-                }
+            let Some(service) = self.services.get_mut(&config.key) else {
+                continue;
+            };
+            let mut reports = Vec::new();
+            if service.config != *config {
+                reports = service.configure(config.clone(), now);
             }
+            reports.extend(service.locate(&self.own_addresses));
+            self.outputs
+                .extend(reports.into_iter().map(Command::Report));
         }
         self.director = new;
         self.retarget(now);
         self.publish(now);
-        self.outputs
-            .extend(unwatched.into_iter().map(Command::UnwatchNeighbour));
+        self.unwatch(unwatched);
     }
 
     fn add_service(&mut self, service: ServiceName, adopted: Option<&ServiceEntry>) {
@@ -243,77 +262,6 @@ impl Control {
             None => Report::ServiceAdded(service),
         };
         self.report(report);
-    }
-
-    /// Removes the services that are not in the new configuration, adopted ones too, and the addresses
-    /// that none of its services has.
-    fn withdraw(&mut self, new: &Director, adopted: &BTreeMap<ServiceKey, ServiceEntry>) {
-        let keys: BTreeSet<ServiceKey> = new.services.iter().map(|s| s.key).collect();
-        let kept: BTreeSet<IpAddr> = keys.iter().map(|key| key.address.ip()).collect();
-        let leftover = adopted.keys().filter(|key| !keys.contains(key));
-        let gone = self.services.keys().filter(|key| !keys.contains(key));
-        let gone: BTreeSet<ServiceKey> = gone.chain(leftover.clone()).copied().collect();
-        for key in leftover {
-            let report = Report::LeftoverRemoved(*key);
-            self.outputs.push_back(Command::Report(report));
-        }
-        let addresses: BTreeSet<IpAddr> = gone.iter().map(|key| key.address.ip()).collect();
-        for address in addresses.difference(&kept).copied() {
-            self.addresses.remove(&address);
-            self.outputs.push_back(Command::RemoveAddress(address));
-            self.outputs.push_back(Command::SetGate {
-                address,
-                state: GateState::Closed,
-            });
-        }
-        for key in gone {
-            self.services.remove(&key);
-            self.outputs.push_back(Command::RemoveService(key));
-        }
-    }
-
-    /// Makes the targets of the health core those that the services want.
-    fn retarget(&mut self, now: Instant) {
-        let mut wanted: BTreeMap<Spec, BTreeSet<User>> = BTreeMap::new();
-        for service in self.services.values() {
-            for server in &service.config.servers {
-                if let Some(check) = &service.config.check {
-                    let users = wanted.entry(Spec::of(check, server)).or_default();
-                    users.insert((service.config.key, server.address));
-                }
-            }
-        }
-        let changes = self.targets.set(wanted);
-        for id in changes.removed {
-            self.health.remove(id);
-        }
-        for id in changes.recadenced {
-            if let Some(target) = self.targets.get(id) {
-                self.health.set_cadence(id, target.spec.cadence, now);
-            }
-        }
-        for id in changes.added {
-            if let Some(target) = self.targets.get(id) {
-                let start = start(&self.services, &target.users);
-                self.health.add(id, target.spec.cadence, start, now);
-            }
-        }
-        for (id, target) in self.targets.iter() {
-            let verdict = self.health.is_up(id).filter(|_| self.health.is_checked(id));
-            for user in &target.users {
-                let Some(server) = server_of(&mut self.services, user) else {
-                    continue;
-                };
-                if server.target.replace(id) == Some(id) {
-                    continue;
-                }
-                if let Some(up) = verdict {
-                    let reason = "as its check found earlier";
-                    let report = judge(&mut self.services, user, up, reason, now);
-                    self.outputs.extend(report.map(Command::Report));
-                }
-            }
-        }
     }
 
     /// Puts what differs from what was put, and opens the gates of new addresses.
@@ -330,87 +278,11 @@ impl Control {
                 self.outputs.push_back(Command::PutService(entry));
             }
         }
-        for (key, service) in &self.services {
-            let address = key.address.ip();
-            if self.addresses.contains(&address) || !service.may_open(&self.neighbours, now) {
-                continue;
-            }
-            self.addresses.insert(address);
-            self.outputs.push_back(Command::SetGate {
-                address,
-                state: GateState::Open,
-            });
-            self.outputs.push_back(Command::AddAddress(address));
-            self.outputs.push_back(Command::Announce(address));
-        }
+        self.open_gates(now);
     }
 
-    fn learn(&mut self, address: IpAddr, mac: MacAddress) {
-        let Some(before) = self.neighbours.learn(address, mac) else {
-            return;
-        };
-        self.report(match before {
-            None => Report::NeighbourFound { address, mac },
-            Some(from) => Report::NeighbourChanged {
-                address,
-                from,
-                to: mac,
-            },
-        });
-        for service in self.services.values_mut() {
-            service.dirty |= service.servers.keys().any(|s| s.ip() == address);
-        }
-    }
-
-    fn failed(&mut self, what: Command, reason: String, now: Instant) {
-        if let Command::Probe {
-            target, attempt, ..
-        } = what
-        {
-            self.health.handle_result(target, attempt, Err(reason), now);
-            return;
-        }
-        self.report(Report::CommandFailed {
-            what: what.action(),
-            reason,
-        });
-        if let Command::PutService(entry) = &what
-            && let Some(service) = self.services.get_mut(&entry.key)
-        {
-            service.put = None;
-        }
-        if !self.retries.iter().any(|(_, command)| *command == what) {
-            self.retries.push((now + RETRY_AFTER, what));
-        }
-    }
-
-    /// Gives a failed command again, unless the state that it was for is not wanted any more.
-    fn retry(&mut self, command: Command) {
-        let wanted = match &command {
-            Command::PutService(entry) => {
-                if let Some(service) = self.services.get_mut(&entry.key) {
-                    service.dirty = true;
-                }
-                false
-            }
-            Command::RemoveService(key) => !self.services.contains_key(key),
-            Command::SetGate { address, state } => {
-                self.addresses.contains(address) == (*state == GateState::Open)
-            }
-            Command::AddAddress(address) | Command::Announce(address) => {
-                self.addresses.contains(address)
-            }
-            Command::RemoveAddress(address) => !self.addresses.contains(address),
-            Command::WatchNeighbour(address) => self.neighbours.is_watched(*address),
-            Command::UnwatchNeighbour(address) => !self.neighbours.is_watched(*address),
-            Command::Probe { .. } | Command::Report(_) | Command::Ready => false,
-        };
-        if wanted {
-            self.outputs.push_back(command);
-        }
-    }
-
-    /// Ends every mutation: takes the health core's outputs, puts what changed, and may become ready.
+    /// Ends every mutation: takes the health core's outputs, puts what changed, may become ready, and lets
+    /// routers take over.
     fn settle(&mut self, now: Instant) {
         while let Some(output) = self.health.poll_output() {
             self.take(output, now);
@@ -422,59 +294,17 @@ impl Control {
             self.ready_by = None;
             self.outputs.push_back(Command::Ready);
         }
+        self.allow_takeovers(now);
         self.check_invariants();
-    }
-
-    fn take(&mut self, output: Output, now: Instant) {
-        let (Output::Probe { target: id, .. }
-        | Output::Changed { target: id, .. }
-        | Output::Checked { target: id, .. }) = output;
-        let Some(target) = self.targets.get(id) else {
-            return;
-        };
-        match output {
-            Output::Probe {
-                attempt, timeout, ..
-            } => self.outputs.push_back(Command::Probe {
-                target: id,
-                attempt,
-                kind: target.spec.kind.clone(),
-                address: target.spec.address,
-                timeout,
-            }),
-            Output::Changed { up, reason, .. } => {
-                for user in &target.users {
-                    let report = judge(&mut self.services, user, up, &reason, now);
-                    self.outputs.extend(report.map(Command::Report));
-                }
-            }
-            Output::Checked { outcome, .. } => {
-                // Servers that share a target may have begun differently (adopted up, adopted down,
-                // gated): a result that agrees with the target's verdict holds for all of them.
-                let up = outcome.is_ok();
-                let agrees = self.health.is_up(id) == Some(up);
-                let reason = match &outcome {
-                    Ok(()) => "check passed".to_owned(),
-                    Err(failure) => format!("check failed: {failure}"),
-                };
-                for user in &target.users {
-                    let Some(server) = server_of(&mut self.services, user) else {
-                        continue;
-                    };
-                    if let Err(failure) = &outcome {
-                        server.last_failure = Some(failure.clone());
-                    }
-                    if agrees {
-                        let report = judge(&mut self.services, user, up, &reason, now);
-                        self.outputs.extend(report.map(Command::Report));
-                    }
-                }
-            }
-        }
     }
 
     /// Panics in debug builds where the state contradicts itself.
     fn check_invariants(&self) {
+        #[cfg(debug_assertions)]
+        for address in &self.addresses {
+            let owned = self.routers.is_done() && self.routers.hold(*address);
+            assert!(!owned, "{address} has two owners");
+        }
         #[cfg(debug_assertions)]
         for service in self.services.values() {
             let entry = service.entry(&self.neighbours);

@@ -11,6 +11,7 @@ mod command;
 mod control;
 mod neighbours;
 mod report;
+mod routers;
 mod service;
 mod targets;
 mod verdict;

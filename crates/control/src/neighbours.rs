@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use evenkeel_model::{MacAddress, ServiceEntry};
+use evenkeel_model::{Forwarding, MacAddress, ServiceEntry};
 
 /// Watched addresses, with the hardware address where it is known.
 #[derive(Debug, Default)]
@@ -38,7 +38,8 @@ impl Neighbours {
 
     /// Takes over what an adopted service knew, for watched addresses.
     pub(crate) fn adopt(&mut self, entry: &ServiceEntry) {
-        for server in &entry.servers {
+        let neighbours = entry.servers.iter();
+        for server in neighbours.filter(|s| s.forwarding != Forwarding::Local) {
             if let Some(mac) = self.0.get_mut(&server.address.ip()) {
                 mac.get_or_insert(server.mac);
             }

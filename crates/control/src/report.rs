@@ -3,7 +3,10 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use evenkeel_model::{Change, MacAddress, OnFailure, RestartNeeded, ServiceKey, ServiceName};
+use evenkeel_model::{
+    Change, Forwarding, MacAddress, OnFailure, RestartNeeded, Role, RouterChange, RouterName,
+    ServiceKey, ServiceName,
+};
 
 /// Something worth a line in the log; displays as that line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +30,35 @@ pub enum Report {
         service: ServiceName,
         /// What changed.
         change: Change,
+    },
+    /// A virtual router is in the configuration that was not there.
+    RouterAdded(RouterName),
+    /// A virtual router is gone from the configuration.
+    RouterRemoved(RouterName),
+    /// A virtual router's configuration changed.
+    RouterChanged {
+        /// The virtual router.
+        router: RouterName,
+        /// What changed.
+        change: RouterChange,
+    },
+    /// This director's role in a virtual router changed.
+    RoleChanged {
+        /// The virtual router.
+        router: RouterName,
+        /// The old role.
+        from: Role,
+        /// The new role.
+        to: Role,
+        /// Why.
+        reason: String,
+    },
+    /// Something is wrong about a virtual router.
+    RouterTrouble {
+        /// The virtual router.
+        router: RouterName,
+        /// What, for people.
+        what: String,
     },
     /// A part of the new configuration is not taken up.
     RestartNeeded(RestartNeeded),
@@ -58,6 +90,15 @@ pub enum Report {
         action: OnFailure,
         /// Why.
         reason: String,
+    },
+    /// A server's address became the director's own, or is no longer.
+    ServerForwarding {
+        /// The service's name.
+        service: String,
+        /// The server.
+        server: SocketAddr,
+        /// How packets reach it from now on.
+        forwarding: Forwarding,
     },
     /// A real server's hardware address is known.
     NeighbourFound {
@@ -96,6 +137,7 @@ impl Report {
         match self {
             Self::ServerDown { .. }
             | Self::RestartNeeded(_)
+            | Self::RouterTrouble { .. }
             | Self::NeighbourUnknown { .. }
             | Self::CommandFailed { .. } => true,
             Self::ServiceAdded(_)
@@ -103,9 +145,14 @@ impl Report {
             | Self::ServiceRemoved(_)
             | Self::LeftoverRemoved(_)
             | Self::ServiceChanged { .. }
+            | Self::RouterAdded(_)
+            | Self::RouterRemoved(_)
+            | Self::RouterChanged { .. }
+            | Self::RoleChanged { .. }
             | Self::NothingChanged
             | Self::ServerGated { .. }
             | Self::ServerUp { .. }
+            | Self::ServerForwarding { .. }
             | Self::NeighbourFound { .. }
             | Self::NeighbourChanged { .. } => false,
         }
@@ -125,6 +172,21 @@ impl fmt::Display for Report {
                 "service {key} removed: found in the data plane, not in the configuration"
             ),
             Self::ServiceChanged { service, change } => write!(f, "{service}: {change}"),
+            Self::RouterAdded(router) => write!(f, "{router} added"),
+            Self::RouterRemoved(router) => write!(f, "{router} removed"),
+            Self::RouterChanged { router, change } => write!(f, "{router}: {change}"),
+            Self::RoleChanged {
+                router,
+                from,
+                to,
+                reason,
+            } => write!(
+                f,
+                "{router} is {}, was {}: {reason}",
+                to.name(),
+                from.name()
+            ),
+            Self::RouterTrouble { router, what } => write!(f, "{router}: {what}"),
             Self::RestartNeeded(what) => what.fmt(f),
             Self::NothingChanged => f.write_str("configuration read, nothing changed"),
             Self::ServerGated { service, server } => write!(
@@ -142,14 +204,19 @@ impl fmt::Display for Report {
                 action,
                 reason,
             } => {
-                let action = match action {
-                    OnFailure::Remove => "removed",
-                    OnFailure::Quiesce => "quiesced",
-                };
+                let done = done(*action);
                 write!(
                     f,
-                    "server {server} of `{service}` is down and {action}: {reason}"
+                    "server {server} of `{service}` is down and {done}: {reason}"
                 )
+            }
+            Self::ServerForwarding {
+                service,
+                server,
+                forwarding,
+            } => {
+                let how = how(*forwarding);
+                write!(f, "server {server} of `{service}` is {how}")
             }
             Self::NeighbourFound { address, mac } => write!(f, "{address} is at {mac}"),
             Self::NeighbourChanged { address, from, to } => {
@@ -164,5 +231,21 @@ impl fmt::Display for Report {
                 write!(f, "could not {what}: {reason}; trying again")
             }
         }
+    }
+}
+
+/// What was done about a server that is down.
+const fn done(action: OnFailure) -> &'static str {
+    match action {
+        OnFailure::Remove => "removed",
+        OnFailure::Quiesce => "quiesced",
+    }
+}
+
+/// How a server is reached that was reached in another way before, and why.
+const fn how(forwarding: Forwarding) -> &'static str {
+    match forwarding {
+        Forwarding::Local => "local: its address is this director's own",
+        Forwarding::DirectRouting => "not local any more: its address is not this director's own",
     }
 }

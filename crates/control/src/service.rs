@@ -1,19 +1,28 @@
 //! One service as it runs: its servers' health and their order in the list.
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use evenkeel_health::{Start, TargetId};
-use evenkeel_model::{OnFailure, RealServer, ServerEntry, ServiceEntry, VirtualService, Weight};
+use evenkeel_model::{
+    Forwarding, MacAddress, OnFailure, RealServer, ServerEntry, ServiceEntry, VirtualService,
+    Weight,
+};
 
 use crate::neighbours::Neighbours;
+use crate::report::Report;
 use crate::view::{ServerHealth, ServerView, ServiceView};
+
+/// Why a server without a check is up.
+const UNCHECKED: &str = "not checked";
 
 /// One server as it runs.
 #[derive(Clone, Debug)]
 pub(crate) struct Server {
     pub(crate) config: RealServer,
+    /// Whether its address is the director's own.
+    pub(crate) local: bool,
     pub(crate) target: Option<TargetId>,
     pub(crate) health: ServerHealth,
     pub(crate) reason: String,
@@ -25,6 +34,7 @@ impl Server {
     fn new(config: RealServer, health: ServerHealth, reason: &str, now: Instant) -> Self {
         Self {
             config,
+            local: false,
             target: None,
             health,
             reason: reason.to_owned(),
@@ -42,6 +52,24 @@ impl Server {
         reason.clone_into(&mut self.reason);
         self.since = now;
         true
+    }
+
+    /// How packets reach it now.
+    const fn forwarding(&self) -> Forwarding {
+        if self.local {
+            Forwarding::Local
+        } else {
+            self.config.forwarding
+        }
+    }
+
+    /// The hardware address that reaches it; `None`: it is not known yet.
+    fn mac(&self, neighbours: &Neighbours) -> Option<MacAddress> {
+        if self.local {
+            Some(MacAddress::ZERO)
+        } else {
+            neighbours.mac(self.config.address.ip())
+        }
     }
 
     /// What a check that begins with this server may take for granted.
@@ -124,34 +152,44 @@ impl Service {
         } else {
             ServerHealth::Up
         };
-        let server = Server::new(config, health, "adopted from an earlier run", now);
+        let mut server = Server::new(config, health, "adopted from an earlier run", now);
+        server.local = listed.forwarding == Forwarding::Local;
         self.servers.insert(config.address, server);
         self.order.push(config.address);
     }
 
-    /// Takes a new configuration; returns the servers that wait for their first check.
+    /// Takes a new configuration; returns what to report of servers.
     ///
     /// Servers that are new get the head of the order, in the order of the configuration.
-    pub(crate) fn configure(&mut self, config: VirtualService, now: Instant) -> Vec<SocketAddr> {
+    pub(crate) fn configure(&mut self, config: VirtualService, now: Instant) -> Vec<Report> {
         self.servers
             .retain(|address, _| config.servers.iter().any(|s| s.address == *address));
         let servers = &self.servers;
         self.order.retain(|address| servers.contains_key(address));
-        let mut gated = Vec::new();
+        let mut reports = Vec::new();
         for server in &config.servers {
             if let Some(known) = self.servers.get_mut(&server.address) {
                 known.config = *server;
                 if config.check.is_none() {
                     known.target = None;
-                    known.set_health(ServerHealth::Up, "not checked", now);
+                    if known.set_health(ServerHealth::Up, UNCHECKED, now) {
+                        reports.push(Report::ServerUp {
+                            service: config.name.clone(),
+                            server: server.address,
+                            reason: UNCHECKED.to_owned(),
+                        });
+                    }
                 }
                 continue;
             }
             let (health, reason) = if config.check.is_some() {
-                gated.push(server.address);
+                reports.push(Report::ServerGated {
+                    service: config.name.clone(),
+                    server: server.address,
+                });
                 (ServerHealth::Gated, "not checked yet")
             } else {
-                (ServerHealth::Up, "not checked")
+                (ServerHealth::Up, UNCHECKED)
             };
             let new = Server::new(*server, health, reason, now);
             self.servers.insert(server.address, new);
@@ -159,7 +197,25 @@ impl Service {
         }
         self.config = config;
         self.dirty = true;
-        gated
+        reports
+    }
+
+    /// Finds the servers that are the director itself; returns what to report of them.
+    pub(crate) fn locate(&mut self, own: &BTreeSet<IpAddr>) -> impl Iterator<Item = Report> {
+        let mut reports = Vec::new();
+        for (address, server) in &mut self.servers {
+            let local = own.contains(&address.ip());
+            if server.local != local {
+                server.local = local;
+                self.dirty = true;
+                reports.push(Report::ServerForwarding {
+                    service: self.config.name.clone(),
+                    server: *address,
+                    forwarding: server.forwarding(),
+                });
+            }
+        }
+        reports.into_iter()
     }
 
     fn place(&self, server: &Server, neighbours: &Neighbours) -> Place {
@@ -169,7 +225,7 @@ impl Service {
             (ServerHealth::Down, OnFailure::Quiesce) => Weight::QUIESCED,
             (ServerHealth::Up, _) => server.config.weight,
         };
-        if neighbours.mac(server.config.address.ip()).is_some() {
+        if server.mac(neighbours).is_some() {
             Place::Listed(weight)
         } else {
             Place::Waiting
@@ -211,8 +267,8 @@ impl Service {
                 address: *address,
                 weight,
                 hash_weight: server.config.weight.max(Weight::ONE),
-                forwarding: server.config.forwarding,
-                mac: neighbours.mac(address.ip())?,
+                forwarding: server.forwarding(),
+                mac: server.mac(neighbours)?,
             })
         });
         ServiceEntry {
@@ -230,6 +286,7 @@ impl Service {
             Some(ServerView {
                 address: config.address,
                 weight: config.weight,
+                forwarding: server.forwarding(),
                 in_force: listed.map(|s| s.weight),
                 health: server.health,
                 reason: server.reason.clone(),

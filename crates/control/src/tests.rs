@@ -1,5 +1,8 @@
 //! Stories and arbitrary sequences, told to the core by a simulated shell.
 
+mod local;
 mod random;
+mod roles;
 mod shell;
 mod stories;
+mod thread;

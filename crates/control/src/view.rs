@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use evenkeel_model::{Check, MacAddress, OnFailure, Scheduler, ServiceEntry, ServiceKey, Weight};
+use evenkeel_model::{
+    Check, Forwarding, MacAddress, OnFailure, Scheduler, ServiceEntry, ServiceKey, Weight,
+};
 
 /// What the checks say of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +55,8 @@ pub struct ServerView {
     pub address: SocketAddr,
     /// Configured weight.
     pub weight: Weight,
+    /// How packets reach it; [`Forwarding::Local`] where its address is the director's own.
+    pub forwarding: Forwarding,
     /// Weight in the data plane's list; `None`: not listed.
     pub in_force: Option<Weight>,
     /// What the checks say.
@@ -61,7 +65,7 @@ pub struct ServerView {
     pub reason: String,
     /// When `health` became that.
     pub since: Instant,
-    /// Hardware address; `None`: nobody has answered for the address yet.
+    /// Hardware address; `None`: nobody has answered for the address yet, or the server is the director.
     pub mac: Option<MacAddress>,
     /// What the last failed check said; `None`: none has failed since the daemon started.
     pub last_failure: Option<String>,

@@ -1,18 +1,52 @@
 use std::time::Duration;
 
-use evenkeel_model::{OnFailure, VirtualService};
+use evenkeel_model::{
+    Forwarding, GateState, OnFailure, Protocol, VirtualRouter, VirtualService, VrrpVersion,
+};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::shell::{Host, Shell, director, key, mac, real, server, tcp, web};
+use super::shell::{Host, Shell, key, mac, real, router, server, shared, tcp, web};
 
 #[derive(Clone, Debug)]
 enum Op {
-    Configure(Vec<VirtualService>),
+    Configure(Vec<VirtualService>, Vec<VirtualRouter>),
     SetHost(u8, Host),
     MoveNeighbour(u8, u8),
     FailPuts(u32),
+    FailOrders(u32),
+    Switch(u8),
+    Own(Vec<u8>),
     Pass(u64),
+}
+
+fn own() -> impl Strategy<Value = Vec<u8>> {
+    proptest::sample::subsequence(vec![12u8, 13, 30, 200], 0..=4)
+}
+
+/// Each address of a service is stand-alone, or under one of two routers.
+fn routers() -> impl Strategy<Value = Vec<VirtualRouter>> {
+    let version = || prop_oneof![3 => Just(VrrpVersion::V3), 1 => Just(VrrpVersion::V2)];
+    let owner = || prop_oneof![2 => Just(None), 1 => Just(Some(51u8)), 1 => Just(Some(52u8))];
+    let owners = vec(owner(), 3);
+    (owners, version(), version(), any::<bool>()).prop_map(|(owners, v51, v52, reverse)| {
+        let mut routers = Vec::new();
+        for (number, version) in [(51, v51), (52, v52)] {
+            let owned = [146u8, 147, 148].into_iter().zip(&owners);
+            let owned = owned.filter(|(_, owner)| **owner == Some(number));
+            let addresses: Vec<u8> = owned.map(|(address, _)| address).collect();
+            if !addresses.is_empty() {
+                routers.push(VirtualRouter {
+                    version,
+                    ..router(number, &addresses)
+                });
+            }
+        }
+        if reverse {
+            routers.reverse();
+        }
+        routers
+    })
 }
 
 fn service(host: u8, port: u16) -> impl Strategy<Value = VirtualService> {
@@ -39,17 +73,24 @@ fn service(host: u8, port: u16) -> impl Strategy<Value = VirtualService> {
 
 fn services() -> impl Strategy<Value = Vec<VirtualService>> {
     let one = |host, port| proptest::option::of(service(host, port));
-    (one(146, 80), one(146, 81), one(147, 80))
-        .prop_map(|(a, b, c)| [a, b, c].into_iter().flatten().collect())
+    (one(146, 80), one(146, 81), one(147, 80)).prop_map(|(a, mut b, c)| {
+        if let Some(dns) = &mut b {
+            dns.key.protocol = Protocol::Udp;
+        }
+        [a, b, c].into_iter().flatten().collect()
+    })
 }
 
 fn op() -> impl Strategy<Value = Op> {
     let host = prop_oneof![Just(Host::Passes), Just(Host::Fails), Just(Host::Hangs)];
     prop_oneof![
-        2 => services().prop_map(Op::Configure),
+        2 => (services(), routers()).prop_map(|(s, r)| Op::Configure(s, r)),
         3 => (12u8..16, host).prop_map(|(n, host)| Op::SetHost(n, host)),
         1 => (prop_oneof![12u8..16, Just(30)], 1u8..4).prop_map(|(n, m)| Op::MoveNeighbour(n, m)),
         1 => (1u32..3).prop_map(Op::FailPuts),
+        1 => (1u32..3).prop_map(Op::FailOrders),
+        2 => prop_oneof![Just(51u8), Just(52)].prop_map(Op::Switch),
+        1 => own().prop_map(Op::Own),
         4 => (0u64..3000).prop_map(Op::Pass),
     ]
 }
@@ -60,40 +101,60 @@ proptest! {
     /// The simulated shell checks the world after every event; here the events are any.
     #[test]
     fn arbitrary_sequences_uphold_invariants(
-        first in services(),
+        first in (services(), routers()),
         ops in vec(op(), 1..25),
-        second in services(),
+        second in (services(), routers()),
+        own_later in own(),
     ) {
-        let mut shell = Shell::start(director(first));
+        let mut shell = Shell::start(shared(first.0, first.1));
         for op in ops {
             match op {
-                Op::Configure(services) => shell.configure(services),
+                Op::Configure(services, routers) => shell.reload(shared(services, routers)),
                 Op::SetHost(n, host) => {
                     shell.hosts.insert(real(n), host);
                 }
                 Op::MoveNeighbour(n, m) => shell.move_neighbour(real(n).ip(), mac(m)),
                 Op::FailPuts(puts) => shell.failing_puts = puts,
+                Op::FailOrders(orders) => shell.failing_orders = orders,
+                Op::Switch(router) => shell.switch(router),
+                Op::Own(own) => shell.own(&own),
                 Op::Pass(millis) => shell.run(Duration::from_millis(millis)),
             }
         }
         // Left alone with servers that all answer, everything configured and on the link is in.
         shell.hosts.clear();
         shell.failing_puts = 0;
+        shell.failing_orders = 0;
         shell.run(Duration::from_secs(20));
-        for service in shell.control.view().services {
-            for server in service.servers {
-                prop_assert_eq!(server.in_force, server.mac.map(|_| server.weight));
-            }
-        }
+        is_settled(&shell)?;
         // Restarted, it adopts what it finds, and ends at what the configuration says.
         let found = shell.data_plane.into_values().collect();
-        let mut shell = Shell::restart(director(second), found);
+        let mut shell = Shell::restart(shared(second.0, second.1), found, &own_later);
         shell.run(Duration::from_secs(20));
         prop_assert_eq!(shell.ready, 1);
-        for service in shell.control.view().services {
-            for server in service.servers {
-                prop_assert_eq!(server.in_force, server.mac.map(|_| server.weight));
-            }
+        is_settled(&shell)?;
+    }
+}
+
+/// Everything is as the configuration says.
+fn is_settled(shell: &Shell) -> Result<(), TestCaseError> {
+    for service in shell.control.view().services {
+        for server in service.servers {
+            let reached = server.mac.is_some() || server.forwarding == Forwarding::Local;
+            prop_assert_eq!(server.in_force, reached.then_some(server.weight));
+        }
+        let address = service.key.address.ip();
+        if shell.thread.seat_of(address).is_none() {
+            prop_assert_eq!(shell.thread.gates.get(&address), Some(&GateState::Open));
         }
     }
+    let configured = &shell.control.director().virtual_routers;
+    prop_assert_eq!(shell.thread.seats.len(), configured.len());
+    for router in configured {
+        let seat = shell.thread.seats.get(&router.id);
+        let addresses = seat.map(|seat| &seat.config.addresses);
+        prop_assert_eq!(addresses, Some(&router.addresses));
+        prop_assert!(seat.is_some_and(|seat| seat.may_take_over));
+    }
+    Ok(())
 }

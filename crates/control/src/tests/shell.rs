@@ -2,16 +2,17 @@
 //! that the world is in order.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use evenkeel_model::{
-    Cadence, Check, CheckKind, Director, Forwarding, GateState, MacAddress, OnFailure, Protocol,
-    RealServer, Scheduler, ServiceEntry, ServiceKey, TableSizes, VirtualService, Weight,
-    XdpPreference,
+    AdvertChecksum, Cadence, Check, CheckKind, Director, Forwarding, GateState, MacAddress,
+    OnFailure, Priority, Protocol, RealServer, Role, Scheduler, ServiceEntry, ServiceKey,
+    TableSizes, VirtualRouter, VirtualRouterId, VirtualService, VrrpVersion, Weight, XdpPreference,
 };
 
-use crate::{Command, Control, Event, Report, ServerHealth};
+use super::thread::Thread;
+use crate::{Command, Control, Event, Report, ServerHealth, ServerView, ServiceView};
 
 pub(super) const CADENCE: Cadence = Cadence {
     every: ms(500),
@@ -78,7 +79,73 @@ pub(super) fn director(services: Vec<VirtualService>) -> Director {
         xdp: XdpPreference::Auto,
         tables: TableSizes::default(),
         startup_wait: ms(3000),
+        virtual_routers: Vec::new(),
         services,
+    }
+}
+
+/// The same with virtual routers.
+pub(super) fn shared(services: Vec<VirtualService>, routers: Vec<VirtualRouter>) -> Director {
+    Director {
+        virtual_routers: routers,
+        ..director(services)
+    }
+}
+
+pub(super) fn id(id: u8) -> VirtualRouterId {
+    VirtualRouterId::try_from(i64::from(id)).unwrap()
+}
+
+/// A virtual router of addresses 198.18.14.N.
+pub(super) fn router(number: u8, addresses: &[u8]) -> VirtualRouter {
+    let address = |last: &u8| Ipv4Addr::new(198, 18, 14, *last);
+    VirtualRouter {
+        name: format!("r{number}"),
+        id: id(number),
+        version: VrrpVersion::V3,
+        priority: Priority::DEFAULT,
+        advert_interval: ms(100),
+        preempt: true,
+        preempt_delay: Duration::ZERO,
+        addresses: addresses.iter().map(address).collect(),
+        peers: Vec::new(),
+        source: None,
+        checksum: AdvertChecksum::PseudoHeader,
+        announcements: VirtualRouter::ANNOUNCEMENTS,
+        announce_again: VirtualRouter::ANNOUNCE_AGAIN,
+    }
+}
+
+pub(super) fn vip(last: u8) -> IpAddr {
+    key(last, 80).address.ip()
+}
+
+/// The commands that open a stand-alone address.
+pub(super) fn opening(address: IpAddr) -> [Command; 3] {
+    let state = GateState::Open;
+    [
+        Command::SetGate { address, state },
+        Command::AddAddress(address),
+        Command::Announce(address),
+    ]
+}
+
+/// The address that a command is about, where that is one of those that belong to a virtual router.
+pub(super) const fn about(command: &Command) -> Option<IpAddr> {
+    match command {
+        Command::SetGate { address, .. }
+        | Command::AddAddress(address)
+        | Command::RemoveAddress(address)
+        | Command::Announce(address) => Some(*address),
+        Command::ConfigureRouters(_)
+        | Command::MayTakeOver(_)
+        | Command::PutService(_)
+        | Command::RemoveService(_)
+        | Command::WatchNeighbour(_)
+        | Command::UnwatchNeighbour(_)
+        | Command::Probe { .. }
+        | Command::Report(_)
+        | Command::Ready => None,
     }
 }
 
@@ -97,9 +164,9 @@ pub(super) struct Shell {
     pub(super) now: Instant,
     /// What the data plane holds.
     pub(super) data_plane: BTreeMap<ServiceKey, ServiceEntry>,
-    pub(super) gates: BTreeMap<IpAddr, GateState>,
-    /// Addresses of the director's interface.
-    pub(super) addresses: BTreeSet<IpAddr>,
+    /// The VRRP thread, with all gates and addresses, stand-alone ones too.
+    pub(super) thread: Thread,
+    own: BTreeSet<IpAddr>,
     /// Who answers neighbour requests on the link.
     pub(super) link: BTreeMap<IpAddr, MacAddress>,
     watched: BTreeSet<IpAddr>,
@@ -116,23 +183,52 @@ pub(super) struct Shell {
     not_put: BTreeSet<ServiceKey>,
     /// Puts that are yet to fail.
     pub(super) failing_puts: u32,
+    /// Orders to routers that are yet to fail.
+    pub(super) failing_orders: u32,
+    /// Whether an order to routers failed since one was executed.
+    orders_failed: bool,
+    /// What was executed since the last event, without probes and reports.
+    turn: Vec<Command>,
+    /// Whether the last event was a start or a new configuration.
+    configuring: bool,
 }
 
 impl Shell {
     pub(super) fn start(director: Director) -> Self {
-        Self::restart(director, Vec::new())
+        Self::restart(director, Vec::new(), &[])
     }
 
-    /// A world of servers 12 to 19 on the link, and a director that finds `adopted` in its data plane.
-    pub(super) fn restart(director: Director, adopted: Vec<ServiceEntry>) -> Self {
+    /// The same, with a server that hangs from the first check on.
+    pub(super) fn hanging(director: Director, host: SocketAddr) -> Self {
+        let hosts = BTreeMap::from([(host, Host::Hangs)]);
+        Self::world(director, Vec::new(), &[], hosts)
+    }
+
+    /// A world of servers 12 to 19 on the link, and a director that finds `adopted` in its data plane and has
+    /// the addresses 198.18.14.N itself.
+    pub(super) fn restart(director: Director, adopted: Vec<ServiceEntry>, own: &[u8]) -> Self {
+        Self::world(director, adopted, own, BTreeMap::new())
+    }
+
+    fn world(
+        director: Director,
+        adopted: Vec<ServiceEntry>,
+        own: &[u8],
+        hosts: BTreeMap<SocketAddr, Host>,
+    ) -> Self {
         let now = Instant::now();
         let open = adopted.iter().map(|entry| entry.key.address.ip());
+        let own: BTreeSet<IpAddr> = own.iter().map(|n| real(*n).ip()).collect();
         let mut shell = Self {
-            control: Control::new(director, adopted.clone(), now),
+            control: Control::new(director, adopted.clone(), own.clone(), now),
             begin: now,
             now,
-            gates: open.clone().map(|ip| (ip, GateState::Open)).collect(),
-            addresses: open.collect(),
+            thread: Thread {
+                seats: BTreeMap::new(),
+                gates: open.clone().map(|ip| (ip, GateState::Open)).collect(),
+                addresses: open.collect(),
+            },
+            own,
             told: adopted
                 .iter()
                 .flat_map(|entry| &entry.servers)
@@ -144,7 +240,7 @@ impl Shell {
                 .collect(),
             link: (12..20).map(|n| (real(n).ip(), mac(n))).collect(),
             watched: BTreeSet::new(),
-            hosts: BTreeMap::new(),
+            hosts,
             coming: Vec::new(),
             log: Vec::new(),
             probes: Vec::new(),
@@ -152,6 +248,10 @@ impl Shell {
             ready: 0,
             not_put: BTreeSet::new(),
             failing_puts: 0,
+            failing_orders: 0,
+            orders_failed: false,
+            turn: Vec::new(),
+            configuring: true,
         };
         shell.execute();
         shell
@@ -163,8 +263,38 @@ impl Shell {
     }
 
     pub(super) fn configure(&mut self, services: Vec<VirtualService>) {
+        self.reload(director(services));
+    }
+
+    pub(super) fn reload(&mut self, director: Director) {
         self.log.clear();
-        self.event(Event::Configure(director(services)));
+        self.configuring = true;
+        self.event(Event::Configure(director));
+    }
+
+    /// Makes the addresses 198.18.14.N the director's own, and no others.
+    pub(super) fn own(&mut self, own: &[u8]) {
+        self.own = own.iter().map(|n| real(*n).ip()).collect();
+        self.event(Event::OwnAddresses(self.own.clone()));
+    }
+
+    /// Has the VRRP thread change a role, if it may.
+    pub(super) fn switch(&mut self, router: u8) {
+        let before = self.thread.seats.get(&id(router)).cloned();
+        self.thread.switch(id(router));
+        if let Some(seat) = before.filter(|seat| seat.may_take_over) {
+            let (from, to) = if seat.active {
+                (Role::Active, Role::Backup)
+            } else {
+                (Role::Backup, Role::Active)
+            };
+            self.event(Event::Role {
+                router: id(router),
+                from,
+                to,
+                reason: "as the test says".to_owned(),
+            });
+        }
     }
 
     /// Lets time pass.
@@ -224,17 +354,15 @@ impl Shell {
 
     fn execute(&mut self) {
         let mut failed = Vec::new();
+        self.turn.clear();
         while let Some(command) = self.control.poll_output() {
-            if let Command::PutService(entry) = &command
-                && self.failing_puts > 0
-            {
-                self.not_put.insert(entry.key);
-                self.failing_puts -= 1;
+            if self.fails(&command) {
                 failed.push(command);
-                continue;
+            } else {
+                self.obey(command);
             }
-            self.obey(command);
         }
+        self.configuring = false;
         for what in failed {
             let (what, reason) = (Box::new(what), "map full".to_owned());
             self.event(Event::CommandFailed { what, reason });
@@ -242,8 +370,75 @@ impl Shell {
         self.check();
     }
 
+    fn watch(&mut self, address: IpAddr) {
+        assert!(self.watched.insert(address), "{address} watched twice");
+        if let Some(mac) = self.link.get(&address).copied() {
+            self.told.insert(address, mac);
+            let found = Event::Neighbour { address, mac };
+            self.coming.push((self.now + ms(1), found));
+        }
+    }
+
+    /// Whether a command fails, as the test wants.
+    fn fails(&mut self, command: &Command) -> bool {
+        if let Command::PutService(entry) = command
+            && self.failing_puts > 0
+        {
+            self.not_put.insert(entry.key);
+            self.failing_puts -= 1;
+            return true;
+        }
+        let order = matches!(
+            command,
+            Command::ConfigureRouters(_) | Command::MayTakeOver(_)
+        );
+        if order && self.failing_orders > 0 {
+            self.failing_orders -= 1;
+            self.orders_failed = true;
+            for seat in self.thread.seats.values_mut() {
+                seat.unclear |= matches!(command, Command::ConfigureRouters(_));
+            }
+            return true;
+        }
+        false
+    }
+
+    fn configure_routers(&mut self, routers: &[VirtualRouter]) {
+        if self.configuring {
+            assert!(self.turn.is_empty(), "not first: {:?}", self.turn);
+        }
+        self.thread.configure(routers);
+        self.orders_failed = false;
+    }
+
+    fn let_take_over(&mut self, router: VirtualRouterId) {
+        assert_eq!(self.ready, 1, "the first checks are not complete");
+        let seat = self.thread.seats.get_mut(&router).expect("a known router");
+        assert!(!seat.may_take_over || seat.unclear, "told twice");
+        seat.may_take_over = true;
+        for service in self.control.view().services {
+            let address = service.key.address.ip();
+            let under = self.thread.seats[&router].addresses().any(|a| a == address);
+            let put = self.data_plane.contains_key(&service.key);
+            let known = self.not_put.contains(&service.key);
+            assert!(!under || put || known, "{} is not put", service.key);
+        }
+    }
+
+    /// Whether control has an address for its own, and so has the thread.
+    fn is_stand_alone(&self, address: IpAddr) -> bool {
+        let routers = &self.control.director().virtual_routers;
+        let mut addresses = routers.iter().flat_map(|router| &router.addresses);
+        !addresses.any(|own| IpAddr::V4(*own) == address) && self.thread.seat_of(address).is_none()
+    }
+
     fn obey(&mut self, command: Command) {
+        if let Some(address) = about(&command) {
+            assert!(self.is_stand_alone(address), "{command:?}");
+        }
         match command.clone() {
+            Command::ConfigureRouters(routers) => self.configure_routers(&routers),
+            Command::MayTakeOver(router) => self.let_take_over(router),
             Command::Probe {
                 target,
                 attempt,
@@ -282,37 +477,35 @@ impl Shell {
             }
             Command::SetGate { address, state } => {
                 if state == GateState::Closed {
-                    assert!(!self.addresses.contains(&address), "address goes first");
+                    let there = self.thread.addresses.contains(&address);
+                    assert!(!there, "address goes first");
                 }
-                self.gates.insert(address, state);
+                self.thread.gates.insert(address, state);
             }
             Command::AddAddress(address) => {
-                assert_eq!(self.gates.get(&address), Some(&GateState::Open));
-                self.addresses.insert(address);
+                assert_eq!(self.thread.gates.get(&address), Some(&GateState::Open));
+                self.thread.addresses.insert(address);
             }
             Command::RemoveAddress(address) => {
-                self.addresses.remove(&address);
+                self.thread.addresses.remove(&address);
             }
-            Command::Announce(address) => assert!(self.addresses.contains(&address)),
-            Command::WatchNeighbour(address) => {
-                assert!(self.watched.insert(address), "{address} watched twice");
-                if let Some(mac) = self.link.get(&address).copied() {
-                    self.told.insert(address, mac);
-                    self.coming
-                        .push((self.now + ms(1), Event::Neighbour { address, mac }));
-                }
-            }
+            Command::Announce(address) => assert!(self.thread.addresses.contains(&address)),
+            Command::WatchNeighbour(address) => self.watch(address),
             Command::UnwatchNeighbour(address) => {
                 assert!(self.watched.remove(&address), "{address} not watched");
             }
             Command::Ready => self.ready += 1,
         }
+        self.turn.push(command.clone());
         self.log.push(command);
     }
 
     /// The world is as the view says, and nobody is listed who must not be.
     fn check(&self) {
         let view = self.control.view();
+        let timer = self.control.poll_timeout();
+        // Another turn is due at once.
+        let due = timer.is_some_and(|timer| timer <= self.now);
         let keys: Vec<ServiceKey> = view.services.iter().map(|s| s.key).collect();
         assert!(self.data_plane.keys().all(|key| keys.contains(key)));
         for service in &view.services {
@@ -320,36 +513,52 @@ impl Shell {
             if !self.not_put.contains(&service.key) {
                 assert_eq!(self.data_plane[&service.key], service.entry);
             }
-            if !service.entry.servers.is_empty() && !self.not_put.contains(&service.key) {
-                assert_eq!(self.gates.get(&address), Some(&GateState::Open));
-                assert!(self.addresses.contains(&address));
+            let lists = !service.entry.servers.is_empty() && !self.not_put.contains(&service.key);
+            if lists && !due && !self.orders_failed && self.is_stand_alone(address) {
+                assert_eq!(self.thread.gates.get(&address), Some(&GateState::Open));
+                assert!(self.thread.addresses.contains(&address));
             }
             for server in &service.servers {
-                let listed = service.entry.servers.iter();
-                let listed = listed.filter(|s| s.address == server.address);
-                let weights: Vec<Weight> = listed.map(|s| s.weight).collect();
-                assert_eq!(weights, Vec::from_iter(server.in_force));
-                assert!(self.watched.contains(&server.address.ip()));
-                if server.in_force.is_some() {
-                    assert_ne!(server.health, ServerHealth::Gated);
-                    assert!(server.mac.is_some());
-                    assert!(self.told.contains_key(&server.address.ip()));
-                }
-                let up = server.health == ServerHealth::Up && server.mac.is_some();
-                assert_eq!(
-                    up,
-                    server.in_force.is_some() && server.health == ServerHealth::Up
-                );
+                self.check_server(service, server);
             }
             assert!(service.entry.servers.len() <= service.servers.len());
         }
-        for (address, state) in &self.gates {
-            let wanted = keys.iter().any(|key| key.address.ip() == *address);
+        for (address, state) in &self.thread.gates {
             let open = *state == GateState::Open;
-            assert!(wanted || !open, "{address} stays open for nobody");
-            assert_eq!(self.addresses.contains(address), open);
+            assert_eq!(self.thread.addresses.contains(address), open);
+            let wanted = keys.iter().any(|key| key.address.ip() == *address);
+            let settled = !due && self.is_stand_alone(*address) && !self.orders_failed;
+            assert!(wanted || !open || !settled, "{address} is open for nobody");
+        }
+        for seat in self.thread.seats.values() {
+            for address in seat.addresses() {
+                let open = self.thread.gates.get(&address) == Some(&GateState::Open);
+                assert_eq!(open, seat.active, "{address} is not as its role");
+            }
         }
         assert!(self.ready <= 1);
         assert_eq!(self.ready == 1, view.ready);
+    }
+
+    fn check_server(&self, service: &ServiceView, server: &ServerView) {
+        let ip = server.address.ip();
+        let listed = service.entry.servers.iter();
+        let listed: Vec<_> = listed.filter(|s| s.address == server.address).collect();
+        let weights: Vec<Weight> = listed.iter().map(|s| s.weight).collect();
+        assert_eq!(weights, Vec::from_iter(server.in_force));
+        let own = self.own.contains(&ip);
+        assert_eq!(own, server.forwarding == Forwarding::Local);
+        assert_eq!(own, !self.watched.contains(&ip), "{ip} watched?");
+        for entry in listed {
+            assert_eq!(entry.forwarding, server.forwarding);
+            let mac = server.mac.unwrap_or(MacAddress::ZERO);
+            assert_eq!(entry.mac, mac);
+            assert_ne!(server.health, ServerHealth::Gated);
+            assert_eq!(own, mac == MacAddress::ZERO);
+            assert!(own || self.told.contains_key(&ip));
+        }
+        let up = server.health == ServerHealth::Up && (own || server.mac.is_some());
+        let in_force = server.in_force.is_some() && server.health == ServerHealth::Up;
+        assert_eq!(up, in_force);
     }
 }

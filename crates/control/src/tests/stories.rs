@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use evenkeel_model::{
@@ -21,7 +22,7 @@ fn settled(service: VirtualService) -> ServiceEntry {
 fn a_cold_start_takes_the_address_when_the_first_server_is_listed() {
     let mut shell = Shell::start(director(vec![web()]));
     let vip = key(146, 80).address.ip();
-    assert!(shell.addresses.is_empty(), "all servers are gated");
+    assert!(shell.thread.addresses.is_empty(), "all servers are gated");
     shell.run(ms(5));
     let mut log = shell.log;
     log.retain(|command| !matches!(command, Command::WatchNeighbour(_)));
@@ -50,18 +51,22 @@ fn an_address_whose_servers_all_fail_or_are_unknown_is_taken_in_the_end() {
         shell.hosts.insert(real(host), Host::Fails);
     }
     shell.run(ms(1000));
-    assert_eq!(shell.addresses.len(), 1, "there is nobody to wait for");
+    assert_eq!(
+        shell.thread.addresses.len(),
+        1,
+        "there is nobody to wait for"
+    );
     let mut unchecked = web();
     unchecked.check = None;
     unchecked.servers = vec![server(99, 1)];
     let mut shell = Shell::start(director(vec![unchecked]));
     shell.run(Duration::from_secs(1));
     assert!(
-        shell.addresses.is_empty(),
+        shell.thread.addresses.is_empty(),
         "nobody has answered for the server yet"
     );
     shell.run(Duration::from_secs(60));
-    assert_eq!(shell.addresses.len(), 1);
+    assert_eq!(shell.thread.addresses.len(), 1);
 }
 
 #[test]
@@ -200,7 +205,7 @@ fn the_director_is_ready_after_startup_wait_whatever_hangs() {
         ..tcp()
     });
     let begin = Instant::now();
-    let mut control = Control::new(director(vec![config]), Vec::new(), begin);
+    let mut control = Control::new(director(vec![config]), Vec::new(), BTreeSet::new(), begin);
     let mut ready_at = None;
     while let Some(due) = control.poll_timeout().filter(|due| *due < begin + ms(9000)) {
         control.handle_timeout(due);
@@ -217,7 +222,7 @@ fn the_director_is_ready_after_startup_wait_whatever_hangs() {
 #[test]
 fn an_adopted_service_that_is_as_it_should_be_is_not_put() {
     let entry = settled(web());
-    let mut shell = Shell::restart(director(vec![web()]), vec![entry]);
+    let mut shell = Shell::restart(director(vec![web()]), vec![entry], &[]);
     shell.run(ms(5000));
     assert_eq!(shell.puts(), 0);
     assert_eq!(shell.list(key(146, 80)), WEB);
@@ -227,7 +232,7 @@ fn an_adopted_service_that_is_as_it_should_be_is_not_put() {
 #[test]
 fn an_adopted_server_stays_until_fall_checks_fail() {
     let entry = settled(web());
-    let mut shell = Shell::restart(director(vec![web()]), vec![entry]);
+    let mut shell = Shell::restart(director(vec![web()]), vec![entry], &[]);
     shell.run(ms(300));
     shell.hosts.insert(real(14), Host::Fails);
     shell.run(ms(400));
@@ -242,7 +247,7 @@ fn an_adopted_list_keeps_its_order_and_new_servers_come_before_it() {
     entry.servers.swap(0, 2);
     let mut config = web();
     config.servers.insert(0, server(15, 1));
-    let mut shell = Shell::restart(director(vec![config]), vec![entry]);
+    let mut shell = Shell::restart(director(vec![config]), vec![entry], &[]);
     assert_eq!(shell.list(key(146, 80)), [(12, 1), (13, 1), (14, 1)]);
     shell.run(ms(100));
     assert_eq!(
@@ -257,7 +262,7 @@ fn a_server_that_was_adopted_quiesced_stays_so_until_rise_checks_pass() {
     config.on_failure = OnFailure::Quiesce;
     let mut entry = settled(config.clone());
     entry.servers[0].weight = weight(0);
-    let mut shell = Shell::restart(director(vec![config]), vec![entry]);
+    let mut shell = Shell::restart(director(vec![config]), vec![entry], &[]);
     shell.run(ms(100));
     assert_eq!(shell.list(key(146, 80))[0], (14, 0));
     shell.run(ms(600));
@@ -270,18 +275,19 @@ fn an_adopted_service_that_is_no_longer_configured_goes_with_its_address() {
     let mut other = web();
     other.key = key(147, 80);
     let other_entry = settled(other.clone());
-    let shell = Shell::restart(director(vec![web()]), vec![web_entry, other_entry]);
+    let shell = Shell::restart(director(vec![web()]), vec![web_entry, other_entry], &[]);
     let vip = other.key.address.ip();
     let closed = Command::SetGate {
         address: vip,
         state: GateState::Closed,
     };
     let expected = [
+        Command::ConfigureRouters(Vec::new()),
         Command::RemoveAddress(vip),
         closed,
         Command::RemoveService(other.key),
     ];
-    assert_eq!(shell.log[..3], expected);
+    assert_eq!(shell.log[..4], expected);
     assert_eq!(shell.puts(), 0);
 }
 
@@ -377,7 +383,7 @@ fn a_service_that_shares_the_check_of_adopted_servers_still_waits_for_its_first_
     let mut other = web();
     other.key = key(147, 80);
     let entry = settled(web());
-    let mut shell = Shell::restart(director(vec![web(), other]), vec![entry]);
+    let mut shell = Shell::restart(director(vec![web(), other]), vec![entry], &[]);
     assert_eq!(shell.list(key(146, 80)), WEB);
     assert!(shell.list(key(147, 80)).is_empty());
     shell.run(ms(1));
@@ -393,7 +399,7 @@ fn a_server_adopted_up_by_one_service_and_down_by_another_ends_up_in_both() {
     other.key = key(147, 80);
     let mut down = settled(other.clone());
     down.servers[0].weight = weight(0);
-    let mut shell = Shell::restart(director(vec![quiesced, other]), vec![up, down]);
+    let mut shell = Shell::restart(director(vec![quiesced, other]), vec![up, down], &[]);
     assert_eq!(shell.list(key(147, 80))[0], (14, 0));
     shell.run(ms(1));
     assert_eq!(shell.list(key(147, 80)), WEB);
@@ -439,6 +445,11 @@ fn a_check_that_is_taken_away_leaves_its_servers_in() {
     config.check = None;
     shell.configure(vec![config]);
     assert_eq!(shell.list(key(146, 80)), [(12, 1), (14, 1), (13, 1)]);
+    assert!(
+        shell
+            .said()
+            .ends_with("server 198.18.14.12:80 of `web` is up: not checked")
+    );
     assert!(
         shell
             .log

@@ -1,0 +1,85 @@
+//! Commands that failed, and what is given again.
+
+use std::time::{Duration, Instant};
+
+use evenkeel_model::GateState;
+
+use super::Control;
+use crate::command::Command;
+use crate::report::Report;
+
+/// Time until a command that failed is given again: short beside an operator's patience, long enough
+/// that a lasting failure does not fill the log.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+impl Control {
+    pub(super) fn failed(&mut self, what: Command, reason: String, now: Instant) {
+        if let Command::Probe {
+            target, attempt, ..
+        } = what
+        {
+            self.health.handle_result(target, attempt, Err(reason), now);
+            return;
+        }
+        self.report(Report::CommandFailed {
+            what: what.action(),
+            reason,
+        });
+        if let Command::PutService(entry) = &what
+            && let Some(service) = self.services.get_mut(&entry.key)
+        {
+            service.put = None;
+        }
+        if let Command::ConfigureRouters(_) = &what {
+            self.routers.failed();
+        }
+        if !self.retries.iter().any(|(_, command)| *command == what) {
+            self.retries.push((now + RETRY_AFTER, what));
+        }
+    }
+
+    /// Gives the failed commands again whose time has come.
+    pub(super) fn retry_due(&mut self, now: Instant) {
+        let (due, later) = std::mem::take(&mut self.retries)
+            .into_iter()
+            .partition(|(at, _)| *at <= now);
+        self.retries = later;
+        for (_, command) in due {
+            self.retry(command, now);
+        }
+    }
+
+    /// Gives a failed command again, unless the state that it was for is not wanted any more.
+    fn retry(&mut self, command: Command, now: Instant) {
+        let wanted = match &command {
+            Command::ConfigureRouters(_) => {
+                self.order_routers(self.director.virtual_routers.clone(), now);
+                false
+            }
+            Command::MayTakeOver(router) => self.routers.may_take_over(*router),
+            Command::PutService(entry) => {
+                if let Some(service) = self.services.get_mut(&entry.key) {
+                    service.dirty = true;
+                }
+                false
+            }
+            Command::RemoveService(key) => !self.services.contains_key(key),
+            Command::SetGate { address, state } => {
+                !self.routers.hold(*address)
+                    && self.addresses.contains(address) == (*state == GateState::Open)
+            }
+            Command::AddAddress(address) | Command::Announce(address) => {
+                !self.routers.hold(*address) && self.addresses.contains(address)
+            }
+            Command::RemoveAddress(address) => {
+                !self.routers.hold(*address) && !self.addresses.contains(address)
+            }
+            Command::WatchNeighbour(address) => self.neighbours.is_watched(*address),
+            Command::UnwatchNeighbour(address) => !self.neighbours.is_watched(*address),
+            Command::Probe { .. } | Command::Report(_) | Command::Ready => false,
+        };
+        if wanted {
+            self.outputs.push_back(command);
+        }
+    }
+}
