@@ -13,8 +13,8 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
 use crate::{
-    API_VERSION, CONNECTIONS_PATH, Connections, ErrorAnswer, RELOAD_PATH, ReloadAnswer,
-    SERVICES_PATH, STATUS_PATH, Services, Status,
+    API_VERSION, CONNECTIONS_PATH, Connections, EVENTS_PATH, EVENTS_WAIT_MS_MAX, ErrorAnswer,
+    Events, RELOAD_PATH, ReloadAnswer, SERVICES_PATH, STATUS_PATH, Services, Status,
 };
 
 /// Longest wait for an answer. The daemon answers from memory and maps; a full table of a million
@@ -72,10 +72,12 @@ pub enum ClientError {
         reason: String,
     },
     /// The daemon did not answer in time.
-    #[error("the daemon on `{}` did not answer within {} s", socket.display(), DEADLINE.as_secs())]
+    #[error("the daemon on `{}` did not answer within {} s", socket.display(), waited.as_secs())]
     Timeout {
         /// The socket.
         socket: PathBuf,
+        /// How long it had.
+        waited: Duration,
     },
     /// The answer is not what this version understands.
     #[error("the answer of the daemon on `{}` is not understood by this client", socket.display())]
@@ -129,7 +131,7 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn status(&self) -> Result<Status, ClientError> {
-        self.call(Method::GET, STATUS_PATH).await
+        self.call(Method::GET, STATUS_PATH, DEADLINE).await
     }
 
     /// Asks for the services as the data plane holds them.
@@ -137,7 +139,7 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn services(&self) -> Result<Services, ClientError> {
-        self.call(Method::GET, SERVICES_PATH).await
+        self.call(Method::GET, SERVICES_PATH, DEADLINE).await
     }
 
     /// Asks for the connections that the director remembers.
@@ -145,7 +147,19 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn connections(&self) -> Result<Connections, ClientError> {
-        self.call(Method::GET, CONNECTIONS_PATH).await
+        self.call(Method::GET, CONNECTIONS_PATH, DEADLINE).await
+    }
+
+    /// Asks for the events after the one with number `after`; where there are none yet, the daemon waits for
+    /// the first of them for at most `wait` (in whole milliseconds, at most [`EVENTS_WAIT_MS_MAX`]).
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn events(&self, after: u64, wait: Duration) -> Result<Events, ClientError> {
+        let longest = Duration::from_millis(EVENTS_WAIT_MS_MAX);
+        let wait = wait.min(longest);
+        let path = format!("{EVENTS_PATH}?after={after}&wait_ms={}", wait.as_millis());
+        self.call(Method::GET, &path, DEADLINE + wait).await
     }
 
     /// Has the daemon read its config file again.
@@ -153,19 +167,21 @@ impl Client {
     /// # Errors
     /// [`ClientError::Refused`] where the file is bad; else see [`ClientError`].
     pub async fn reload(&self) -> Result<ReloadAnswer, ClientError> {
-        self.call(Method::POST, RELOAD_PATH).await
+        self.call(Method::POST, RELOAD_PATH, DEADLINE).await
     }
 
     async fn call<T: DeserializeOwned>(
         &self,
         method: Method,
         path: &str,
+        deadline: Duration,
     ) -> Result<T, ClientError> {
-        tokio::time::timeout(DEADLINE, self.exchange(method, path))
+        tokio::time::timeout(deadline, self.exchange(method, path))
             .await
             .unwrap_or_else(|_elapsed| {
                 Err(ClientError::Timeout {
                     socket: self.socket.clone(),
+                    waited: deadline,
                 })
             })
     }

@@ -15,10 +15,10 @@ pub struct Connections {
     pub connections: Vec<Connection>,
 }
 
-/// IPVS's TCP states, by IPVS's names.
+/// IPVS's states of a connection, by IPVS's names: those of TCP, and the one of UDP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum TcpState {
+pub enum ConnectionState {
     None,
     Established,
     SynSent,
@@ -30,9 +30,10 @@ pub enum TcpState {
     LastAck,
     Listen,
     Synack,
+    Udp,
 }
 
-impl TcpState {
+impl ConnectionState {
     /// The name as ipvsadm prints it.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -48,6 +49,7 @@ impl TcpState {
             Self::LastAck => "LAST_ACK",
             Self::Listen => "LISTEN",
             Self::Synack => "SYNACK",
+            Self::Udp => "UDP",
         }
     }
 }
@@ -58,7 +60,7 @@ pub struct Connection {
     /// Transport protocol.
     pub protocol: Protocol,
     /// Its state.
-    pub state: TcpState,
+    pub state: ConnectionState,
     /// The client's address and port.
     pub client: SocketAddr,
     /// The virtual address and port.

@@ -1,23 +1,34 @@
 //! The daemon's API: request and answer types, and the client that speaks them.
 //!
 //! JSON over HTTP/1.1 on a unix socket. Every answer carries `api_version`; within one version fields
-//! are only added. This crate must not know how the daemon works: it holds plain data and a client.
+//! and values of enums are only added, and what an older daemon leaves out has a default, so that a
+//! client works with a daemon that has not been restarted since an upgrade. This crate must not know
+//! how the daemon works: it holds plain data and a client.
 
 #![forbid(unsafe_code)]
 
 pub mod client;
 pub mod connections;
+pub mod events;
 pub mod reload;
 pub mod services;
 pub mod status;
+pub mod virtual_routers;
 
 pub use client::{Client, ClientError};
-pub use connections::{Connection, Connections, TcpState};
+pub use connections::{Connection, ConnectionState, Connections};
+pub use events::{EVENTS_WAIT_MS_MAX, EventRecord, Events, EventsQuery};
 pub use reload::{ErrorAnswer, ErrorKind, ReloadAnswer};
-pub use services::{Forwarding, Rates, ServerListing, ServiceListing, Services, Totals};
+pub use services::{
+    Forwarding, Rates, RouterRole, ServerListing, ServiceListing, Services, Totals,
+};
 pub use status::{
     DropCount, EventCount, GateStatus, InterfaceStatus, OnFailure, Problem, ServerState,
     ServerStatus, ServiceStatus, Status, TableStatus, XdpMode,
+};
+pub use virtual_routers::{
+    AddressHolder, LatenessBucket, PartnerStatus, Role, RouterCount, VirtualRouterStatus,
+    VrrpThreadStatus,
 };
 
 /// Version of the types of this crate; it is in every path (`/v1/`) and in every answer.
@@ -35,6 +46,8 @@ pub const STATUS_PATH: &str = "/v1/status";
 pub const SERVICES_PATH: &str = "/v1/services";
 /// Path of [`Connections`], GET.
 pub const CONNECTIONS_PATH: &str = "/v1/connections";
+/// Path of [`Events`], GET, with [`EventsQuery`] as its query.
+pub const EVENTS_PATH: &str = "/v1/events";
 /// Path of [`ReloadAnswer`], POST.
 pub const RELOAD_PATH: &str = "/v1/reload";
 
@@ -46,6 +59,8 @@ use serde::{Deserialize, Serialize};
 pub enum Protocol {
     /// TCP.
     Tcp,
+    /// UDP.
+    Udp,
 }
 
 impl Protocol {
@@ -54,6 +69,7 @@ impl Protocol {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Tcp => "TCP",
+            Self::Udp => "UDP",
         }
     }
 
@@ -62,6 +78,7 @@ impl Protocol {
     pub const fn number(self) -> u8 {
         match self {
             Self::Tcp => 6,
+            Self::Udp => 17,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Protocol;
+use crate::{GateStatus, Protocol, Role};
 
 /// All virtual services as the data plane holds them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,11 +16,14 @@ pub struct Services {
 }
 
 /// How packets reach a real server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Forwarding {
     /// Direct routing.
+    #[default]
     Direct,
+    /// The server is the director itself.
+    Local,
 }
 
 impl Forwarding {
@@ -29,6 +32,16 @@ impl Forwarding {
     pub const fn listing_name(self) -> &'static str {
         match self {
             Self::Direct => "Route",
+            Self::Local => "Local",
+        }
+    }
+
+    /// The option in `ipvsadm -S`, where a local server is one of direct routing: IPVS finds out by
+    /// itself that the address is its own.
+    #[must_use]
+    pub const fn save_option(self) -> &'static str {
+        match self {
+            Self::Direct | Self::Local => "-g",
         }
     }
 }
@@ -68,8 +81,27 @@ pub struct ServiceListing {
     pub totals: Totals,
     /// Rates of the service.
     pub rates: Rates,
+    /// Gate of its address. An older daemon does not say; it lists nothing that it only holds warm.
+    #[serde(default = "open")]
+    pub gate: GateStatus,
+    /// The virtual router of its address, and this director's role in it.
+    #[serde(default)]
+    pub virtual_router: Option<RouterRole>,
     /// Real servers that are in the list now, in IPVS's list order.
     pub servers: Vec<ServerListing>,
+}
+
+const fn open() -> GateStatus {
+    GateStatus::Open
+}
+
+/// A virtual router, in short.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouterRole {
+    /// The operator's name for it.
+    pub name: String,
+    /// This director's role.
+    pub role: Role,
 }
 
 /// A real server in a listing.

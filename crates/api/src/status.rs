@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Protocol;
+use crate::{Forwarding, Protocol, VirtualRouterStatus, VrrpThreadStatus};
 
 /// State of the whole director.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +27,12 @@ pub struct Status {
     pub interface: InterfaceStatus,
     /// Fill of the connection tables.
     pub tables: TableStatus,
+    /// Virtual routers, in the order of the config file.
+    #[serde(default)]
+    pub virtual_routers: Vec<VirtualRouterStatus>,
+    /// The thread that runs them; `None` where there are none.
+    #[serde(default)]
+    pub vrrp_thread: Option<VrrpThreadStatus>,
     /// Virtual services, in the order of the config file.
     pub services: Vec<ServiceStatus>,
     /// Packets dropped by the data plane; reasons that never occurred are left out.
@@ -110,6 +116,9 @@ pub struct ServiceStatus {
     pub scheduler: String,
     /// Gate of its address.
     pub gate: GateStatus,
+    /// The virtual router of its address, by name; `None`: the address is this director's alone.
+    #[serde(default)]
+    pub virtual_router: Option<String>,
     /// What a failed check does.
     pub on_failure: OnFailure,
     /// Real servers, in the order of the config file.
@@ -148,6 +157,9 @@ impl ServerState {
 pub struct ServerStatus {
     /// Address and port.
     pub address: SocketAddr,
+    /// How packets reach it.
+    #[serde(default)]
+    pub forwarding: Forwarding,
     /// Weight in the config.
     pub weight_configured: u16,
     /// Weight in force: 0 while quiesced or not listed.

@@ -1,6 +1,7 @@
 //! One module per command. A command gets its arguments and gives an exit code.
 
 pub(crate) mod check;
+pub(crate) mod events;
 pub(crate) mod generate;
 pub(crate) mod ipvsadm;
 pub(crate) mod lab;
@@ -21,6 +22,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, CommandError> {
     match cli.command {
         Command::Run(args) => run::run(args, socket),
         Command::Status(args) => status::run(&args, socket),
+        Command::Events(args) => events::run(&args, socket),
         Command::Reload(args) => reload::run(&args, socket),
         Command::Check(args) => check::run(&args),
         Command::Purge(args) => purge::run(&args, socket),

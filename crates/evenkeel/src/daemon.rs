@@ -7,14 +7,18 @@
 
 mod event_loop;
 mod hands;
+mod journal;
 pub(crate) mod logging;
 mod notify;
 mod problems;
 mod rates;
 mod report;
+mod roles;
 mod server;
 mod start;
 mod view;
+mod view_routers;
+mod vrrp;
 
 use std::path::PathBuf;
 

@@ -8,6 +8,7 @@ mod listing;
 mod names;
 mod order;
 mod service_name;
+mod warm;
 mod words;
 
 use std::net::SocketAddr;
@@ -24,13 +25,16 @@ use crate::output::{print, print_error};
 const HELP: &str = "\
 Usage:
   ipvsadm -L|l [virtual-service] [options]
+  ipvsadm -S [-n]
   ipvsadm -h
   ipvsadm -v
 
 This is evenkeel's ipvsadm: it shows the director's table as ipvsadm 1.31 does.
+-L lists the services whose gate is open; of those that are only held, as on a
+director that is Backup, it tells on standard error. -S saves them all.
 The table is changed by the config file and `evenkeel reload`; the commands that
-change it or save it (-A -E -D -C -R -S -a -e -d -Z --set --start-daemon
---stop-daemon) are not supported yet.
+change it (-A -E -D -C -R -a -e -d -Z --set --start-daemon --stop-daemon) are
+not supported yet.
 
 virtual-service:
   --tcp-service|-t  service-address   service-address is host[:port]
@@ -77,6 +81,7 @@ pub(crate) fn run(program: &str, words: &[String], socket: PathBuf) -> u8 {
             ),
         }),
         Request::List(subject, format) => show(&subject, format, socket),
+        Request::Save(format) => save(format, socket),
     };
     match text {
         Ok(text) => match print(&text) {
@@ -110,28 +115,32 @@ impl Failure {
     }
 }
 
-fn show(subject: &Subject, format: Format, socket: PathBuf) -> Result<String, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::not_initialized(CommandError::new(error)))?;
+        .map_err(|error| Failure::not_initialized(CommandError::new(error)))
+}
+
+fn services(socket: PathBuf) -> Result<Vec<ServiceListing>, Failure> {
     let client = Client::new(socket);
+    let answer = runtime()?.block_on(client.services());
+    answer
+        .map(|answer| answer.services)
+        .map_err(Failure::not_initialized)
+}
+
+fn show(subject: &Subject, format: Format, socket: PathBuf) -> Result<String, Failure> {
     match subject {
         Subject::All => {
-            let services = runtime
-                .block_on(client.services())
-                .map_err(Failure::not_initialized)?
-                .services;
+            let (services, held) = warm::part(services(socket)?);
             let names = names_of_services(&services, format);
             let listing = listing::services(services, format, &names);
+            tell(warm::left_out(&held));
             Ok(format!("{}{listing}", listing::VERSION_LINE))
         }
         Subject::Service(name) => {
-            let services = runtime
-                .block_on(client.services())
-                .map_err(Failure::not_initialized)?
-                .services;
-            let service = services
+            let service = services(socket)?
                 .into_iter()
                 .find(|service| is_named(service, *name));
             let services = vec![service.ok_or_else(|| Failure {
@@ -139,10 +148,14 @@ fn show(subject: &Subject, format: Format, socket: PathBuf) -> Result<String, Fa
                 message: "No such service\n".to_owned(),
             })?];
             let names = names_of_services(&services, format);
+            let (open, held) = warm::part(services);
+            tell(warm::listed(&held));
+            let services = [open, held].concat();
             Ok(listing::services(services, format, &names))
         }
         Subject::Connections => {
-            let connections = runtime
+            let client = Client::new(socket);
+            let connections = runtime()?
                 .block_on(client.connections())
                 .map_err(Failure::not_initialized)?
                 .connections;
@@ -160,6 +173,20 @@ fn show(subject: &Subject, format: Format, socket: PathBuf) -> Result<String, Fa
         Subject::Timeout => Ok(listing::TIMEOUTS.to_owned()),
         // There is no sync daemon yet, and ipvsadm prints nothing where none runs.
         Subject::Daemon => Ok(String::new()),
+    }
+}
+
+/// All services, whatever their gate: a saved table is for another day or another director.
+fn save(format: Format, socket: PathBuf) -> Result<String, Failure> {
+    let services = services(socket)?;
+    let names = names_of_services(&services, format);
+    Ok(listing::rules(services, &names))
+}
+
+/// Says what no listing of ipvsadm says, where it disturbs nobody who reads one.
+fn tell(note: Option<String>) {
+    if let Some(note) = note {
+        print_error(&note);
     }
 }
 

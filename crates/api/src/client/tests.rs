@@ -2,7 +2,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixListener;
 
 use super::*;
-use crate::ErrorKind;
+use crate::{ErrorKind, GateStatus};
 
 /// Answers one connection with `answer`, whatever it asks.
 fn serve_once(path: &Path, answer: String) -> tokio::task::JoinHandle<String> {
@@ -54,6 +54,49 @@ async fn services_are_read() {
             .unwrap()
             .starts_with("GET /v1/services HTTP/1.1\r\n")
     );
+}
+
+#[tokio::test]
+async fn events_are_asked_for_with_their_number_and_a_wait_within_bounds() {
+    let dir = tempfile::tempdir().unwrap();
+    let body = r#"{"api_version":1,"daemon_started_ms":5,"next":8,"lost":0,"events":[
+        {"seq":8,"time_ms":6,"kind":"server-up","message":"m","warning":false,
+         "virtual_router":null,"service":"web","server":"198.18.14.12:80"}]}"#;
+    let cases = [
+        (Duration::from_millis(1_500), "1500"),
+        (Duration::from_hours(1), "30000"),
+    ];
+    for (wait, asked) in cases {
+        let path = dir.path().join(asked);
+        let server = serve_once(&path, http("200 OK", body));
+        let events = Client::new(path).events(7, wait).await.unwrap();
+        assert_eq!((events.next, events.events[0].seq), (8, 8));
+        let request = server.await.unwrap();
+        let expected = format!("GET /v1/events?after=7&wait_ms={asked} HTTP/1.1\r\n");
+        assert!(request.starts_with(&expected), "{request}");
+    }
+}
+
+#[tokio::test]
+async fn a_daemon_from_before_virtual_routers_is_understood() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("api.sock");
+    let body = r#"{"api_version":1,"services":[{"protocol":"tcp","address":"198.18.14.146:80",
+        "scheduler":"rr","totals":{"conns":0,"in_packets":0,"in_bytes":0},
+        "rates":{"cps":0,"in_pps":0,"in_bps":0},"servers":[]}]}"#;
+    let _server = serve_once(&path, http("200 OK", body));
+    let services = Client::new(path).services().await.unwrap().services;
+    assert_eq!(services[0].gate, GateStatus::Open);
+    assert_eq!(services[0].virtual_router, None);
+
+    let path = dir.path().join("status.sock");
+    let body = r#"{"api_version":1,"version":"0.1.0","director":"laicoz","pid":7,"started":0,
+        "adopted":false,"ready":true,"interface":{"name":"eth0","mac":"02:00:00:00:00:01","mode":"generic"},
+        "tables":{"connections":0,"connections_max":1,"half_open":0,"half_open_max":1,"unassured":0,
+        "flood_mode":false},"services":[],"drops":[],"events":[],"problems":[]}"#;
+    let _server = serve_once(&path, http("200 OK", body));
+    let status = Client::new(path).status().await.unwrap();
+    assert!(status.virtual_routers.is_empty() && status.vrrp_thread.is_none());
 }
 
 #[tokio::test]

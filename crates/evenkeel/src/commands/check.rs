@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use evenkeel_config::{Diagnostic, LoadError};
-use evenkeel_model::{CheckKind, Director, VirtualService};
+use evenkeel_model::{CheckKind, Director, VirtualRouter, VirtualService};
 use serde::Serialize;
 
 use crate::command_error::CommandError;
@@ -84,10 +84,26 @@ fn summary(file: &Path, director: &Director) -> String {
         director.name, director.interface
     );
     debug_assert!(written.is_ok(), "a string takes all that is written to it");
+    for router in &director.virtual_routers {
+        out.push_str(&router_line(router));
+    }
     for service in &director.services {
         out.push_str(&service_line(service));
     }
     out
+}
+
+fn router_line(router: &VirtualRouter) -> String {
+    let addresses: Vec<String> = router.addresses.iter().map(ToString::to_string).collect();
+    format!(
+        "virtual router {}: id {}, VRRP {}, priority {}, every {} ms, {}\n",
+        router.name,
+        router.id,
+        router.version.number(),
+        router.priority,
+        router.advert_interval.as_millis(),
+        addresses.join(", "),
+    )
 }
 
 fn service_line(service: &VirtualService) -> String {

@@ -1,10 +1,12 @@
 //! `evenkeel status`.
 
+mod virtual_routers;
+
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use evenkeel_api::{Client, GateStatus, OnFailure, ServiceStatus, Status, XdpMode};
+use evenkeel_api::{Client, Forwarding, GateStatus, OnFailure, ServiceStatus, Status, XdpMode};
 
 use crate::command_error::CommandError;
 use crate::output::print;
@@ -75,9 +77,11 @@ fn render(status: &Status) -> String {
             tables.half_open_max
         ),
     );
+    virtual_routers::render(&mut out, status);
     for service in &status.services {
         render_service(&mut out, service);
     }
+    virtual_routers::render_takeovers(&mut out, status);
     render_troubles(&mut out, status);
     out
 }
@@ -118,6 +122,10 @@ fn render_service(out: &mut String, service: &ServiceStatus) {
         GateStatus::Draining => "draining",
         GateStatus::Closed => "closed",
     };
+    let router = match &service.virtual_router {
+        Some(router) => format!(" by virtual router {router}"),
+        None => String::new(),
+    };
     let on_failure = match service.on_failure {
         OnFailure::Remove => "removes",
         OnFailure::Quiesce => "quiesces",
@@ -125,7 +133,7 @@ fn render_service(out: &mut String, service: &ServiceStatus) {
     add(
         out,
         format_args!(
-            "\nservice {}: {} {} {}, gate {gate}, a failed check {on_failure} the server\n",
+            "\nservice {}: {} {} {}, gate {gate}{router}, a failed check {on_failure} the server\n",
             service.name,
             service.protocol.name(),
             service.address,
@@ -133,7 +141,7 @@ fn render_service(out: &mut String, service: &ServiceStatus) {
         ),
     );
     let header = [
-        "server", "state", "weight", "active", "inactive", "conns", "since", "reason",
+        "server", "forward", "state", "weight", "active", "inactive", "conns", "since", "reason",
     ];
     let mut rows = vec![header.map(ToOwned::to_owned)];
     rows.extend(service.servers.iter().map(|server| {
@@ -144,6 +152,11 @@ fn render_service(out: &mut String, service: &ServiceStatus) {
         };
         [
             server.address.to_string(),
+            match server.forwarding {
+                Forwarding::Direct => "direct",
+                Forwarding::Local => "local",
+            }
+            .to_owned(),
             server.state.name().to_owned(),
             weight,
             server.active.to_string(),

@@ -18,12 +18,17 @@ use crate::commands::check::load_error;
 use crate::daemon::hands::{self, Hands};
 use crate::daemon::problems::Problems;
 use crate::daemon::rates::{self, Estimator};
+use crate::daemon::roles::Roles;
 use crate::daemon::server::{Answer, Request, Socket};
 use crate::daemon::view::{self, Counted};
+use crate::daemon::vrrp::{News, Sighting};
 use crate::daemon::{notify, start};
 
 /// Time between two turns of the sweep, each of which looks at a bounded part of the tables.
 const SWEEP_PERIOD: Duration = Duration::from_millis(100);
+
+/// What a refused reload leaves.
+const STAYS: &str = "The config before stays in force.";
 
 /// The daemon, started.
 pub(crate) struct Daemon {
@@ -32,6 +37,8 @@ pub(crate) struct Daemon {
     pub(crate) results: mpsc::Receiver<Event>,
     pub(crate) network: mpsc::Receiver<NetEvent>,
     pub(crate) requests: mpsc::Receiver<Request>,
+    pub(crate) news: mpsc::Receiver<News>,
+    pub(crate) roles: Roles,
     pub(crate) signals: Signals,
     /// Held because the socket is removed when it is dropped.
     pub(crate) _lock: PinLock,
@@ -78,8 +85,14 @@ enum Wake {
     Result(Event),
     Network(Option<NetEvent>),
     Request(Request),
+    News(News),
+    /// A look for hosts outside a virtual router is due, or done.
+    Look,
+    Sighted(Sighting),
     Reload,
     End(&'static str),
+    /// Handing over takes too long.
+    Overdue,
     Sweep,
     Estimate,
 }
@@ -94,11 +107,16 @@ impl Daemon {
         loop {
             self.obey().await;
             let due = self.control.poll_timeout();
+            let (look_at, overdue_at) = (self.roles.look_at(), self.roles.overdue_at());
             let wake = tokio::select! {
                 () = sleep_until(due) => Wake::Timer,
                 Some(result) = self.results.recv() => Wake::Result(result),
                 event = self.network.recv() => Wake::Network(event),
                 Some(request) = self.requests.recv() => Wake::Request(request),
+                Some(news) = self.news.recv() => Wake::News(news),
+                () = sleep_until(look_at) => Wake::Look,
+                Some(sighting) = self.roles.sighted() => Wake::Sighted(sighting),
+                () = sleep_until(overdue_at) => Wake::Overdue,
                 wake = self.signals.next() => wake,
                 _ = sweep.tick() => Wake::Sweep,
                 _ = estimate.tick() => Wake::Estimate,
@@ -117,13 +135,17 @@ impl Daemon {
                     drop(self.reload().await);
                     notify::ready();
                 }
+                Wake::News(News::Stopped) => return Ok(()),
+                Wake::News(news) => self.handle_news(news),
+                Wake::Look => self.look_for_strangers(),
+                Wake::Sighted(sighting) => self.handle_sighting(sighting),
                 Wake::End(signal) => {
-                    tracing::info!(
-                        event = "stopping",
-                        signal,
-                        "stopping; pins and addresses stay"
-                    );
-                    notify::stopping();
+                    if !self.begin_to_end(signal) {
+                        return Ok(());
+                    }
+                }
+                Wake::Overdue => {
+                    tracing::warn!(event = "stop-overdue", "roles were not given up in time");
                     return Ok(());
                 }
                 Wake::Sweep => self.sweep(),
@@ -181,6 +203,7 @@ impl Daemon {
                         "interface {}",
                         if up { "up" } else { "down" }
                     );
+                    self.tell_link(up);
                 }
             }
             NetEvent::LinkRemoved { index } if index == ours => {
@@ -188,9 +211,14 @@ impl Daemon {
                 return Err(CommandError::message(format!("interface `{name}` is gone"))
                     .hint("Start the daemon again when the interface is back."));
             }
+            NetEvent::AddressRemoved { link, address } if link == ours => {
+                self.tell_address_lost(address);
+            }
             // A neighbour that does not answer is the checks' affair: its hardware address stays.
             NetEvent::Neighbour { .. }
             | NetEvent::NeighbourLost { .. }
+            | NetEvent::AddressAdded { .. }
+            | NetEvent::AddressRemoved { .. }
             | NetEvent::Link { .. }
             | NetEvent::LinkRemoved { .. } => {}
         }
@@ -204,6 +232,9 @@ impl Daemon {
             Request::Services(answer) => drop(answer.send(self.services())),
             Request::Connections(answer) => drop(answer.send(Ok(self.connections()))),
             Request::Reload(answer) => drop(answer.send(self.reload().await)),
+            Request::Events(after, answer) => {
+                drop(answer.send(Ok(self.hands.journal.after(after))));
+            }
         }
     }
 
@@ -213,8 +244,21 @@ impl Daemon {
             Ok(new) => new,
             Err(error) => return Err(self.refuse(error)),
         };
-        let warnings = start::warnings(&self.hands.netlink, &self.hands.link, &new).await;
+        let (netlink, link) = (&self.hands.netlink, &self.hands.link);
+        if let Some(reason) = start::held_address(netlink, link, &new).await {
+            tracing::error!(event = "bad-config", "{reason}");
+            return Err(ErrorAnswer {
+                api_version: API_VERSION,
+                kind: ErrorKind::Config,
+                error: reason,
+                hints: vec![start::FREE_ADDRESS.to_owned(), STAYS.to_owned()],
+            });
+        }
+        let warnings = start::warnings(netlink, link, &new).await;
+        let own = start::own_addresses(netlink, &new).await;
         let changed = diff(self.control.director(), &new).lines();
+        self.control
+            .handle_event(Event::OwnAddresses(own), Instant::now());
         self.control
             .handle_event(Event::Configure(new), Instant::now());
         self.obey().await;
@@ -249,12 +293,12 @@ impl Daemon {
             api_version: API_VERSION,
             kind: ErrorKind::Config,
             error: load_error(error, false).render(),
-            hints: vec!["The config before stays in force.".to_owned()],
+            hints: vec![STAYS.to_owned()],
         }
     }
 }
 
-async fn sleep_until(due: Option<Instant>) {
+pub(crate) async fn sleep_until(due: Option<Instant>) {
     match due {
         Some(due) => tokio::time::sleep_until(due.into()).await,
         None => std::future::pending().await,

@@ -1,15 +1,17 @@
 //! Executes the core's commands on the data plane and the network.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use evenkeel_bpf::DataPlane;
 use evenkeel_control::{Command, Event};
 use evenkeel_health::TargetId;
-use evenkeel_model::CheckKind;
-use evenkeel_net::{AddressError, Announcer, LinkInfo, Netlink, probe};
+use evenkeel_model::{CheckKind, VirtualRouter};
+use evenkeel_net::{AddressError, Announcer, LinkInfo, Netlink, prepare_arp, probe};
 use tokio::sync::mpsc;
 
+use crate::daemon::journal::Journal;
+use crate::daemon::vrrp::{Ground, Vrrp};
 use crate::daemon::{notify, report};
 
 /// What the daemon acts with.
@@ -18,6 +20,10 @@ pub(crate) struct Hands {
     pub(crate) netlink: Netlink,
     pub(crate) announcer: Announcer,
     pub(crate) link: LinkInfo,
+    /// The interface's own address.
+    pub(crate) source: Option<Ipv4Addr>,
+    pub(crate) vrrp: Vrrp,
+    pub(crate) journal: Journal,
     /// Where probes leave their results.
     pub(crate) results: mpsc::Sender<Event>,
 }
@@ -60,11 +66,34 @@ impl Hands {
                 address,
                 timeout,
             } => self.probe(*target, *attempt, kind.clone(), *address, *timeout),
-            Command::Report(news) => report::log(news),
+            Command::ConfigureRouters(routers) => self.configure_routers(routers)?,
+            Command::MayTakeOver(router) => self.vrrp.may_take_over(*router)?,
+            Command::Report(news) => {
+                report::log(news);
+                self.journal.enter(news);
+            }
             Command::Ready => {
                 tracing::info!(event = "ready", "ready");
                 notify::ready();
             }
+        }
+        Ok(())
+    }
+
+    fn configure_routers(&mut self, routers: &[VirtualRouter]) -> anyhow::Result<()> {
+        if !routers.is_empty() {
+            for setting in prepare_arp(&self.link.name) {
+                report::arp_setting(&setting);
+            }
+        }
+        let ground = Ground {
+            link: self.link.clone(),
+            source: self.source,
+        };
+        let began = !self.vrrp.is_running();
+        self.vrrp.configure(routers, &mut self.plane, &ground)?;
+        if began && let Some(view) = self.vrrp.view() {
+            report::limits(&view);
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use evenkeel_api::Problem;
 use evenkeel_control::Command;
-use evenkeel_model::ServiceKey;
+use evenkeel_model::{ServiceKey, VirtualRouterId};
 
 /// What a problem is about: doing and undoing are about the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -15,6 +15,8 @@ enum Subject {
     Address(IpAddr),
     Announcement(IpAddr),
     Neighbour(IpAddr),
+    Routers,
+    Router(VirtualRouterId),
 }
 
 impl Subject {
@@ -31,6 +33,8 @@ impl Subject {
             Command::WatchNeighbour(address) | Command::UnwatchNeighbour(address) => {
                 Self::Neighbour(*address)
             }
+            Command::ConfigureRouters(_) => Self::Routers,
+            Command::MayTakeOver(router) => Self::Router(*router),
             Command::Probe { .. } | Command::Report(_) | Command::Ready => return None,
         })
     }

@@ -1,6 +1,12 @@
 //! The core's reports as log lines.
 
+use std::net::SocketAddr;
+
+use evenkeel_api::EventRecord;
 use evenkeel_control::Report;
+use evenkeel_net::{ArpOutcome, ArpSetting};
+
+use crate::daemon::vrrp::ThreadView;
 
 /// Logs a report, with a name for machines.
 pub(crate) fn log(report: &Report) {
@@ -9,6 +15,113 @@ pub(crate) fn log(report: &Report) {
         tracing::warn!(event, "{report}");
     } else {
         tracing::info!(event, "{report}");
+    }
+}
+
+/// A report as `evenkeel events` shows it.
+pub(crate) fn record(report: &Report, seq: u64, time_ms: u64) -> EventRecord {
+    let about = about(report);
+    EventRecord {
+        seq,
+        time_ms,
+        kind: name(report).to_owned(),
+        message: report.to_string(),
+        warning: report.is_warning(),
+        virtual_router: about.virtual_router,
+        service: about.service,
+        server: about.server,
+    }
+}
+
+/// What a report is about.
+#[derive(Default)]
+struct About {
+    virtual_router: Option<String>,
+    service: Option<String>,
+    server: Option<SocketAddr>,
+}
+
+fn about(report: &Report) -> About {
+    let of_service = |name: &str| About {
+        service: Some(name.to_owned()),
+        ..About::default()
+    };
+    let of_router = |name: &str| About {
+        virtual_router: Some(name.to_owned()),
+        ..About::default()
+    };
+    match report {
+        Report::ServiceAdded(service)
+        | Report::ServiceRemoved(service)
+        | Report::ServiceAdopted { service, .. }
+        | Report::ServiceChanged { service, .. } => of_service(&service.name),
+        Report::ServerGated { service, server }
+        | Report::ServerForwarding {
+            service, server, ..
+        }
+        | Report::ServerUp {
+            service, server, ..
+        }
+        | Report::ServerDown {
+            service, server, ..
+        } => About {
+            server: Some(*server),
+            ..of_service(service)
+        },
+        Report::RouterAdded(router)
+        | Report::RouterRemoved(router)
+        | Report::RouterChanged { router, .. }
+        | Report::RoleChanged { router, .. }
+        | Report::RouterTrouble { router, .. } => of_router(&router.name),
+        Report::LeftoverRemoved(_)
+        | Report::RestartNeeded(_)
+        | Report::NothingChanged
+        | Report::NeighbourFound { .. }
+        | Report::NeighbourChanged { .. }
+        | Report::NeighbourUnknown { .. }
+        | Report::CommandFailed { .. } => About::default(),
+    }
+}
+
+/// Logs what became of a setting that directors need.
+pub(crate) fn arp_setting(setting: &ArpSetting) {
+    let ArpSetting {
+        name,
+        wanted,
+        outcome,
+    } = setting;
+    match outcome {
+        ArpOutcome::Already { .. } => {}
+        ArpOutcome::Raised { from } => {
+            tracing::info!(
+                event = "arp-setting",
+                "{name} raised from {from} to {wanted}"
+            );
+        }
+        ArpOutcome::Failed { reason, hint } => tracing::warn!(
+            event = "arp-setting",
+            hint,
+            "{name} is below {wanted} and can't be raised ({reason}): hosts may learn virtual addresses \
+             that this director does not hold"
+        ),
+    }
+}
+
+/// Logs what the VRRP thread does without, and what that costs.
+pub(crate) fn limits(thread: &ThreadView) {
+    if let Some(reason) = &thread.no_real_time {
+        tracing::warn!(
+            event = "no-real-time",
+            "no real-time priority for the VRRP thread ({reason}): on a busy machine advertisements may be \
+             late and partners may take over without need; give the service LimitRTPRIO or CAP_SYS_NICE"
+        );
+    }
+    if let Some(reason) = &thread.no_locked_memory {
+        tracing::warn!(
+            event = "no-locked-memory",
+            "the VRRP thread's memory is not locked ({reason}): a machine short of memory may page it out \
+             and delay advertisements; give the service LimitMEMLOCK or CAP_IPC_LOCK"
+        );
     }
 }
 
@@ -28,5 +141,11 @@ const fn name(report: &Report) -> &'static str {
         Report::NeighbourChanged { .. } => "neighbour-changed",
         Report::NeighbourUnknown { .. } => "neighbour-unknown",
         Report::CommandFailed { .. } => "command-failed",
+        Report::ServerForwarding { .. } => "server-forwarding",
+        Report::RouterAdded(_) => "virtual-router-added",
+        Report::RouterRemoved(_) => "virtual-router-removed",
+        Report::RouterChanged { .. } => "virtual-router-changed",
+        Report::RoleChanged { .. } => "role-changed",
+        Report::RouterTrouble { .. } => "virtual-router-trouble",
     }
 }

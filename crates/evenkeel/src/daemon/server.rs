@@ -5,18 +5,21 @@
 use std::io;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use evenkeel_api::{
-    API_VERSION, CONNECTIONS_PATH, Connections, ErrorAnswer, ErrorKind, RELOAD_PATH, ReloadAnswer,
-    SERVICES_PATH, STATUS_PATH, Services, Status,
+    API_VERSION, CONNECTIONS_PATH, Connections, EVENTS_PATH, EVENTS_WAIT_MS_MAX, ErrorAnswer,
+    ErrorKind, Events, EventsQuery, RELOAD_PATH, ReloadAnswer, SERVICES_PATH, STATUS_PATH,
+    Services, Status,
 };
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, timeout_at};
 
 /// Requests that may wait for the event loop.
 const QUEUE: usize = 16;
@@ -31,6 +34,8 @@ pub(crate) enum Request {
     Services(oneshot::Sender<Answer<Services>>),
     Connections(oneshot::Sender<Answer<Connections>>),
     Reload(oneshot::Sender<Answer<ReloadAnswer>>),
+    /// What happened after the event of this number.
+    Events(u64, oneshot::Sender<Answer<Events>>),
 }
 
 /// Why the socket could not be opened.
@@ -96,12 +101,13 @@ impl Socket {
         Ok(socket)
     }
 
-    /// Serves from now on, on a task of its own; requests come through the receiver.
-    pub(crate) fn serve(&mut self) -> mpsc::Receiver<Request> {
+    /// Serves from now on, on a task of its own; requests come through the receiver. `happened` tells
+    /// when there is a new event.
+    pub(crate) fn serve(&mut self, happened: watch::Receiver<u64>) -> mpsc::Receiver<Request> {
         let (requests, receiver) = mpsc::channel(QUEUE);
         if let Some(listener) = self.listener.take() {
             tokio::spawn(async move {
-                if let Err(error) = axum::serve(listener, router(requests)).await {
+                if let Err(error) = axum::serve(listener, router(requests, happened)).await {
                     tracing::error!(%error, "the API server ended");
                 }
             });
@@ -118,7 +124,10 @@ impl Drop for Socket {
     }
 }
 
-fn router(requests: mpsc::Sender<Request>) -> Router {
+fn router(requests: mpsc::Sender<Request>, happened: watch::Receiver<u64>) -> Router {
+    let events = Router::new()
+        .route(EVENTS_PATH, get(events))
+        .with_state((requests.clone(), happened));
     Router::new()
         .route(STATUS_PATH, get(status))
         .route(SERVICES_PATH, get(services))
@@ -126,6 +135,7 @@ fn router(requests: mpsc::Sender<Request>) -> Router {
         .route(RELOAD_PATH, post(reload))
         .fallback(not_found)
         .with_state(requests)
+        .merge(events)
 }
 
 type Requests = State<mpsc::Sender<Request>>;
@@ -146,6 +156,23 @@ async fn reload(State(requests): Requests) -> Response {
     ask(&requests, Request::Reload).await
 }
 
+async fn events(
+    State((requests, mut happened)): State<(mpsc::Sender<Request>, watch::Receiver<u64>)>,
+    Query(query): Query<EventsQuery>,
+) -> Response {
+    let wait = Duration::from_millis(query.wait_ms.min(EVENTS_WAIT_MS_MAX));
+    let until = Instant::now() + wait;
+    loop {
+        happened.mark_unchanged();
+        let answer = put(&requests, |sender| Request::Events(query.after, sender)).await;
+        // A number that does not exist yet is another daemon's, which whoever asks should know at once.
+        let waits = matches!(&answer, Ok(e) if e.events.is_empty() && query.after <= e.next);
+        if !waits || !matches!(timeout_at(until, happened.changed()).await, Ok(Ok(()))) {
+            return respond(answer);
+        }
+    }
+}
+
 async fn not_found(uri: axum::http::Uri) -> Response {
     refuse(ErrorAnswer {
         api_version: API_VERSION,
@@ -159,13 +186,25 @@ async fn ask<T: serde::Serialize>(
     requests: &mpsc::Sender<Request>,
     request: fn(oneshot::Sender<Answer<T>>) -> Request,
 ) -> Response {
+    respond(put(requests, request).await)
+}
+
+/// Puts a request to the event loop.
+async fn put<T>(
+    requests: &mpsc::Sender<Request>,
+    request: impl FnOnce(oneshot::Sender<Answer<T>>) -> Request,
+) -> Answer<T> {
     let (sender, receiver) = oneshot::channel();
     // Where the event loop has ended, the receiver tells.
     drop(requests.send(request(sender)).await);
-    match receiver.await {
-        Ok(Ok(answer)) => Json(answer).into_response(),
-        Ok(Err(error)) => refuse(error),
-        Err(_ended) => refuse(failed("the daemon is stopping")),
+    let ended = |_| Err(failed("the daemon is stopping"));
+    receiver.await.unwrap_or_else(ended)
+}
+
+fn respond<T: serde::Serialize>(answer: Answer<T>) -> Response {
+    match answer {
+        Ok(answer) => Json(answer).into_response(),
+        Err(error) => refuse(error),
     }
 }
 

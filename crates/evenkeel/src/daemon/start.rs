@@ -1,14 +1,15 @@
 //! From a config file to a running daemon, or to an error that says what to do.
 
+use std::collections::BTreeSet;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::{Instant, SystemTime};
 
 use evenkeel_api::XdpMode;
 use evenkeel_bpf::{DataPlane, Mode, Options, Sizes, StartError};
 use evenkeel_control::Control;
-use evenkeel_model::{Director, ServiceEntry, XdpPreference};
+use evenkeel_model::{Director, Priority, ServiceEntry, XdpPreference};
 use evenkeel_net::{Announcer, LinkError, LinkInfo, Netlink, OnLinkError};
 use tokio::sync::mpsc;
 
@@ -17,10 +18,13 @@ use crate::commands::check::{color, load_error};
 use crate::daemon::Setup;
 use crate::daemon::event_loop::{Daemon, Signals};
 use crate::daemon::hands::Hands;
+use crate::daemon::journal::Journal;
 use crate::daemon::problems::Problems;
 use crate::daemon::rates::Estimator;
+use crate::daemon::roles::Roles;
 use crate::daemon::server::{BindError, Socket};
 use crate::daemon::view::Identity;
+use crate::daemon::vrrp::Vrrp;
 
 /// Results of probes that may wait for the event loop.
 const RESULTS: usize = 256;
@@ -41,6 +45,11 @@ pub(crate) async fn start(setup: Setup) -> Result<Daemon, CommandError> {
         .map_err(|error| bad_link(error, &setup))?;
     let announcer = Announcer::open().map_err(|error| CommandError::new(error).hint(as_root()))?;
     let mut socket = Socket::bind(&setup.socket).await.map_err(bad_socket)?;
+    if let Some(reason) = held_address(&netlink, &link, &director).await {
+        let file = setup.config.display();
+        let error = anyhow::anyhow!("`{file}` can't be used on this machine: {reason}");
+        return Err(CommandError::bad_config(error).hint(FREE_ADDRESS));
+    }
     for warning in warnings(&netlink, &link, &director).await {
         tracing::warn!(event = "config-warning", "{warning}");
     }
@@ -74,16 +83,25 @@ pub(crate) async fn start(setup: Setup) -> Result<Daemon, CommandError> {
         "started"
     );
     let (results_sender, results) = mpsc::channel(RESULTS);
-    let requests = socket.serve();
+    let journal = Journal::new();
+    let requests = socket.serve(journal.watch());
+    let (vrrp, news) = Vrrp::new();
+    let own = own_addresses(&netlink, &director).await;
+    let source = source_address(&netlink, &link, &director).await?;
     Ok(Daemon {
-        control: Control::new(director, adopted, Instant::now()),
+        control: Control::new(director, adopted, own, Instant::now()),
         hands: Hands {
             plane,
             netlink,
             announcer,
             link,
+            source,
+            vrrp,
+            journal,
             results: results_sender,
         },
+        news,
+        roles: Roles::new(),
         results,
         network,
         requests,
@@ -150,8 +168,13 @@ pub(crate) async fn warnings(
         .collect();
     addresses.sort_unstable();
     addresses.dedup();
+    let own = own_addresses(netlink, director).await;
     let mut warnings = Vec::new();
-    for address in addresses {
+    // A server on the director itself is reached without the link.
+    for address in addresses
+        .into_iter()
+        .filter(|address| !own.contains(address))
+    {
         match netlink.require_on_link(link, address).await {
             Ok(()) => {}
             Err(error @ OnLinkError::NotOnLink { .. }) => warnings.push(error.to_string()),
@@ -164,20 +187,79 @@ pub(crate) async fn warnings(
     warnings
 }
 
+/// What to do about an address that [`held_address`] names.
+pub(crate) const FREE_ADDRESS: &str = "Remove it from the interface (`ip addr del`) and from what configures it at boot: \
+     evenkeel adds it while this director is Active.";
+
+/// Why the config can't be used here: an address of a virtual router stands on the interface already, and
+/// is not evenkeel's to remove when the role is lost (nor, at priority 255, its to own).
+pub(crate) async fn held_address(
+    netlink: &Netlink,
+    link: &LinkInfo,
+    director: &Director,
+) -> Option<String> {
+    let prefixes = match netlink.prefixes(link.index).await {
+        Ok(prefixes) => prefixes,
+        Err(error) => {
+            tracing::warn!("{}", super::hands::reason(&error.into()));
+            return None;
+        }
+    };
+    let held = |address: Ipv4Addr| prefixes.iter().any(|p| p.address == IpAddr::V4(address));
+    let mut routers = director.virtual_routers.iter();
+    routers.find_map(|router| {
+        let address = router.addresses.iter().find(|address| held(**address))?;
+        let name = &router.name;
+        let owner = if router.priority == Priority::OWNER {
+            ", and priority 255 is only for an address that evenkeel adds itself"
+        } else {
+            ""
+        };
+        Some(format!(
+            "address `{address}` of virtual router `{name}` stands on interface `{}` and was not added by \
+             evenkeel{owner}",
+            link.name
+        ))
+    })
+}
+
+/// This machine's own addresses, virtual ones left out: real servers there are reached locally.
+pub(crate) async fn own_addresses(netlink: &Netlink, director: &Director) -> BTreeSet<IpAddr> {
+    match netlink.own_addresses().await {
+        Ok(mut own) => {
+            let virtual_addresses = virtual_addresses(director);
+            own.retain(|address| !virtual_addresses.contains(address));
+            own
+        }
+        Err(error) => {
+            tracing::warn!("{}", super::hands::reason(&error.into()));
+            BTreeSet::new()
+        }
+    }
+}
+
+/// Addresses of services and of virtual routers.
+fn virtual_addresses(director: &Director) -> BTreeSet<IpAddr> {
+    let services = director.services.iter().map(|s| s.key.address.ip());
+    let routers = director.virtual_routers.iter();
+    let routers = routers.flat_map(|router| &router.addresses);
+    services
+        .chain(routers.map(|address| IpAddr::V4(*address)))
+        .collect()
+}
+
 /// The interface's own IPv4 address, which ICMP errors come from; a virtual one is not its own.
 async fn source_address(
     netlink: &Netlink,
     link: &LinkInfo,
     director: &Director,
-) -> Result<Option<std::net::Ipv4Addr>, CommandError> {
+) -> Result<Option<Ipv4Addr>, CommandError> {
     let prefixes = netlink
         .prefixes(link.index)
         .await
         .map_err(CommandError::new)?;
-    let is_virtual = |address: IpAddr| {
-        let mut services = director.services.iter();
-        services.any(|service| service.key.address.ip() == address)
-    };
+    let virtual_addresses = virtual_addresses(director);
+    let is_virtual = |address: IpAddr| virtual_addresses.contains(&address);
     Ok(prefixes.iter().find_map(|prefix| match prefix.address {
         IpAddr::V4(address) if !is_virtual(prefix.address) => Some(address),
         IpAddr::V4(_) | IpAddr::V6(_) => None,
@@ -194,11 +276,7 @@ async fn remove_leftovers(netlink: &Netlink, director: &Director) {
         }
     };
     for own in ours {
-        let wanted = director
-            .services
-            .iter()
-            .any(|service| service.key.address.ip() == own.address);
-        if wanted {
+        if virtual_addresses(director).contains(&own.address) {
             continue;
         }
         match netlink.remove_address(own.address).await {

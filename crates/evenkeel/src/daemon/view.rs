@@ -7,9 +7,9 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use evenkeel_api::{
-    API_VERSION, Connection, Connections, DropCount, EventCount, Forwarding, GateStatus,
-    InterfaceStatus, OnFailure, Problem, Protocol, ServerListing, ServerState, ServerStatus,
-    ServiceListing, ServiceStatus, Services, Status, TableStatus, TcpState, Totals, XdpMode,
+    API_VERSION, Connection, ConnectionState, Connections, DropCount, EventCount, Forwarding,
+    GateStatus, InterfaceStatus, OnFailure, Problem, Protocol, ServerListing, ServerState,
+    ServerStatus, ServiceListing, ServiceStatus, Services, Status, TableStatus, Totals, XdpMode,
 };
 use evenkeel_bpf::{ReadError, SweepBudget};
 use evenkeel_control::{ServerHealth, ServerView, ServiceView};
@@ -18,6 +18,7 @@ use evenkeel_model::{self as model, GateState, ServiceKey};
 use crate::daemon::event_loop::Daemon;
 use crate::daemon::hands;
 use crate::daemon::server::{self, Answer};
+use crate::daemon::view_routers;
 
 /// What rates are estimated of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -47,14 +48,18 @@ impl Daemon {
         let held: HashMap<_, _> = held.iter().map(|service| (service.key, service)).collect();
         let view = self.control.view();
         let now = Instant::now();
-        let services = view
-            .services
-            .iter()
-            .map(|service| service_status(service, held.get(&service.key).copied(), now));
+        let services = view.services.iter().map(|service| ServiceStatus {
+            virtual_router: self
+                .router_of(&service.key)
+                .map(|router| router.name.clone()),
+            ..service_status(service, held.get(&service.key).copied(), now)
+        });
+        let thread = self.hands.vrrp.view();
         let usage = plane.usage();
         let drops = plane.drops().map_err(unread)?;
         let events = plane.events().map_err(unread)?;
-        let problems: Vec<Problem> = self.problems.list().collect();
+        let mut problems: Vec<Problem> = self.problems.list().collect();
+        problems.extend(thread.as_ref().and_then(view_routers::lost_news));
         Ok(Status {
             api_version: API_VERSION,
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -76,6 +81,8 @@ impl Daemon {
                 unassured: usage.unassured.into(),
                 flood_mode: usage.flood,
             },
+            virtual_routers: thread.iter().flat_map(|t| self.routers(t, now)).collect(),
+            vrrp_thread: thread.as_ref().map(view_routers::thread),
             services: services.collect(),
             drops: drops
                 .iter()
@@ -100,7 +107,12 @@ impl Daemon {
     /// Answers what `ipvsadm -L` needs.
     pub(crate) fn services(&self) -> Answer<Services> {
         let held = self.hands.plane.snapshot().map_err(unread)?;
+        let thread = self.hands.vrrp.view();
         let services = held.iter().map(|service| ServiceListing {
+            gate: gate(service.gate),
+            virtual_router: thread
+                .as_ref()
+                .and_then(|thread| view_routers::role_of(thread, service.key.address.ip())),
             protocol: protocol(service.key.protocol),
             address: service.key.address,
             scheduler: service.scheduler.name().to_owned(),
@@ -173,7 +185,6 @@ fn service_status(
     held: Option<&evenkeel_bpf::ServiceView>,
     now: Instant,
 ) -> ServiceStatus {
-    let gate = held.map_or(GateState::Closed, |held| held.gate);
     let servers = service.servers.iter().map(|server| {
         let held = held.and_then(|held| {
             let mut servers = held.servers.iter();
@@ -186,11 +197,8 @@ fn service_status(
         protocol: protocol(service.key.protocol),
         address: service.key.address,
         scheduler: service.scheduler.name().to_owned(),
-        gate: match gate {
-            GateState::Open => GateStatus::Open,
-            GateState::Draining => GateStatus::Draining,
-            GateState::Closed => GateStatus::Closed,
-        },
+        gate: gate(held.map_or(GateState::Closed, |held| held.gate)),
+        virtual_router: None,
         on_failure: match service.on_failure {
             model::OnFailure::Remove => OnFailure::Remove,
             model::OnFailure::Quiesce => OnFailure::Quiesce,
@@ -207,7 +215,11 @@ fn server_status(
     let state = match (server.health, server.in_force) {
         (ServerHealth::Gated, _) => ServerState::Gated,
         (ServerHealth::Down, _) => ServerState::Down,
-        (ServerHealth::Up, None) if server.mac.is_none() => ServerState::NoNeighbour,
+        (ServerHealth::Up, None)
+            if server.mac.is_none() && server.forwarding != model::Forwarding::Local =>
+        {
+            ServerState::NoNeighbour
+        }
         (ServerHealth::Up, _) => ServerState::Up,
     };
     let reason = if state == ServerState::NoNeighbour {
@@ -218,6 +230,7 @@ fn server_status(
     let counted = held.map_or_else(Totals::default, |held| totals(&held.stats));
     ServerStatus {
         address: server.address,
+        forwarding: forwarding(server.forwarding),
         weight_configured: server.weight.get(),
         weight: held.map_or(0, |held| held.weight.get()),
         state,
@@ -233,6 +246,14 @@ fn server_status(
     }
 }
 
+const fn gate(state: GateState) -> GateStatus {
+    match state {
+        GateState::Open => GateStatus::Open,
+        GateState::Draining => GateStatus::Draining,
+        GateState::Closed => GateStatus::Closed,
+    }
+}
+
 fn totals(stats: &evenkeel_abi::Stats) -> Totals {
     Totals {
         conns: stats.conns,
@@ -244,20 +265,25 @@ fn totals(stats: &evenkeel_abi::Stats) -> Totals {
 const fn protocol(protocol: model::Protocol) -> Protocol {
     match protocol {
         model::Protocol::Tcp => Protocol::Tcp,
+        model::Protocol::Udp => Protocol::Udp,
     }
 }
 
 const fn forwarding(forwarding: model::Forwarding) -> Forwarding {
     match forwarding {
         model::Forwarding::DirectRouting => Forwarding::Direct,
+        model::Forwarding::Local => Forwarding::Local,
     }
 }
 
 fn connection(held: &evenkeel_bpf::Connection) -> Connection {
     Connection {
-        // The data plane tracks no other protocol.
-        protocol: Protocol::Tcp,
-        state: tcp_state(held.state),
+        protocol: if held.protocol == model::Protocol::Udp.number() {
+            Protocol::Udp
+        } else {
+            Protocol::Tcp
+        },
+        state: state(held.state),
         client: held.client.into(),
         virtual_address: held.address.into(),
         destination: held.server.into(),
@@ -267,20 +293,21 @@ fn connection(held: &evenkeel_bpf::Connection) -> Connection {
     }
 }
 
-const fn tcp_state(state: evenkeel_abi::TcpState) -> TcpState {
-    use evenkeel_abi::TcpState as Held;
+const fn state(state: evenkeel_abi::ConnState) -> ConnectionState {
+    use evenkeel_abi::ConnState as Held;
 
     match state {
-        Held::None => TcpState::None,
-        Held::Established => TcpState::Established,
-        Held::SynSent => TcpState::SynSent,
-        Held::SynRecv => TcpState::SynRecv,
-        Held::FinWait => TcpState::FinWait,
-        Held::TimeWait => TcpState::TimeWait,
-        Held::Close => TcpState::Close,
-        Held::CloseWait => TcpState::CloseWait,
-        Held::LastAck => TcpState::LastAck,
-        Held::Listen => TcpState::Listen,
-        Held::SynAck => TcpState::Synack,
+        Held::None => ConnectionState::None,
+        Held::Established => ConnectionState::Established,
+        Held::SynSent => ConnectionState::SynSent,
+        Held::SynRecv => ConnectionState::SynRecv,
+        Held::FinWait => ConnectionState::FinWait,
+        Held::TimeWait => ConnectionState::TimeWait,
+        Held::Close => ConnectionState::Close,
+        Held::CloseWait => ConnectionState::CloseWait,
+        Held::LastAck => ConnectionState::LastAck,
+        Held::Listen => ConnectionState::Listen,
+        Held::SynAck => ConnectionState::Synack,
+        Held::Udp => ConnectionState::Udp,
     }
 }

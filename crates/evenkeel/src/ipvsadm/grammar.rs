@@ -8,11 +8,13 @@ use crate::ipvsadm::words::{self, Given, Known, Takes};
 pub(crate) enum Request {
     /// Show something.
     List(Subject, Format),
+    /// `-S`: the table as commands that would make it.
+    Save(Format),
     /// `-h`.
     Help,
     /// `-v`.
     Version,
-    /// A command that changes or saves the table, by its long name.
+    /// A command that changes the table, by its long name.
     NotThereYet(&'static str),
 }
 
@@ -77,6 +79,7 @@ impl Refused {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Command {
     List,
+    Save,
     Help,
     Version,
     /// By its long name.
@@ -148,6 +151,7 @@ use Takes::{Nothing, PerhapsValue, Value};
 const OPTIONS: &[Known<Id>] = &[
     Known { long: "list", short: Some('L'), takes: Nothing, id: Id::Command(Command::List) },
     Known { long: "list", short: Some('l'), takes: Nothing, id: Id::Command(Command::List) },
+    Known { long: "save", short: Some('S'), takes: Nothing, id: Id::Command(Command::Save) },
     Known { long: "help", short: Some('h'), takes: Nothing, id: Id::Command(Command::Help) },
     Known { long: "version", short: Some('v'), takes: Nothing, id: Id::Command(Command::Version) },
     command("add-service", Some('A'), Nothing),
@@ -160,7 +164,6 @@ const OPTIONS: &[Known<Id>] = &[
     command("delete-server", Some('d'), Nothing),
     command("set", None, Nothing),
     command("restore", Some('R'), Nothing),
-    command("save", Some('S'), Nothing),
     command("start-daemon", None, Value),
     command("stop-daemon", None, Value),
     flag("tcp-service", Some('t'), Value, Flag::Service(6)),
@@ -259,7 +262,7 @@ pub(crate) fn parse(program: &str, words: &[String]) -> Result<Request, Refused>
     match command {
         Command::Help => return Ok(Request::Help),
         Command::Version => return Ok(Request::Version),
-        Command::List | Command::Other(_) => {}
+        Command::List | Command::Save | Command::Other(_) => {}
     }
     let (flags, service) = read_flags(given)?;
     if let Some(stopped) = split.stopped {
@@ -274,7 +277,11 @@ pub(crate) fn parse(program: &str, words: &[String]) -> Result<Request, Refused>
     if let Some(unexpected) = split.rest.first() {
         return Err(Refused::usage(format!("unexpected argument {unexpected}")));
     }
-    list(flags, service)
+    if command == Command::Save {
+        save(flags)
+    } else {
+        list(flags, service)
+    }
 }
 
 /// ipvsadm's message where the first option is not a command.
@@ -396,9 +403,30 @@ fn list(mut flags: Vec<Flag>, service: Option<ServiceName>) -> Result<Request, R
     }
 }
 
+fn save(mut flags: Vec<Flag>) -> Result<Request, Refused> {
+    flags.sort_by_key(|flag| check_order(*flag));
+    // ipvsadm's table of options has no `--sort`, so nothing forbids it.
+    let illegal = flags
+        .iter()
+        .find(|flag| !matches!(flag, Flag::Numeric | Flag::Sort | Flag::Ipv6));
+    if let Some(flag) = illegal {
+        let name = flag.name();
+        return Err(Refused::usage(format!(
+            "Illegal '{name}' option with the 'save' command"
+        )));
+    }
+    Ok(Request::Save(Format {
+        numeric: flags.contains(&Flag::Numeric),
+        ..Format::default()
+    }))
+}
+
 /// Place of an option in ipvsadm's table, which decides what is complained about first.
 fn check_order(flag: Flag) -> usize {
-    const AFTER_SERVICE: [&str; 9] = [
+    const TABLE: [&str; 34] = [
+        "numeric",
+        "connection",
+        "service-address",
         "scheduler",
         "persistent",
         "netmask",
@@ -408,28 +436,33 @@ fn check_order(flag: Flag) -> usize {
         "u-threshold",
         "l-threshold",
         "mcast-interface",
+        "timeout",
+        "daemon",
+        "stats",
+        "rate",
+        "thresholds",
+        "persistent-conn",
+        "nosort",
+        "syncid",
+        "exact",
+        "ops",
+        "pe",
+        "sched-flags",
+        "mcast-group",
+        "mcast-port",
+        "mcast-ttl",
+        "sync-maxlen",
+        "tun-info",
+        "tun-type",
+        "tun-port",
+        "tun-nocsum",
+        "tun-csum",
+        "tun-remcsum",
     ];
-    match flag {
-        Flag::Numeric => 0,
-        Flag::Connection => 1,
-        Flag::Service(_) => 2,
-        Flag::EditOnly(name) => AFTER_SERVICE
-            .iter()
-            .position(|known| *known == name)
-            .map_or(30, |place| 3 + place),
-        Flag::Timeout => 12,
-        Flag::Daemon => 13,
-        Flag::Stats
-        | Flag::Rate
-        | Flag::Thresholds
-        | Flag::PersistentConn
-        | Flag::NoSort
-        | Flag::Sort
-        | Flag::Syncid
-        | Flag::Exact
-        | Flag::TunInfo
-        | Flag::Ipv6 => 20,
-    }
+    let name = flag.name();
+    let place = TABLE.iter().position(|known| *known == name);
+    // `--sort` and `-6` are not in it; nothing is complained of them.
+    place.unwrap_or(TABLE.len())
 }
 
 #[cfg(test)]

@@ -70,6 +70,37 @@ pub(crate) fn services(mut services: Vec<ServiceListing>, format: Format, names:
     out
 }
 
+/// All services as the commands that would make them, sorted as a listing is.
+pub(crate) fn rules(mut services: Vec<ServiceListing>, names: &Names) -> String {
+    order::sort_services(&mut services);
+    let mut out = String::new();
+    for mut service in services {
+        order::sort_servers(&mut service.servers);
+        let protocol = service.protocol;
+        let option = match protocol {
+            Protocol::Tcp => "-t",
+            Protocol::Udp => "-u",
+        };
+        let name = format!("{option} {}", names.show(protocol, service.address));
+        line(
+            &mut out,
+            format_args!("-A {name} -s {}\n", service.scheduler),
+        );
+        for server in &service.servers {
+            line(
+                &mut out,
+                format_args!(
+                    "-a {name} -r {} {} -w {}\n",
+                    names.show(protocol, server.address),
+                    server.forwarding.save_option(),
+                    server.weight
+                ),
+            );
+        }
+    }
+    out
+}
+
 /// The connections' header and lines.
 pub(crate) fn connections(connections: &[Connection], format: Format, names: &Names) -> String {
     let mut out = "IPVS connection entries\n".to_owned();

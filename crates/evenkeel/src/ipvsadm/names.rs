@@ -13,9 +13,10 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
 /// Look-ups that run at the same time.
 const LOOKUPS_MAX: usize = 64;
 
-/// `NI_NUMERICHOST` and `NI_NAMEREQD` of netdb.h.
+/// `NI_NUMERICHOST`, `NI_NAMEREQD` and `NI_DGRAM` of netdb.h.
 const NUMERIC_HOST: i32 = 1;
 const NAME_REQUIRED: i32 = 8;
+const DATAGRAM: i32 = 16;
 
 /// What is known by name; all else is printed as a number.
 #[derive(Clone, Debug, Default)]
@@ -118,11 +119,12 @@ fn host_name(host: IpAddr) -> Option<String> {
 /// The services file's name for a port.
 fn port_name(protocol: Protocol, port: u16) -> Option<String> {
     // getnameinfo gives the names of TCP ports unless told otherwise.
-    match protocol {
-        Protocol::Tcp => {}
-    }
+    let flags = match protocol {
+        Protocol::Tcp => NUMERIC_HOST,
+        Protocol::Udp => NUMERIC_HOST | DATAGRAM,
+    };
     let address = SocketAddr::new(IpAddr::from([127, 0, 0, 1]), port);
-    let (_host, name) = dns_lookup::getnameinfo(&address, NUMERIC_HOST).ok()?;
+    let (_host, name) = dns_lookup::getnameinfo(&address, flags).ok()?;
     (name != port.to_string()).then_some(name)
 }
 

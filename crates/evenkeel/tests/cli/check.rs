@@ -31,6 +31,30 @@ fn a_good_file_is_summed_up() {
 }
 
 #[test]
+fn virtual_routers_are_summed_up_before_services() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("evenkeel.toml");
+    let router = r#"
+[[virtual-router]]
+name = "paper"
+id = 51
+addresses = ["198.18.14.146", "198.18.14.147"]
+priority = 150
+adverts = "100ms"
+"#;
+    std::fs::write(&file, CONFIG.to_owned() + router).unwrap();
+    let told = evenkeel(&["check", path(&file)]);
+    let expected = format!(
+        "{}: ok\n\
+         director laicoz on interface no-such-if0\n\
+         virtual router paper: id 51, VRRP 3, priority 150, every 100 ms, 198.18.14.146, 198.18.14.147\n\
+         service web: TCP 198.18.14.146:80 rr, 2 servers, checked by tcp\n",
+        file.display()
+    );
+    assert_eq!((told.code, told.out), (Some(0), expected));
+}
+
+#[test]
 fn all_mistakes_of_a_bad_file_are_shown_with_carets() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("bad.toml");

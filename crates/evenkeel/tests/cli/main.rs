@@ -1,6 +1,8 @@
 //! The program as a person meets it: what it prints, where, and how it exits.
 
 mod check;
+mod daemon;
+mod events;
 mod generate;
 mod help;
 mod ipvsadm;

@@ -1,11 +1,16 @@
 use crate::{evenkeel, path, program, told};
 
 #[test]
-fn status_and_reload_say_how_to_start_the_daemon() {
+fn commands_that_ask_the_daemon_say_how_to_start_the_daemon() {
     let directory = tempfile::tempdir().unwrap();
     let socket = directory.path().join("none.sock");
-    for command in ["status", "reload"] {
-        let told = evenkeel(&[command, "--socket", path(&socket)]);
+    for words in [
+        &["status"][..],
+        &["reload"],
+        &["events"],
+        &["events", "--follow"],
+    ] {
+        let told = evenkeel(&[words, &["--socket", path(&socket)]].concat());
         assert_eq!(told.code, Some(1), "{told:?}");
         assert!(told.out.is_empty(), "{told:?}");
         let expected = format!(

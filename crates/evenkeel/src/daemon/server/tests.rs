@@ -7,7 +7,7 @@ async fn requests_reach_the_loop_and_answers_the_client() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("run/api.sock");
     let mut socket = Socket::bind(&path).await.unwrap();
-    let mut requests = socket.serve();
+    let mut requests = socket.serve(watch::channel(0).1);
     let client = tokio::spawn(async move { Client::new(path).reload().await });
     let Some(Request::Reload(answer)) = requests.recv().await else {
         panic!("a reload was asked for");
@@ -27,7 +27,7 @@ async fn a_second_daemon_finds_the_socket_in_use() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("api.sock");
     let mut socket = Socket::bind(&path).await.unwrap();
-    let _requests = socket.serve();
+    let _requests = socket.serve(watch::channel(0).1);
     let error = Socket::bind(&path).await.unwrap_err();
     assert!(matches!(error, BindError::InUse { .. }), "{error}");
 }

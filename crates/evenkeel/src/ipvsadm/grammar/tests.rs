@@ -203,12 +203,58 @@ fn commands_that_change_the_table_are_not_there_yet() {
     for (line, name) in [
         ("-A -t 1.2.3.4:80 -s rr", "add-service"),
         ("-C", "clear"),
-        ("-S -n", "save"),
+        ("-R", "restore"),
         ("--set 1 2 3", "set"),
         ("--start-daemon master", "start-daemon"),
     ] {
         assert_eq!(parse_line(line), Ok(Request::NotThereYet(name)), "{line}");
     }
+}
+
+#[test]
+fn save_takes_numeric_alone() {
+    let by_name = Format::default();
+    let numeric = Format {
+        numeric: true,
+        ..by_name
+    };
+    for (line, format) in [
+        ("-S", by_name),
+        ("--save", by_name),
+        ("-Sn", numeric),
+        ("-S --numeric --sort", numeric),
+    ] {
+        assert_eq!(parse_line(line), Ok(Request::Save(format)), "{line}");
+    }
+    refuses(&[
+        (
+            "-S -c",
+            "Illegal 'connection' option with the 'save' command",
+            2,
+        ),
+        (
+            "-S --exact --stats -t 1.2.3.4:80",
+            "Illegal 'service-address' option with the 'save' command",
+            2,
+        ),
+        (
+            "-S -f 3 -6",
+            "Illegal 'service-address' option with the 'save' command",
+            2,
+        ),
+        (
+            "-S --tun-type gre --tun-info",
+            "Illegal 'tun-info' option with the 'save' command",
+            2,
+        ),
+        (
+            "-S --tun-info -b sh-port",
+            "Illegal 'sched-flags' option with the 'save' command",
+            2,
+        ),
+        ("-S junk", "unexpected argument junk", 2),
+        ("-S -L", "invalid option `-L'", 2),
+    ]);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use evenkeel_api::{Forwarding, TcpState};
+use evenkeel_api::{ConnectionState, Forwarding, GateStatus};
 
 use super::*;
 
@@ -57,6 +57,8 @@ fn table() -> Vec<ServiceListing> {
             in_pps: 6,
             in_bps: 7,
         },
+        gate: GateStatus::Open,
+        virtual_router: None,
         servers: vec![second, first],
     };
     let empty = |address: &str| ServiceListing {
@@ -65,6 +67,8 @@ fn table() -> Vec<ServiceListing> {
         scheduler: "rr".to_owned(),
         totals: Totals::default(),
         rates: Rates::default(),
+        gate: GateStatus::Open,
+        virtual_router: None,
         servers: Vec::new(),
     };
     vec![web, empty("10.0.0.1:443"), empty("127.0.0.1:80")]
@@ -205,6 +209,69 @@ TCP  127.0.0.1:80 rr|
     );
 }
 
+/// A name server whose second real server is the director itself.
+fn name_service() -> ServiceListing {
+    let mut own = server("10.0.0.2:53", 3, 0, 9);
+    own.forwarding = Forwarding::Local;
+    ServiceListing {
+        protocol: Protocol::Udp,
+        address: "10.0.0.1:53".parse().unwrap(),
+        scheduler: "wrr".to_owned(),
+        servers: vec![server("10.0.0.3:53", 1, 0, 4), own],
+        ..table().remove(1)
+    }
+}
+
+#[test]
+fn udp_comes_after_tcp_and_a_local_server_is_called_local() {
+    let mut table = table();
+    table.insert(0, name_service());
+    let listed = services(table, Format::default(), &Names::default()).replace('\n', "|\n");
+    let expected = "\
+Prot LocalAddress:Port Scheduler Flags|
+  -> RemoteAddress:Port           Forward Weight ActiveConn InActConn|
+TCP  192.168.1.110:80 rr|
+  -> 192.168.1.11:80              Route   2      1          0         |
+  -> 192.168.1.12:80              Route   1      5          7         |
+TCP  10.0.0.1:443 rr|
+TCP  127.0.0.1:80 rr|
+UDP  10.0.0.1:53 wrr|
+  -> 10.0.0.2:53                  Local   3      0          9         |
+  -> 10.0.0.3:53                  Route   1      0          4         |
+";
+    assert_eq!(listed, expected);
+}
+
+#[test]
+fn saved_rules_are_ipvsadms_and_a_local_server_is_saved_as_a_direct_one() {
+    let mut table = table();
+    table.insert(0, name_service());
+    let expected = "\
+-A -t 192.168.1.110:80 -s rr
+-a -t 192.168.1.110:80 -r 192.168.1.11:80 -g -w 2
+-a -t 192.168.1.110:80 -r 192.168.1.12:80 -g -w 1
+-A -t 10.0.0.1:443 -s rr
+-A -t 127.0.0.1:80 -s rr
+-A -u 10.0.0.1:53 -s wrr
+-a -u 10.0.0.1:53 -r 10.0.0.2:53 -g -w 3
+-a -u 10.0.0.1:53 -r 10.0.0.3:53 -g -w 1
+";
+    assert_eq!(rules(table, &Names::default()), expected);
+}
+
+#[test]
+fn saved_names_are_never_cut() {
+    let name = "laicoz-virtual.laico.cic.unb.br.example".to_owned();
+    let names = Names {
+        hosts: [(IpAddr::from([10, 0, 0, 1]), name.clone())].into(),
+        ports: [((Protocol::Udp, 53), "domain".to_owned())].into(),
+    };
+    let mut service = name_service();
+    service.servers.clear();
+    let expected = format!("-A -u {name}:domain -s wrr\n");
+    assert_eq!(rules(vec![service], &names), expected);
+}
+
 #[test]
 fn no_sort_keeps_the_data_planes_order() {
     let format = Format {
@@ -254,8 +321,14 @@ fn connections_are_ipvsadms() {
         assured: true,
     };
     let table = [
-        connection("192.168.1.20:55746", TcpState::Established, 893),
-        connection("192.168.1.20:55747", TcpState::SynRecv, 5),
+        connection("192.168.1.20:55746", ConnectionState::Established, 893),
+        connection("192.168.1.20:55747", ConnectionState::SynRecv, 5),
+        Connection {
+            protocol: Protocol::Udp,
+            virtual_address: "192.168.1.110:53".parse().unwrap(),
+            destination: "192.168.1.12:53".parse().unwrap(),
+            ..connection("192.168.1.20:40000", ConnectionState::Udp, 299)
+        },
     ];
     let names = Names::default();
     let listed = connections(&table, Format::default(), &names).replace('\n', "|\n");
@@ -264,6 +337,7 @@ IPVS connection entries|
 pro expire state       source             virtual            destination|
 TCP 14:53  ESTABLISHED 192.168.1.20:55746 192.168.1.110:80   192.168.1.12:80|
 TCP 00:05  SYN_RECV    192.168.1.20:55747 192.168.1.110:80   192.168.1.12:80|
+UDP 04:59  UDP         192.168.1.20:40000 192.168.1.110:53   192.168.1.12:53|
 ";
     assert_eq!(listed, expected);
     let persistent_conn = Format {

@@ -42,3 +42,18 @@ fn the_hosts_file_is_asked() {
     let names = Names::look_up(std::iter::once(loopback), Duration::from_secs(10));
     assert!(names.hosts.contains_key(&IpAddr::from([127, 0, 0, 1])));
 }
+
+#[test]
+fn a_ports_name_depends_on_the_protocol() {
+    let file = std::fs::read_to_string("/etc/services").unwrap_or_default();
+    let has = |wanted: &[&str; 2]| {
+        let mut lines = file.lines().map(str::split_whitespace);
+        lines.any(|words| words.take(2).eq(wanted.iter().copied()))
+    };
+    if !has(&["shell", "514/tcp"]) || !has(&["syslog", "514/udp"]) {
+        eprintln!("skipped: /etc/services does not name port 514");
+        return;
+    }
+    assert_eq!(port_name(Protocol::Tcp, 514).as_deref(), Some("shell"));
+    assert_eq!(port_name(Protocol::Udp, 514).as_deref(), Some("syslog"));
+}

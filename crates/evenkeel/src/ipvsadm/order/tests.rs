@@ -1,4 +1,4 @@
-use evenkeel_api::{Forwarding, Protocol, Rates, Totals};
+use evenkeel_api::{Forwarding, GateStatus, Protocol, Rates, Totals};
 
 use super::*;
 
@@ -21,6 +21,8 @@ fn service(address: &str) -> ServiceListing {
         scheduler: "rr".to_owned(),
         totals: Totals::default(),
         rates: Rates::default(),
+        gate: GateStatus::Open,
+        virtual_router: None,
         servers: Vec::new(),
     }
 }

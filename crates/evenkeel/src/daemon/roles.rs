@@ -1,0 +1,149 @@
+//! The event loop's part in virtual routers: it passes on what the VRRP thread and the network tell, looks
+//! for strangers, and lets roles be handed over before it ends.
+
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use evenkeel_control::Event;
+use tokio::sync::mpsc;
+
+use crate::daemon::event_loop::Daemon;
+use crate::daemon::notify;
+use crate::daemon::vrrp::{News, Sighting, Strangers, look};
+
+/// Time from the first look for strangers to the second: by then an Active has been heard.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
+
+/// Time between two later looks.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+
+/// What giving up the roles may take longer than the protocol's own times.
+const STOP_SLACK: Duration = Duration::from_secs(2);
+
+/// What the event loop knows of virtual routers.
+#[derive(Debug)]
+pub(crate) struct Roles {
+    pub(crate) strangers: Strangers,
+    sightings: mpsc::Receiver<Sighting>,
+    sighted: mpsc::Sender<Sighting>,
+    /// Looks so far.
+    looks: u32,
+    look_at: Option<Instant>,
+    /// The daemon ends then, whatever the roles; `None`: it does not end.
+    overdue_at: Option<Instant>,
+}
+
+impl Roles {
+    pub(crate) fn new() -> Self {
+        let (sighted, sightings) = mpsc::channel(16);
+        Self {
+            strangers: Strangers::default(),
+            sightings,
+            sighted,
+            looks: 0,
+            look_at: Some(Instant::now()),
+            overdue_at: None,
+        }
+    }
+
+    pub(crate) const fn look_at(&self) -> Option<Instant> {
+        self.look_at
+    }
+
+    pub(crate) const fn overdue_at(&self) -> Option<Instant> {
+        self.overdue_at
+    }
+
+    pub(crate) async fn sighted(&mut self) -> Option<Sighting> {
+        self.sightings.recv().await
+    }
+}
+
+impl Daemon {
+    pub(crate) fn handle_news(&mut self, news: News) {
+        let event = match news {
+            News::Role {
+                router,
+                from,
+                to,
+                reason,
+            } => Event::Role {
+                router,
+                from,
+                to,
+                reason,
+            },
+            News::Trouble { router, what } => Event::RouterTrouble { router, what },
+            News::Stopped => return,
+        };
+        self.control.handle_event(event, Instant::now());
+    }
+
+    pub(crate) fn tell_link(&self, up: bool) {
+        if let Err(error) = self.hands.vrrp.link(up) {
+            tracing::error!(event = "vrrp-gone", "{error}");
+        }
+    }
+
+    pub(crate) fn tell_address_lost(&self, address: IpAddr) {
+        if let IpAddr::V4(address) = address
+            && let Err(error) = self.hands.vrrp.address_lost(address)
+        {
+            tracing::error!(event = "vrrp-gone", "{error}");
+        }
+    }
+
+    /// Asks who else answers for the virtual routers' addresses.
+    pub(crate) fn look_for_strangers(&mut self) {
+        let wait = if self.roles.looks == 0 {
+            LOOK_AGAIN
+        } else {
+            LOOK_EVERY
+        };
+        self.roles.looks = self.roles.looks.saturating_add(1);
+        self.roles.look_at = Some(Instant::now() + wait);
+        let (Some(view), Some(asker)) = (self.hands.vrrp.view(), self.hands.vrrp.asker()) else {
+            return;
+        };
+        let link = &self.hands.link;
+        for seat in view.seats {
+            let looking = look(link.index, link.mac, seat, asker.clone());
+            let sighted = self.roles.sighted.clone();
+            tokio::spawn(async move {
+                match looking.await {
+                    // The daemon may have ended meanwhile.
+                    Ok(Some(sighting)) => drop(sighted.send(sighting).await),
+                    Ok(None) => {}
+                    Err(error) => tracing::debug!(%error, "cannot look for strangers"),
+                }
+            });
+        }
+    }
+
+    pub(crate) fn handle_sighting(&mut self, sighting: Sighting) {
+        let (router, news) = self.roles.strangers.take(sighting);
+        for what in news {
+            let event = Event::RouterTrouble { router, what };
+            self.control.handle_event(event, Instant::now());
+        }
+    }
+
+    /// Begins to give the roles up; false if there is nothing to wait for, or no patience.
+    pub(crate) fn begin_to_end(&mut self, signal: &'static str) -> bool {
+        let hurried = self.roles.overdue_at.is_some();
+        let view = self.hands.vrrp.view().filter(|_| !hurried);
+        tracing::info!(
+            event = "stopping",
+            signal,
+            "stopping; pins and addresses of no virtual router stay"
+        );
+        notify::stopping();
+        let Some(view) = view else {
+            return false;
+        };
+        let longest = view.seats.iter().map(|seat| seat.master_down).max();
+        let longest = longest.unwrap_or_default();
+        self.roles.overdue_at = Some(Instant::now() + 2 * longest + STOP_SLACK);
+        self.hands.vrrp.stop().is_ok()
+    }
+}

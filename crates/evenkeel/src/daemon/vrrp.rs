@@ -1,0 +1,322 @@
+//! Virtual routers: the thread that takes part in them, and the event loop's way to it.
+//!
+//! The event loop orders and is told; the thread decides by RFC 9568 and acts by itself. It is started
+//! with the first virtual router and ends with the daemon.
+
+mod lateness;
+mod seat;
+mod strangers;
+mod thread;
+mod tools;
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
+use std::time::Duration;
+
+use evenkeel_bpf::{DataPlane, RouterGates};
+use evenkeel_model::{Role, VirtualRouter, VirtualRouterId};
+use evenkeel_net::vrrp::VrrpSocket;
+use evenkeel_net::{AddressSocket, Announcer, LinkInfo, Waker};
+use evenkeel_wire::vrrp::PACKET_LEN_MAX;
+use tokio::sync::mpsc;
+
+pub(crate) use self::lateness::Lateness;
+pub(crate) use self::seat::{Place, SeatView};
+pub(crate) use self::strangers::{Sighting, Strangers, look};
+use self::thread::Thread;
+use self::tools::Tools;
+
+/// News that may wait for the event loop: several changes of every role of an ordinary director.
+const NEWS: usize = 256;
+
+/// Longest wait for the thread to obey; it answers in microseconds unless the machine is in trouble.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What the event loop orders.
+enum Order {
+    /// Leave these virtual routers at once, and give these addresses up.
+    Retire {
+        routers: Vec<VirtualRouterId>,
+        addresses: Vec<Ipv4Addr>,
+        done: SyncSender<()>,
+    },
+    /// Take part in these virtual routers, with this configuration.
+    Configure {
+        places: Vec<Place>,
+        done: SyncSender<()>,
+    },
+    /// The first round of checks is complete.
+    MayTakeOver(VirtualRouterId),
+    /// The interface is up or down.
+    Link { up: bool },
+    /// Somebody removed an address.
+    AddressLost(Ipv4Addr),
+    /// Tell how things stand.
+    View(SyncSender<ThreadView>),
+    /// Hand over and end.
+    Stop,
+}
+
+/// What the thread tells.
+#[derive(Debug)]
+pub(crate) enum News {
+    /// A role changed.
+    Role {
+        router: VirtualRouterId,
+        from: Role,
+        to: Role,
+        reason: String,
+    },
+    /// Something that people should know.
+    Trouble {
+        router: VirtualRouterId,
+        what: String,
+    },
+    /// All roles are given up.
+    Stopped,
+}
+
+/// How things stand on the thread.
+#[derive(Clone, Debug)]
+pub(crate) struct ThreadView {
+    pub(crate) seats: Vec<SeatView>,
+    pub(crate) lateness: Lateness,
+    /// Why it runs at normal priority; `None`: it does not.
+    pub(crate) no_real_time: Option<String>,
+    /// Why its memory may be swapped out; `None`: it can't.
+    pub(crate) no_locked_memory: Option<String>,
+    /// News that were lost because the event loop was too busy.
+    pub(crate) lost_news: u64,
+}
+
+/// The interface that virtual routers are on.
+#[derive(Clone, Debug)]
+pub(crate) struct Ground {
+    pub(crate) link: LinkInfo,
+    /// Its own address; `None`: it has none.
+    pub(crate) source: Option<Ipv4Addr>,
+}
+
+/// Why virtual routers could not be configured.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigureError {
+    /// Advertisements need a source.
+    #[error("interface `{0}` has no IPv4 address of its own, which advertisements need as source")]
+    NoSource(String),
+    /// The thread has ended or hangs.
+    #[error("the VRRP thread does not answer")]
+    Gone,
+}
+
+/// The event loop's side.
+pub(crate) struct Vrrp {
+    running: Option<Running>,
+    news_sender: mpsc::Sender<News>,
+    /// What is configured, by virtual router.
+    configured: BTreeMap<VirtualRouterId, VirtualRouter>,
+}
+
+#[derive(Clone)]
+struct Running {
+    orders: Sender<Order>,
+    waker: Arc<Waker>,
+}
+
+/// A way to ask the thread from elsewhere.
+#[derive(Clone)]
+pub(crate) struct Asker(Running);
+
+impl Asker {
+    /// How a virtual router stands; `None`: this director does not take part in it any more.
+    pub(crate) fn seat(&self, router: VirtualRouterId) -> Option<SeatView> {
+        let view = self.0.order_and_wait(Order::View).ok()?;
+        view.seats.into_iter().find(|seat| seat.config.id == router)
+    }
+}
+
+impl Running {
+    fn order(&self, order: Order) -> Result<(), ConfigureError> {
+        let sent = self.orders.send(order);
+        self.waker.wake();
+        sent.map_err(|_order| ConfigureError::Gone)
+    }
+
+    /// Orders something and waits until it is done.
+    fn order_and_wait<T>(
+        &self,
+        order: impl FnOnce(SyncSender<T>) -> Order,
+    ) -> Result<T, ConfigureError> {
+        let (answer, answers): (_, Receiver<T>) = sync_channel(1);
+        self.order(order(answer))?;
+        let answer = answers.recv_timeout(PATIENCE);
+        answer.map_err(|_gone: RecvTimeoutError| ConfigureError::Gone)
+    }
+}
+
+impl Vrrp {
+    /// Nothing runs yet; news come through the receiver.
+    pub(crate) fn new() -> (Self, mpsc::Receiver<News>) {
+        let (news_sender, news) = mpsc::channel(NEWS);
+        let vrrp = Self {
+            running: None,
+            news_sender,
+            configured: BTreeMap::new(),
+        };
+        (vrrp, news)
+    }
+
+    /// Whether the thread runs.
+    pub(crate) const fn is_running(&self) -> bool {
+        self.running.is_some()
+    }
+
+    /// The virtual router of an address.
+    pub(crate) fn router_of(&self, address: Ipv4Addr) -> Option<&VirtualRouter> {
+        let mut routers = self.configured.values();
+        routers.find(|router| router.addresses.contains(&address))
+    }
+
+    /// Takes part in exactly these virtual routers.
+    ///
+    /// Those that are not listed any more are left, and their addresses given up, before it returns.
+    pub(crate) fn configure(
+        &mut self,
+        routers: &[VirtualRouter],
+        plane: &mut DataPlane,
+        ground: &Ground,
+    ) -> anyhow::Result<()> {
+        let wanted: BTreeMap<_, _> = routers.iter().map(|r| (r.id, r.clone())).collect();
+        self.retire(&wanted)?;
+        let lists: Vec<_> = wanted
+            .values()
+            .map(|router| (router.id, router.addresses.clone()))
+            .collect();
+        let gates: Vec<RouterGates> = plane.reserve_gates(&lists)?;
+        if wanted.is_empty() {
+            self.configured = wanted;
+            return Ok(());
+        }
+        let places = wanted.values().cloned().zip(gates);
+        let places: Vec<Place> = places
+            .map(|(config, gates)| Place { config, gates })
+            .collect();
+        if self.running.is_none() {
+            self.running = Some(self.begin(&places, ground)?);
+        }
+        if let Some(running) = &self.running {
+            running.order_and_wait(|done| Order::Configure { places, done })?;
+        }
+        self.configured = wanted;
+        Ok(())
+    }
+
+    /// Leaves virtual routers that are not wanted, and gives up addresses that are in none of those that stay.
+    fn retire(
+        &mut self,
+        wanted: &BTreeMap<VirtualRouterId, VirtualRouter>,
+    ) -> Result<(), ConfigureError> {
+        let Some(running) = &self.running else {
+            return Ok(());
+        };
+        let stays = |router: &VirtualRouter| {
+            let new = wanted.get(&router.id);
+            new.filter(|new| new.version == router.version && new.source == router.source)
+        };
+        let (mut leaving, mut addresses) = (Vec::new(), Vec::new());
+        for router in self.configured.values() {
+            match stays(router) {
+                None => leaving.push(router.id),
+                Some(new) => {
+                    let old = router.addresses.iter();
+                    addresses.extend(old.filter(|a| !new.addresses.contains(a)));
+                }
+            }
+        }
+        if leaving.is_empty() && addresses.is_empty() {
+            return Ok(());
+        }
+        running.order_and_wait(|done| Order::Retire {
+            routers: leaving,
+            addresses,
+            done,
+        })
+    }
+
+    /// Starts the thread. Addresses of roles that are not taken up again are gone before the socket is open.
+    fn begin(&self, places: &[Place], ground: &Ground) -> anyhow::Result<Running> {
+        let link = &ground.link;
+        let missing = || ConfigureError::NoSource(link.name.clone());
+        let given = places.iter().all(|place| place.config.source.is_some());
+        let source = match ground.source {
+            Some(source) => source,
+            None if given => Ipv4Addr::UNSPECIFIED,
+            None => return Err(missing().into()),
+        };
+        let mut addresses = AddressSocket::open()?;
+        for place in places.iter().filter(|place| !(link.up && place.goes_on())) {
+            // The thread tries again, and tells.
+            drop(place.give_up(&mut addresses, link.index));
+        }
+        let (waker, wake) = Waker::pair()?;
+        let (orders, orders_received) = channel();
+        let tools = Tools {
+            link: link.index,
+            link_up: link.up,
+            mac: link.mac,
+            source,
+            socket: VrrpSocket::open(link.index, &link.name)?,
+            addresses,
+            announcer: Announcer::open()?,
+            news: self.news_sender.clone(),
+            lost_news: 0,
+            packet: Box::new([0; PACKET_LEN_MAX]),
+        };
+        std::thread::Builder::new()
+            .name("vrrp".to_owned())
+            .spawn(move || Thread::run(tools, orders_received, wake))?;
+        Ok(Running {
+            orders,
+            waker: Arc::new(waker),
+        })
+    }
+
+    /// Lets a virtual router take over: its services are ready.
+    pub(crate) fn may_take_over(&self, router: VirtualRouterId) -> Result<(), ConfigureError> {
+        self.order(Order::MayTakeOver(router))
+    }
+
+    /// Tells that the interface is up or down.
+    pub(crate) fn link(&self, up: bool) -> Result<(), ConfigureError> {
+        self.order(Order::Link { up })
+    }
+
+    /// Tells that somebody removed an address from the interface.
+    pub(crate) fn address_lost(&self, address: Ipv4Addr) -> Result<(), ConfigureError> {
+        self.order(Order::AddressLost(address))
+    }
+
+    /// Gives all roles up, handing over where there is a partner; [`News::Stopped`] tells the end.
+    pub(crate) fn stop(&self) -> Result<(), ConfigureError> {
+        self.order(Order::Stop)
+    }
+
+    /// How things stand; `None` if there is no virtual router.
+    pub(crate) fn view(&self) -> Option<ThreadView> {
+        let running = self.running.as_ref()?;
+        running.order_and_wait(Order::View).ok()
+    }
+
+    /// A way to ask from a task; `None` if there is no virtual router.
+    pub(crate) fn asker(&self) -> Option<Asker> {
+        self.running.clone().map(Asker)
+    }
+
+    fn order(&self, order: Order) -> Result<(), ConfigureError> {
+        match &self.running {
+            Some(running) => running.order(order),
+            None => Ok(()),
+        }
+    }
+}

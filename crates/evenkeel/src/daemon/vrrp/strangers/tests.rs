@@ -1,0 +1,23 @@
+use super::*;
+
+#[test]
+fn a_stranger_is_news_once_and_again_after_it_was_gone() {
+    let router = VirtualRouterId::try_from(7).expect("in range");
+    let address = Ipv4Addr::new(192, 0, 2, 7);
+    let mac = MacAddress([2, 0, 0, 0, 0, 9]);
+    let sighting = |macs: Vec<MacAddress>| Sighting {
+        router,
+        strangers: [(address, macs)].into(),
+    };
+    let mut strangers = Strangers::default();
+    assert_eq!(strangers.take(sighting(vec![mac])).1.len(), 1);
+    assert_eq!(strangers.of(router).collect::<Vec<_>>(), [(address, mac)]);
+    assert!(strangers.take(sighting(vec![mac])).1.is_empty());
+    let gone = Sighting {
+        router,
+        strangers: BTreeMap::new(),
+    };
+    assert!(strangers.take(gone).1.is_empty());
+    assert_eq!(strangers.of(router).count(), 0);
+    assert_eq!(strangers.take(sighting(vec![mac])).1.len(), 1);
+}
