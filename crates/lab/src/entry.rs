@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use crate::{http_server, keeper, node_init};
+use crate::{echo, http_server, keeper, node_init};
 
 /// First process of a node.
 pub(crate) const NODE_INIT: &str = "lab-init";
@@ -13,6 +13,9 @@ pub(crate) const KEEPER: &str = "lab-keeper";
 
 /// A real server's web server: `lab-http NAME PORT`.
 pub(crate) const HTTP_SERVER: &str = "lab-http";
+
+/// A real server's UDP echo server: `lab-echo ADDRESS PORT`.
+pub(crate) const ECHO_SERVER: &str = "lab-echo";
 
 /// Runs the hidden subcommand that the arguments (without the program's name) ask for, to its end;
 /// `None` where they ask for none.
@@ -24,6 +27,7 @@ pub fn run(mut arguments: impl Iterator<Item = OsString>) -> Option<ExitCode> {
         NODE_INIT => Some(node_init::run()),
         KEEPER => Some(keeper::run_detached()),
         HTTP_SERVER => Some(http_server::run(arguments)),
+        ECHO_SERVER => Some(echo::run(arguments)),
         _ => None,
     }
 }

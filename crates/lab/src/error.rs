@@ -79,6 +79,12 @@ pub enum LabError {
         /// The node.
         node: String,
     },
+    /// The node's daemon does not run.
+    #[error("no daemon runs in node `{node}`")]
+    NoDaemon {
+        /// The node.
+        node: String,
+    },
     /// nginx was asked for and is not installed.
     #[error(
         "nginx is not installed; install it (Debian: `apt-get install nginx-light`) or leave out `--with nginx`"

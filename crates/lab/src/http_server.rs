@@ -119,6 +119,8 @@ error_log stderr;
 events {{ worker_connections 4096; }}
 http {{
   access_log off;
+  keepalive_requests 1000000;
+  keepalive_timeout 1h;
   client_body_temp_path /run/nginx-body;
   proxy_temp_path /run/nginx-proxy;
   fastcgi_temp_path /run/nginx-fastcgi;

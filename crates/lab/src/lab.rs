@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
+use crate::daemon;
 use crate::entry;
 use crate::error::LabError;
 use crate::http_server;
@@ -220,7 +221,7 @@ impl Lab {
         thread_in(netns, String::from("switch"), work).map_err(starting)
     }
 
-    fn known(&self, name: &str) -> Result<&Node, LabError> {
+    pub(crate) fn known(&self, name: &str) -> Result<&Node, LabError> {
         self.topology.node(name).ok_or_else(|| {
             let names: Vec<&str> = self
                 .topology
@@ -268,9 +269,8 @@ impl Lab {
         let mut commands = Vec::new();
         let command = |words: &[&str]| words.iter().map(|word| String::from(*word)).collect();
         if let Some(config) = &node.config {
-            let path = format!("{NODE_FOLDER}/evenkeel.toml");
-            files.push((String::from("evenkeel.toml"), config.clone()));
-            commands.push(command(&["evenkeel", "run", "--config", &path]));
+            files.push((String::from(daemon::CONFIG_FILE), config.clone()));
+            commands.push(daemon::command_words());
         }
         if let Some(port) = node.http {
             match self.web_server {
@@ -287,6 +287,12 @@ impl Lab {
                     commands.push(command(&["nginx", "-e", "stderr", "-c", &path]));
                 }
             }
+        }
+        if let Some(port) = node.echo {
+            commands.extend(node.virtual_addresses.iter().map(|address| {
+                let words = ["evenkeel", entry::ECHO_SERVER];
+                command(&[&words[..], &[&address.to_string(), &port.to_string()]].concat())
+            }));
         }
         commands.extend(node.boot.iter().cloned());
         NodeSpec {

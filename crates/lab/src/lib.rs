@@ -11,6 +11,8 @@
 
 pub mod command;
 mod control;
+mod daemon;
+mod echo;
 pub mod entry;
 mod error;
 pub mod http_server;
@@ -23,8 +25,14 @@ mod node;
 mod node_init;
 mod offload;
 pub mod paper;
+pub mod probe;
 mod process;
+mod realtime;
+pub mod silence;
+pub mod stall;
+mod stamped;
 mod state;
+pub mod streams;
 mod switch;
 pub mod topology;
 

@@ -19,6 +19,7 @@ use tokio::time::MissedTickBehavior;
 use crate::error::LabError;
 use crate::namespace::NetnsThread;
 use crate::node::NodeHandle;
+use crate::silence::longest_silence;
 
 /// Largest body of an answer, in bytes.
 const BODY_MAX: usize = 64 * 1024;
@@ -233,25 +234,20 @@ async fn attempt(target: &Target, ports: &Ports, linger: Duration) -> Record {
 /// The longest time without a successful end of a request, from the first start to the last end.
 #[must_use]
 pub fn longest_gap(records: &[Record]) -> Duration {
-    let Some(first) = records.iter().map(|record| record.started).min() else {
+    let from = records.iter().map(|record| record.started).min();
+    let to = records.iter().map(|record| record.finished).max();
+    let (Some(from), Some(to)) = (from, to) else {
         return Duration::ZERO;
     };
-    let mut ends: Vec<Instant> = records
+    let answers = records
         .iter()
         .filter(|record| record.outcome.is_ok())
-        .map(|record| record.finished)
-        .collect();
-    ends.extend(records.iter().map(|record| record.finished).max());
-    ends.sort_unstable();
-    let starts = std::iter::once(&first).chain(&ends);
-    starts
-        .zip(&ends)
-        .map(|(from, to)| to.saturating_duration_since(*from))
-        .max()
-        .unwrap_or_default()
+        .map(|record| record.finished);
+    longest_silence(answers, from, to).length
 }
 
-fn bind(ports: &Ports) -> io::Result<(u16, TcpSocket)> {
+/// A socket on the next port that is free.
+pub(crate) fn bind(ports: &Ports) -> io::Result<(u16, TcpSocket)> {
     /// Neighbouring ports taken by others before giving up.
     const TRIES: usize = 100;
     let mut result = Err(io::ErrorKind::AddrInUse.into());

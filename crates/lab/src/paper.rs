@@ -1,35 +1,55 @@
-//! `lab paper`: plays Figures 5 to 8 of the paper on the cluster of its Figure 4, and judges them.
+//! `lab paper`: plays Figures 5 to 13 of the paper on the cluster of its Figure 4, and judges them.
 //!
-//! A real director, real connections and real HTTP: the director is asked through its own API and its
-//! own `ipvsadm`, the client's requests are counted one by one, and a packet socket at the switch sees
-//! what the director sends. Nothing is retried, and waiting is for conditions or for the end of a
+//! Real directors, real connections and real HTTP: the directors are asked through their own API and
+//! their own `ipvsadm`, the client's requests are counted one by one, and a packet socket at the switch
+//! sees what the director sends. Nothing is retried, and waiting is for conditions or for the end of a
 //! stated bound. The verdicts are in [`judge`], which knows no lab; this module must not judge.
+//!
+//! Figures 9 to 13, and a director whose daemon is stopped, are played in rounds on the same cluster. What
+//! is measured while the machine itself stands still measures the machine: such an act is played again.
 
 mod act;
 mod cluster;
 mod evidence;
+mod figure;
 mod judge;
 mod listing;
+mod numbers;
 mod report;
+mod roles;
+mod rounds;
 mod setup;
+mod table;
 mod tap;
 mod watch;
 
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use evenkeel_api::ClientError;
 
 use crate::error::LabError;
 use crate::lab::{Options, WebServer, require_root};
-use crate::paper::act::{fault, restoration, sharing};
 use crate::paper::cluster::Cluster;
+use crate::paper::evidence::Handover;
+use crate::paper::figure::Figure;
+use crate::paper::numbers::Numbers;
 use crate::paper::report::Report;
+use crate::paper::rounds::{Event, Measured, Round};
 use crate::paper::setup::Setup;
 
 /// How the paper's cluster is played.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct PaperOptions {
+    /// Time between the directors' advertisements, 10 to 500 ms in steps of 10; `None`: the topology's,
+    /// 100 ms.
+    pub adverts: Option<Duration>,
+    /// How often Figures 9 to 13 are played, 1 at least.
+    pub rounds: u32,
+    /// How often an act of a round is played again where the machine stood still in it.
+    pub repeats: u32,
     /// Where the figures are written as JSON, also when they did not hold.
     pub json: Option<PathBuf>,
     /// What real servers run.
@@ -38,6 +58,31 @@ pub struct PaperOptions {
     pub name: Option<String>,
     /// As in [`Options::program`](crate::Options::program).
     pub program: Option<PathBuf>,
+}
+
+impl Default for PaperOptions {
+    fn default() -> Self {
+        Self {
+            adverts: None,
+            rounds: 1,
+            repeats: 3,
+            json: None,
+            web_server: WebServer::default(),
+            name: None,
+            program: None,
+        }
+    }
+}
+
+/// What a run came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Every figure held, in every round.
+    Held,
+    /// One did not.
+    NotHeld,
+    /// Every figure held, but the machine stood still in so many rounds that the others prove nothing.
+    TooNoisy,
 }
 
 /// Why the figures could not be played to their end.
@@ -49,7 +94,13 @@ pub enum PaperError {
     /// The built-in topology or the config in it is not what the figures need.
     #[error("the paper's topology can't be played: {0}")]
     Setup(String),
-    /// The director did not get ready.
+    /// Another time between advertisements than the figures allow.
+    #[error(
+        "advertisements every {} ms can't be played: give 10 to 500 ms, in steps of 10 ms",
+        .0.as_millis()
+    )]
+    Adverts(Duration),
+    /// A director did not get ready.
     #[error("the director `{director}` did not get ready: {state}; the end of its log:\n{log}")]
     NotReady {
         /// Its node.
@@ -59,7 +110,16 @@ pub enum PaperError {
         /// The last lines of its log.
         log: String,
     },
-    /// The director's `ipvsadm` failed.
+    /// A director's daemon did not say what it holds.
+    #[error("the director `{director}` does not say what it holds")]
+    Director {
+        /// Its node.
+        director: String,
+        /// Cause.
+        #[source]
+        source: ClientError,
+    },
+    /// A director's `ipvsadm` failed.
     #[error("`ipvsadm -L` failed in `{director}`: {reason}")]
     Listing {
         /// Its node.
@@ -93,23 +153,25 @@ pub enum PaperError {
     Interrupted,
 }
 
-/// Plays the figures, telling `out` what happens; whether every one of them held.
+/// Plays the figures, telling `out` what happens; what they came to.
 ///
 /// To be called where no runtime runs. The lab is gone when this returns; SIGINT, SIGTERM and SIGHUP
 /// end it early.
 ///
 /// # Errors
 /// The figures could not be played to their end. Those that were are in the JSON file, with the cause.
-pub fn run(options: PaperOptions, out: &mut dyn Write) -> Result<bool, PaperError> {
+pub fn run(options: PaperOptions, out: &mut dyn Write) -> Result<Outcome, PaperError> {
+    let setup = Setup::of_the_paper(options.adverts)?;
     require_root()?;
     // Before the lab: a file that can't be written is no reason to wait for the last figure.
     let json = match &options.json {
         Some(path) => Some((path.clone(), create(path)?)),
         None => None,
     };
-    let mut report = Report::new(options.web_server);
+    let interval = setup.router.advert_interval;
+    let mut report = Report::new(options.web_server, interval, options.rounds.max(1));
     let started = Instant::now();
-    let played = play(options, &mut report, out);
+    let played = play(setup, options, &mut report, out);
     report.finish(
         started.elapsed(),
         played.as_ref().err().map(error_with_causes),
@@ -121,11 +183,15 @@ pub fn run(options: PaperOptions, out: &mut dyn Write) -> Result<bool, PaperErro
     if let Some((path, file)) = json {
         write_json(&report, file).map_err(|source| PaperError::Json { path, source })?;
     }
-    played.and(told).map(|()| report.held())
+    played.and(told).map(|()| report.outcome())
 }
 
-fn play(options: PaperOptions, report: &mut Report, out: &mut dyn Write) -> Result<(), PaperError> {
-    let setup = Setup::of_the_paper()?;
+fn play(
+    setup: Setup,
+    options: PaperOptions,
+    report: &mut Report,
+    out: &mut dyn Write,
+) -> Result<(), PaperError> {
     say(out, &setup.introduction())?;
     let started = Instant::now();
     let mut cluster = Cluster::start(
@@ -136,21 +202,115 @@ fn play(options: PaperOptions, report: &mut Report, out: &mut dyn Write) -> Resu
             program: options.program,
         },
     )?;
-    let director = &cluster.setup.director;
+    report.stalls_are_watched(cluster.stalls.is_realtime());
     let standing = format!(
-        "\nThe cluster is up after {} ms: {director} has checked its {} real servers and lists them all.\n",
+        "\nThe cluster is up after {} ms: {} is Active and lists the {} real servers it has checked; {} \
+         is Backup\nand holds them warm.\n",
         started.elapsed().as_millis(),
+        cluster.setup.director,
         cluster.setup.servers.len(),
+        cluster.setup.partner,
     );
     say(out, &standing)?;
 
-    let sharing = sharing(&mut cluster)?;
+    let sharing = act::sharing(&mut cluster)?;
     report.add(judge::figure5(&cluster.setup, &sharing), out)?;
-    let fault = fault(&mut cluster)?;
+    let fault = act::fault(&mut cluster)?;
     report.add(judge::figure6(&cluster.setup, &fault), out)?;
     report.add(judge::figure7(&cluster.setup, &fault), out)?;
-    let restoration = restoration(&mut cluster)?;
-    report.add(judge::figure8(&cluster.setup, &restoration), out)
+    let restoration = act::restoration(&mut cluster)?;
+    report.add(judge::figure8(&cluster.setup, &restoration), out)?;
+
+    for number in 1..=options.rounds.max(1) {
+        let failover = repeated(&mut cluster, options.repeats, failover)?;
+        let stop = repeated(&mut cluster, options.repeats, stop)?;
+        let round = Round {
+            round: number,
+            held: failover.held() && stop.held(),
+            stalled: failover.stalled() || stop.stalled(),
+            events: [failover.measured, stop.measured].concat(),
+        };
+        let figures = [failover.figures, stop.figures].concat();
+        report.add_round(round, figures, out)?;
+    }
+    Ok(())
+}
+
+/// One act of a round, judged.
+struct Act {
+    figures: Vec<Figure>,
+    measured: Vec<Measured>,
+}
+
+impl Act {
+    fn held(&self) -> bool {
+        self.figures.iter().all(Figure::held)
+    }
+
+    fn stalled(&self) -> bool {
+        self.measured.iter().any(|measured| measured.stalled)
+    }
+}
+
+/// Plays an act, and again where the machine stood still in it.
+fn repeated(
+    cluster: &mut Cluster,
+    repeats: u32,
+    play: impl Fn(&mut Cluster) -> Result<Act, PaperError>,
+) -> Result<Act, PaperError> {
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        let mut act = play(cluster)?;
+        if !rounds::is_played_again(act.stalled(), act.held(), attempts, repeats) {
+            for measured in &mut act.measured {
+                measured.attempts = attempts;
+            }
+            return Ok(act);
+        }
+    }
+}
+
+/// The director loses its power and comes back: Figures 9 to 13.
+fn failover(cluster: &mut Cluster) -> Result<Act, PaperError> {
+    let takeover = act::power_off(cluster)?;
+    let back = act::power_on(cluster)?;
+    let setup = &cluster.setup;
+    Ok(Act {
+        figures: vec![
+            judge::figure9(setup, &takeover),
+            judge::figure10(setup, &takeover),
+            judge::figure11(setup, &takeover),
+            judge::figure12(setup, &back),
+            judge::figure13(setup, &back),
+        ],
+        measured: vec![
+            measured(Event::PowerOff, &takeover.handover),
+            measured(Event::Return, &back.handover),
+        ],
+    })
+}
+
+/// The director's daemon is stopped and started again.
+fn stop(cluster: &mut Cluster) -> Result<Act, PaperError> {
+    let takeover = act::stop(cluster)?;
+    let back = act::restart(cluster)?;
+    Ok(Act {
+        figures: vec![judge::stop(&cluster.setup, &takeover, &back)],
+        measured: vec![
+            measured(Event::Stop, &takeover.handover),
+            measured(Event::Restart, &back.handover),
+        ],
+    })
+}
+
+fn measured(event: Event, handover: &Handover) -> Measured {
+    Measured {
+        event,
+        stalled: !handover.stalls.is_empty(),
+        attempts: 1,
+        numbers: Numbers::of(handover),
+    }
 }
 
 fn say(out: &mut dyn Write, text: &str) -> Result<(), PaperError> {

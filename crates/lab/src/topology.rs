@@ -22,6 +22,7 @@
 //! address = "198.18.14.12"
 //! virtual = ["198.18.14.146"]     # optional: addresses on lo, not answered by ARP
 //! http = 80                       # optional: port of its web server, 0 for none
+//! echo = 7                        # optional: port of a UDP echo server on each virtual address
 //! ```
 //!
 //! Pure values: nothing here looks at the machine.
@@ -102,7 +103,9 @@ pub struct Node {
     pub config: Option<String>,
     /// Port of its web server.
     pub http: Option<u16>,
-    /// Commands started on boot, after those that `config` and `http` stand for.
+    /// Port of its UDP echo servers, one on each of its virtual addresses.
+    pub echo: Option<u16>,
+    /// Commands started on boot, after those that `config`, `http` and `echo` stand for.
     pub boot: Vec<Vec<String>>,
 }
 
@@ -154,6 +157,7 @@ struct NodeTable {
     virtual_addresses: Vec<Ipv4Addr>,
     config: Option<Spanned<String>>,
     http: Option<u16>,
+    echo: Option<Spanned<u16>>,
     #[serde(default)]
     boot: Vec<Spanned<Vec<String>>>,
 }
@@ -266,6 +270,14 @@ impl NodeTable {
                 ),
             ));
         }
+        if let Some(echo) = &self.echo
+            && self.virtual_addresses.is_empty()
+        {
+            return Err(Mistake::at(
+                echo,
+                format!("`echo` serves virtual addresses; `{name}` has none in `virtual`"),
+            ));
+        }
         match self
             .boot
             .iter()
@@ -291,6 +303,7 @@ impl NodeTable {
             virtual_addresses: self.virtual_addresses,
             config: self.config.map(Spanned::into_inner),
             http: Some(self.http.unwrap_or(default_http)).filter(|port| *port != 0),
+            echo: self.echo.map(Spanned::into_inner).filter(|port| *port != 0),
             boot: self.boot.into_iter().map(Spanned::into_inner).collect(),
         }
     }

@@ -1,20 +1,26 @@
 //! The paper's cluster while it runs: waiting for it, asking it, and being interrupted.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use evenkeel_api::{Client, GateStatus, Status};
+use evenkeel_api::{Client, GateStatus, Role, ServiceListing, Status};
+use nix::ifaddrs::getifaddrs;
+use nix::sys::socket::SockaddrStorage;
 use tokio::runtime::Runtime;
 
 use crate::error::LabError;
 use crate::keeper::Signals;
 use crate::lab::{Lab, Options};
+use crate::link::NODE_LINK;
 use crate::load::{Ports, Target};
 use crate::paper::PaperError;
+use crate::paper::evidence::{Held, Standing};
 use crate::paper::setup::Setup;
+use crate::stall::StallMonitor;
 
-/// Longest wait for the director: it waits 10 s for its first round of checks by default.
+/// Longest wait for the directors: each waits 10 s for its first round of checks by default.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Time between two looks at a condition.
@@ -24,7 +30,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// first packet again, so that none that met a dead server is hidden by the other one's answer.
 const DEADLINE: Duration = Duration::from_millis(900);
 
-/// Lines of the director's log that are shown when it does not get ready.
+/// Lines of a director's log that are shown when it does not get ready.
 const LOG_LINES: usize = 12;
 
 /// The running cluster; dropping it ends it.
@@ -33,12 +39,14 @@ pub(crate) struct Cluster {
     pub(crate) lab: Lab,
     pub(crate) target: Target,
     pub(crate) ports: Arc<Ports>,
+    /// Watches this machine while the cluster runs.
+    pub(crate) stalls: StallMonitor,
     runtime: Runtime,
     signals: Signals,
 }
 
 impl Cluster {
-    /// Boots the cluster and waits until its director is ready and lists every real server.
+    /// Boots the cluster and waits until both directors are ready and hold every real server.
     pub(crate) fn start(setup: Setup, options: Options) -> Result<Self, PaperError> {
         let starting = |source| LabError::Start {
             what: "a runtime",
@@ -53,6 +61,7 @@ impl Cluster {
                 deadline: DEADLINE,
             },
             ports: Arc::new(Ports::new()),
+            stalls: StallMonitor::start()?,
             setup,
             runtime,
             signals,
@@ -61,13 +70,10 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// The daemon's socket: it is in the director's own /run.
-    pub(crate) fn socket(&self) -> PathBuf {
+    /// The socket of a director's daemon: it is in the node's own /run.
+    pub(crate) fn socket(&self, director: &str) -> PathBuf {
         let state = self.lab.state();
-        let process = state
-            .nodes
-            .get(&self.setup.director)
-            .and_then(|node| node.process);
+        let process = state.nodes.get(director).and_then(|node| node.process);
         // A node without a process has no socket; the client says so.
         let root = process.map_or_else(PathBuf::new, |process| {
             PathBuf::from(format!("/proc/{}/root", process.pid))
@@ -75,16 +81,13 @@ impl Cluster {
         root.join(evenkeel_api::DEFAULT_SOCKET.trim_start_matches('/'))
     }
 
-    /// What the director's own `ipvsadm -L` prints.
-    pub(crate) fn listing(&self) -> Result<String, PaperError> {
+    /// What a director's own `ipvsadm -L` prints.
+    pub(crate) fn listing(&self, director: &str) -> Result<String, PaperError> {
         let failed = |reason| PaperError::Listing {
-            director: self.setup.director.clone(),
+            director: director.to_owned(),
             reason,
         };
-        let output = self
-            .lab
-            .node(&self.setup.director)?
-            .run(&["ipvsadm", "-L"])?;
+        let output = self.lab.node(director)?.run(&["ipvsadm", "-L"])?;
         if !output.status.success() {
             let words = String::from_utf8_lossy(&output.stderr);
             return Err(failed(format!("{}, {}", output.status, words.trim())));
@@ -92,7 +95,43 @@ impl Cluster {
         String::from_utf8(output.stdout).map_err(|error| failed(error.to_string()))
     }
 
-    /// The listing once it is as `wanted` says, or as it is when `patience` is over.
+    /// How a director stands.
+    pub(crate) fn standing(&self, director: &str) -> Result<Standing, PaperError> {
+        let client = Client::new(self.socket(director));
+        let services = self.runtime.block_on(client.services());
+        let services = services.map_err(|source| PaperError::Director {
+            director: director.to_owned(),
+            source,
+        })?;
+        let address = self.setup.virtual_address();
+        Ok(Standing {
+            listing: self.listing(director)?,
+            services: services.services.iter().map(held).collect(),
+            has_address: self.has_address(director, address)?,
+        })
+    }
+
+    /// Whether the interface of a node has an address.
+    fn has_address(&self, node: &str, address: IpAddr) -> Result<bool, PaperError> {
+        let thread = self.lab.node(node)?.thread(move || {
+            let found = getifaddrs()?.any(|found| {
+                let own = found
+                    .address
+                    .as_ref()
+                    .and_then(SockaddrStorage::as_sockaddr_in);
+                found.interface_name == NODE_LINK
+                    && own.is_some_and(|own| IpAddr::V4(own.ip()) == address)
+            });
+            Ok(found)
+        })?;
+        let found = thread.join().and_then(|found| found);
+        Ok(found.map_err(|source| LabError::Start {
+            what: "a look at the node's addresses",
+            source,
+        })?)
+    }
+
+    /// The director's listing once it is as `wanted` says, or as it is when `patience` is over.
     pub(crate) fn listing_when(
         &mut self,
         patience: Duration,
@@ -100,7 +139,7 @@ impl Cluster {
     ) -> Result<String, PaperError> {
         let deadline = Instant::now() + patience;
         loop {
-            let listing = self.listing()?;
+            let listing = self.listing(&self.setup.director)?;
             if wanted(&self.setup, &listing) || Instant::now() >= deadline {
                 return Ok(listing);
             }
@@ -141,19 +180,34 @@ impl Cluster {
         })
     }
 
+    /// Waits until the director has the address and lists every real server, and its partner is ready
+    /// to take over.
     fn wait_until_ready(&mut self) -> Result<(), PaperError> {
-        let started = Instant::now();
-        let client = Client::new(self.socket());
+        let deadline = Instant::now() + PATIENCE;
+        let Setup {
+            director, partner, ..
+        } = self.setup.clone();
+        self.wait_until(&director, Role::Active, deadline)?;
+        self.wait_until(&partner, Role::Backup, deadline)
+    }
+
+    fn wait_until(
+        &mut self,
+        director: &str,
+        role: Role,
+        deadline: Instant,
+    ) -> Result<(), PaperError> {
+        let client = Client::new(self.socket(director));
         loop {
             let state = match self.runtime.block_on(client.status()) {
-                Ok(status) if is_ready(&status, &self.setup) => return Ok(()),
-                Ok(status) => describe(&status, &self.setup),
+                Ok(status) if is_ready(&status, &self.setup, role) => return Ok(()),
+                Ok(status) => describe(&status, &self.setup, role),
                 Err(error) => error.to_string(),
             };
-            let log = self.lab.log(&self.setup.director);
+            let log = self.lab.log(director);
             // Nothing else runs in the node that could end.
             let ended = log.lines().any(|line| line.starts_with("lab: process"));
-            let waited = started.elapsed() >= PATIENCE;
+            let waited = Instant::now() >= deadline;
             if ended || waited {
                 let state = if ended {
                     String::from("its daemon ended")
@@ -161,7 +215,7 @@ impl Cluster {
                     format!("after {} s {state}", PATIENCE.as_secs())
                 };
                 return Err(PaperError::NotReady {
-                    director: self.setup.director.clone(),
+                    director: director.to_owned(),
                     state,
                     log: tail(&log),
                 });
@@ -171,24 +225,56 @@ impl Cluster {
     }
 }
 
-fn is_ready(status: &Status, setup: &Setup) -> bool {
+fn held(service: &ServiceListing) -> Held {
+    Held {
+        address: service.address,
+        open: service.gate == GateStatus::Open,
+        servers: service
+            .servers
+            .iter()
+            .map(|server| server.address)
+            .collect(),
+    }
+}
+
+/// Whether a director has its role, and lists all real servers of all services.
+fn is_ready(status: &Status, setup: &Setup, role: Role) -> bool {
+    let gate = match role {
+        Role::Active => GateStatus::Open,
+        Role::Backup | Role::Initialize => GateStatus::Closed,
+    };
     status.ready
-        && status.services.iter().any(|service| {
-            service.address == setup.service.key.address
-                && service.gate == GateStatus::Open
-                && setup.servers.iter().all(|server| {
-                    service
-                        .servers
-                        .iter()
-                        .any(|known| known.address == server.address && known.listed)
-                })
+        && status
+            .virtual_routers
+            .iter()
+            .any(|router| router.role == role && router.may_take_over)
+        && [&setup.service, &setup.echo].into_iter().all(|wanted| {
+            status.services.iter().any(|service| {
+                service.name == wanted.name
+                    && service.gate == gate
+                    && service.servers.len() == setup.servers.len()
+                    && service.servers.iter().all(|server| server.listed)
+            })
         })
 }
 
 /// What still lacks, for the error.
-fn describe(status: &Status, setup: &Setup) -> String {
+fn describe(status: &Status, setup: &Setup, role: Role) -> String {
     if !status.ready {
         return String::from("its first round of health checks is not complete");
+    }
+    if let Some(router) = status
+        .virtual_routers
+        .iter()
+        .find(|router| router.role != role)
+    {
+        return format!(
+            "it is {} and not {} in virtual router `{}` ({})",
+            router.role.name(),
+            role.name(),
+            router.name,
+            router.reason
+        );
     }
     let servers: Vec<String> = status
         .services

@@ -2,16 +2,22 @@
 //!
 //! Pure: knows no lab, no clock and no file.
 
+mod handover;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use crate::load::{Record, longest_gap};
 use crate::paper::evidence::{Fault, Restoration, Sharing};
+use crate::paper::figure::{Expectation, Figure, Measures, Name, ms};
 use crate::paper::listing;
-use crate::paper::report::{Expectation, Figure, Measures, ms};
 use crate::paper::setup::{Server, Setup};
 use crate::paper::watch::History;
+use crate::silence::longest_silence;
+
+use self::handover::stays_backup;
+pub(crate) use self::handover::{figure9, figure10, figure11, figure12, figure13, stop};
 
 /// Requests that Figure 5 sends one after the other.
 pub(crate) const SEQUENCE: usize = 15;
@@ -55,6 +61,7 @@ pub(crate) fn figure5(setup: &Setup, seen: &Sharing) -> Figure {
         },
         listed(
             setup,
+            &setup.director,
             &seen.listing,
             &servers,
             Some(u64::try_from(each).unwrap_or(u64::MAX)),
@@ -80,6 +87,7 @@ pub(crate) fn figure5(setup: &Setup, seen: &Sharing) -> Figure {
             },
             held: difference(&placed) <= 1 && unknown == 0,
         },
+        stays_backup(setup, &seen.partner, &servers),
     ];
     let measures = Measures {
         share_difference: Some(difference(&answers).max(difference(&placed))),
@@ -88,7 +96,7 @@ pub(crate) fn figure5(setup: &Setup, seen: &Sharing) -> Figure {
     let records: Vec<Record> = seen.sequence.iter().chain(&seen.load).cloned().collect();
     let gap = longest_gap(&seen.sequence).max(longest_gap(&seen.load));
     Figure::new(
-        5,
+        Name::Figure(5),
         "three real servers share the work",
         &seen.listing,
         expectations,
@@ -116,7 +124,13 @@ pub(crate) fn figure6(setup: &Setup, seen: &Fault) -> Figure {
         seen.fault,
     );
     let expectations = vec![
-        listed(setup, &seen.listing_removed, &setup.survivors(), None),
+        listed(
+            setup,
+            &setup.director,
+            &seen.listing_removed,
+            &setup.survivors(),
+            None,
+        ),
         failures_were_placed_on(setup, records, &seen.history),
         Expectation {
             expected: format!("{} had its share of packets before", victim.node),
@@ -144,7 +158,7 @@ pub(crate) fn figure6(setup: &Setup, seen: &Fault) -> Figure {
         ..Measures::default()
     };
     let title = format!("{} loses power under load", victim.node);
-    Figure::new(6, &title, &seen.listing_removed, expectations)
+    Figure::new(Name::Figure(6), &title, &seen.listing_removed, expectations)
         .told(STORY_6)
         .with_load(
             records.len(),
@@ -164,7 +178,13 @@ pub(crate) fn figure7(setup: &Setup, seen: &Fault) -> Figure {
     let late = after(&seen.frames, end);
     let shares = shares_of_connections(&setup.survivors(), &seen.history);
     let expectations = vec![
-        listed(setup, &seen.listing_end, &setup.survivors(), None),
+        listed(
+            setup,
+            &setup.director,
+            &seen.listing_end,
+            &setup.survivors(),
+            None,
+        ),
         failures_were_placed_on(setup, records, &seen.history),
         Expectation {
             expected: format!(
@@ -176,6 +196,7 @@ pub(crate) fn figure7(setup: &Setup, seen: &Fault) -> Figure {
             held: late == 0 && !records.is_empty(),
         },
         even(&shares, 1),
+        stays_backup(setup, &seen.partner, &setup.survivors()),
     ];
     let measures = Measures {
         share_difference: Some(difference(&shares)),
@@ -189,7 +210,7 @@ pub(crate) fn figure7(setup: &Setup, seen: &Fault) -> Figure {
         .map(|server| server.node.as_str())
         .collect();
     let title = format!("{} carry on", survivors.join(" and "));
-    Figure::new(7, &title, &seen.listing_end, expectations)
+    Figure::new(Name::Figure(7), &title, &seen.listing_end, expectations)
         .told(STORY_7)
         .with_load(
             records.len(),
@@ -231,7 +252,7 @@ pub(crate) fn figure8(setup: &Setup, seen: &Restoration) -> Figure {
         held: time.is_some_and(|time| time <= bound),
     };
     let expectations = vec![
-        listed(setup, &seen.listing, &setup.all(), None),
+        listed(setup, &setup.director, &seen.listing, &setup.all(), None),
         in_time("is listed", listed_after),
         in_time("serves", served_after),
         Expectation {
@@ -244,6 +265,7 @@ pub(crate) fn figure8(setup: &Setup, seen: &Restoration) -> Figure {
             held: failed_since.is_empty() && !seen.records.is_empty(),
         },
         even(&shares, 2),
+        stays_backup(setup, &seen.partner, &setup.all()),
     ];
     let measures = Measures {
         share_difference: Some(difference(&shares)),
@@ -254,22 +276,27 @@ pub(crate) fn figure8(setup: &Setup, seen: &Restoration) -> Figure {
     };
     let gap = longest_gap(&seen.records);
     let title = format!("{} is back", victim.node);
-    Figure::new(8, &title, &seen.listing, expectations)
+    Figure::new(Name::Figure(8), &title, &seen.listing, expectations)
         .told(STORY_8)
         .with_load(seen.records.len(), failed(&seen.records).len(), gap)
         .with(measures)
 }
 
-fn listed(setup: &Setup, text: &str, servers: &[&Server], inactive: Option<u64>) -> Expectation {
+fn listed(
+    setup: &Setup,
+    director: &str,
+    text: &str,
+    servers: &[&Server],
+    inactive: Option<u64>,
+) -> Expectation {
     let names: Vec<&str> = servers.iter().map(|server| server.node.as_str()).collect();
     let counts = inactive.map_or_else(String::new, |count| {
         format!(", ActiveConn 0, InActConn {count}")
     });
-    let held = listing::shows(text, servers, inactive);
+    let held = listing::shows(text, setup, servers, inactive);
     Expectation {
         expected: format!(
-            "{} lists {} and no other, Route, weight 1{counts}",
-            setup.director,
+            "{director} lists {} and no other, Route, weight 1{counts}",
             names.join(", ")
         ),
         measured: String::from(if held {
@@ -341,20 +368,11 @@ fn failed(records: &[Record]) -> Vec<&Record> {
 
 /// The longest time without an answer between two moments.
 fn gap_between(records: &[Record], from: Instant, to: Instant) -> Duration {
-    let mut answers: Vec<Instant> = records
+    let answers = records
         .iter()
         .filter(|record| record.outcome.is_ok())
-        .map(|record| record.finished)
-        .filter(|when| (from..=to).contains(when))
-        .collect();
-    answers.sort_unstable();
-    let later = answers.iter().chain(std::iter::once(&to));
-    std::iter::once(&from)
-        .chain(&answers)
-        .zip(later)
-        .map(|(from, to)| to.saturating_duration_since(*from))
-        .max()
-        .unwrap_or_default()
+        .map(|record| record.finished);
+    longest_silence(answers, from, to).length
 }
 
 /// Requests that started before `when`, and the others.
@@ -449,4 +467,4 @@ fn in_words(shares: &Shares) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

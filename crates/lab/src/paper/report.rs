@@ -1,173 +1,20 @@
-//! The figures as they are told: a narrative for people, JSON for programs. It judges nothing.
+//! The run as it is told: a narrative for people, JSON for programs. It judges nothing.
 
-use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::lab::WebServer;
-use crate::paper::PaperError;
+use crate::paper::figure::{Figure, ms};
+use crate::paper::rounds::{self, Round};
+use crate::paper::{Outcome, PaperError, table};
 
-/// Figures that are played.
-const FIGURES: u64 = 4;
+/// Figures that are played: 5 to 13, and the director whose daemon is stopped.
+const FIGURES: u64 = 10;
 
-/// Something that was expected of a figure.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct Expectation {
-    /// What was expected.
-    pub(crate) expected: String,
-    /// What was measured.
-    pub(crate) measured: String,
-    /// Whether that is what was expected.
-    pub(crate) held: bool,
-}
-
-/// What only some figures measure. Milliseconds count from the fault or the power-on, rounded up.
+/// All figures and rounds together.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub(crate) struct Measures {
-    /// Largest share of the load less the smallest, in requests.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) share_difference: Option<u64>,
-    /// What was allowed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) bound_ms: Option<u64>,
-    /// When the director was first seen to list the dead server no more.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) removed_ms: Option<u64>,
-    /// Packets that left for the dead server.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) misdirected_packets: Option<u64>,
-    /// The last of them.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) last_misdirected_ms: Option<u64>,
-    /// When the director was first seen to list the server again.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) listed_ms: Option<u64>,
-    /// When a client had its first whole answer from it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) served_ms: Option<u64>,
-}
-
-/// A figure, played and judged.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct Figure {
-    figure: u8,
-    title: String,
-    /// What happened before the listing; for people.
-    #[serde(skip)]
-    story: &'static str,
-    held: bool,
-    listing: String,
-    requests: u64,
-    failed: u64,
-    longest_gap_ms: u64,
-    #[serde(flatten)]
-    measures: Measures,
-    expectations: Vec<Expectation>,
-}
-
-impl Figure {
-    /// A figure that holds if every expectation does.
-    pub(crate) fn new(
-        figure: u8,
-        title: &str,
-        listing: &str,
-        expectations: Vec<Expectation>,
-    ) -> Self {
-        Self {
-            figure,
-            title: title.to_owned(),
-            story: "",
-            held: expectations.iter().all(|expectation| expectation.held),
-            listing: listing.to_owned(),
-            requests: 0,
-            failed: 0,
-            longest_gap_ms: 0,
-            measures: Measures::default(),
-            expectations,
-        }
-    }
-
-    /// What happened before the listing, in whole lines.
-    pub(crate) const fn told(mut self, story: &'static str) -> Self {
-        self.story = story;
-        self
-    }
-
-    /// Requests sent and failed, and the longest time without an answer.
-    pub(crate) fn with_load(mut self, requests: usize, failed: usize, gap: Duration) -> Self {
-        self.requests = u64::try_from(requests).unwrap_or(u64::MAX);
-        self.failed = u64::try_from(failed).unwrap_or(u64::MAX);
-        self.longest_gap_ms = ms(gap);
-        self
-    }
-
-    /// What else was measured.
-    pub(crate) fn with(mut self, measures: Measures) -> Self {
-        self.measures = measures;
-        self
-    }
-
-    /// Whether every expectation held.
-    #[cfg(test)]
-    pub(crate) const fn held(&self) -> bool {
-        self.held
-    }
-
-    /// The expectations, in their order.
-    #[cfg(test)]
-    pub(crate) fn expectations(&self) -> &[Expectation] {
-        &self.expectations
-    }
-
-    fn narrative(&self) -> String {
-        let mut text = format!(
-            "\nFigure {}: {}\n\n{}\n    # ipvsadm -L\n",
-            self.figure, self.title, self.story
-        );
-        for line in self.listing.lines() {
-            text.push_str("    ");
-            text.push_str(line.trim_end());
-            text.push('\n');
-        }
-        text.push('\n');
-        for expectation in &self.expectations {
-            let word = if expectation.held { "held  " } else { "FAILED" };
-            put(
-                &mut text,
-                format_args!(
-                    "  {word}  expected: {}\n          measured: {}\n",
-                    expectation.expected, expectation.measured
-                ),
-            );
-        }
-        put(
-            &mut text,
-            format_args!(
-                "\n  {} requests sent, {} failed, none retried; longest time without an answer {} ms\n",
-                self.requests, self.failed, self.longest_gap_ms
-            ),
-        );
-        for (what, value) in [
-            ("left the list after", self.measures.removed_ms),
-            (
-                "last misdirected packet after",
-                self.measures.last_misdirected_ms,
-            ),
-            ("listed again after", self.measures.listed_ms),
-            ("first answer after", self.measures.served_ms),
-        ] {
-            if let Some(value) = value {
-                put(&mut text, format_args!("  {what} {value} ms\n"));
-            }
-        }
-        text
-    }
-}
-
-/// All figures together.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 struct Summary {
     held: bool,
     figures_played: u64,
@@ -178,6 +25,23 @@ struct Summary {
     duration_ms: u64,
     web_server: &'static str,
     version: &'static str,
+    /// Time between advertisements.
+    adverts_ms: u64,
+    /// Rounds that were asked for.
+    rounds: u64,
+    /// Rounds in which every figure held.
+    rounds_held: u64,
+    /// Rounds in which the machine stood still, which do not count in `measures`.
+    rounds_stalled: u64,
+    /// Whether so many did that the others prove nothing.
+    too_noisy: bool,
+    /// Whether the watch over the machine had real-time priority; without, busy programs look like a
+    /// machine that stands still.
+    stalls_watched_in_real_time: bool,
+    /// Whether every bar was met; `None`: no round counts.
+    bars_met: Option<bool>,
+    /// Every quantity of every event, over all rounds that count.
+    measures: Vec<rounds::Summary>,
     /// Why not every figure was played.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
@@ -187,30 +51,35 @@ struct Summary {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Report {
     figures: Vec<Figure>,
+    rounds: Vec<Round>,
     summary: Summary,
+    #[serde(skip)]
+    adverts: Duration,
 }
 
 impl Report {
-    /// A report of nothing yet.
-    pub(crate) const fn new(web_server: WebServer) -> Self {
+    /// A report of nothing yet, for that many rounds.
+    pub(crate) fn new(web_server: WebServer, adverts: Duration, rounds: u32) -> Self {
         Self {
             figures: Vec::new(),
+            rounds: Vec::new(),
             summary: Summary {
-                held: false,
-                figures_played: 0,
-                figures_held: 0,
-                requests: 0,
-                failed: 0,
-                longest_gap_ms: 0,
-                duration_ms: 0,
                 web_server: match web_server {
                     WebServer::BuiltIn => "built-in",
                     WebServer::Nginx => "nginx",
                 },
                 version: env!("CARGO_PKG_VERSION"),
-                error: None,
+                adverts_ms: ms(adverts),
+                rounds: u64::from(rounds),
+                ..Summary::default()
             },
+            adverts,
         }
+    }
+
+    /// Notes whether the watch over the machine had real-time priority.
+    pub(crate) const fn stalls_are_watched(&mut self, in_real_time: bool) {
+        self.summary.stalls_watched_in_real_time = in_real_time;
     }
 
     /// Adds a figure, and tells it.
@@ -220,15 +89,35 @@ impl Report {
         super::say(out, &text)
     }
 
-    /// Sums up; `error` is why not all figures were played.
+    /// Adds a round, and tells it; figures of later rounds are told only where they did not hold.
+    pub(crate) fn add_round(
+        &mut self,
+        round: Round,
+        figures: Vec<Figure>,
+        out: &mut dyn Write,
+    ) -> Result<(), PaperError> {
+        for figure in figures {
+            if round.round == 1 {
+                self.add(figure, out)?;
+            } else if !figure.held() {
+                super::say(out, &figure.narrative())?;
+            }
+        }
+        super::say(out, &table::of_round(&round))?;
+        self.rounds.push(round);
+        Ok(())
+    }
+
+    /// Sums up; `error` is why not all was played.
     pub(crate) fn finish(&mut self, duration: Duration, error: Option<String>) {
-        let count = |figures: usize| u64::try_from(figures).unwrap_or(u64::MAX);
         let sum = |of: fn(&Figure) -> u64| self.figures.iter().map(of).sum();
-        let held = self.figures.iter().filter(|figure| figure.held).count();
+        let held = count(self.figures.iter().filter(|figure| figure.held()));
+        let rounds_held = count(self.rounds.iter().filter(|round| round.held));
+        let measures = rounds::summaries(&self.rounds, self.adverts);
         self.summary = Summary {
-            held: error.is_none() && count(held) == FIGURES,
-            figures_played: count(self.figures.len()),
-            figures_held: count(held),
+            held: error.is_none() && held == FIGURES && rounds_held == self.summary.rounds,
+            figures_played: count(&self.figures),
+            figures_held: held,
             requests: sum(|figure| figure.requests),
             failed: sum(|figure| figure.failed),
             longest_gap_ms: self
@@ -238,14 +127,25 @@ impl Report {
                 .max()
                 .unwrap_or_default(),
             duration_ms: ms(duration),
+            rounds_held,
+            rounds_stalled: count(self.rounds.iter().filter(|round| round.stalled)),
+            too_noisy: rounds::is_too_noisy(&self.rounds),
+            bars_met: rounds::bars_met(&measures),
+            measures,
             error,
             ..self.summary.clone()
         };
     }
 
-    /// Whether every figure was played and held.
-    pub(crate) const fn held(&self) -> bool {
-        self.summary.held
+    /// What it came to.
+    pub(crate) const fn outcome(&self) -> Outcome {
+        if !self.summary.held {
+            Outcome::NotHeld
+        } else if self.summary.too_noisy {
+            Outcome::TooNoisy
+        } else {
+            Outcome::Held
+        }
     }
 
     /// Tells the end.
@@ -255,31 +155,38 @@ impl Report {
             requests,
             failed,
             duration_ms,
+            adverts_ms,
+            rounds,
+            rounds_held,
+            rounds_stalled,
+            measures,
             ..
         } = &self.summary;
-        let verdict = if self.held() {
+        out.write_all(table::of_rounds(measures, *adverts_ms).as_bytes())?;
+        if self.summary.too_noisy {
+            writeln!(
+                out,
+                "\nThe machine is too noisy: it stood still for more than 5 ms in {rounds_stalled} of \
+                 {rounds} rounds, each time it was tried. These numbers prove nothing."
+            )?;
+        }
+        let verdict = if self.summary.held {
             "Every figure held"
         } else {
             "NOT every figure held: see the lines with FAILED"
         };
-        write!(
+        writeln!(
             out,
-            "\n{verdict} ({figures_held} of {FIGURES}): {requests} requests sent, {failed} failed, \
-             in {} s.\n",
+            "\n{verdict} ({figures_held} of {FIGURES}, in {rounds_held} of {rounds} rounds): {requests} \
+             requests sent, {failed} failed, in {} s.",
             duration_ms.div_ceil(1000)
         )?;
         out.flush()
     }
 }
 
-/// Milliseconds, rounded up.
-pub(crate) fn ms(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros().div_ceil(1000)).unwrap_or(u64::MAX)
-}
-
-fn put(text: &mut String, arguments: std::fmt::Arguments<'_>) {
-    let written = text.write_fmt(arguments);
-    debug_assert!(written.is_ok(), "a string takes all that is written to it");
+fn count(things: impl IntoIterator) -> u64 {
+    u64::try_from(things.into_iter().count()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -3,29 +3,24 @@
 //!
 //! Health checks go to the server's own address and are not seen here.
 
-use std::io::{self, IoSliceMut};
+use std::io;
 use std::net::Ipv4Addr;
-use std::os::fd::AsRawFd as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use evenkeel_model::MacAddress;
-use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, setsockopt, sockopt};
-use nix::sys::time::TimeSpec;
 use socket2::{Domain, Protocol, SockAddr, SockAddrStorage, SockFilter, Socket, Type};
 
 use crate::error::LabError;
 use crate::lab::Lab;
 use crate::namespace::NetnsThread;
 use crate::paper::PaperError;
+use crate::stamped;
 
 /// How often the socket's thread looks whether it shall stop.
 const STOP_POLL: Duration = Duration::from_millis(20);
-
-/// Room for frames that the thread is late to read, in bytes: thousands of them.
-const BUFFER: usize = 8 << 20;
 
 /// A running watch over one port.
 #[derive(Debug)]
@@ -93,8 +88,7 @@ fn open(port: &str, mac: MacAddress, destination: Ipv4Addr) -> io::Result<Socket
     // Protocol 0 receives nothing, so that the filter is there before the first frame.
     let socket = Socket::new(Domain::PACKET, Type::RAW, Some(Protocol::from(0)))?;
     socket.attach_filter(&filter(mac, destination))?;
-    setsockopt(&socket, sockopt::RcvBufForce, &BUFFER)?;
-    setsockopt(&socket, sockopt::ReceiveTimestampns, &true)?;
+    stamped::prepare(&socket)?;
     socket.set_read_timeout(Some(STOP_POLL))?;
     socket.bind(&address_of(port)?)?;
     Ok(socket)
@@ -150,8 +144,8 @@ fn note(socket: &Socket, stop: &AtomicBool) -> io::Result<Vec<Instant>> {
     let mut frames = Vec::new();
     loop {
         let last_look = stop.load(Ordering::Relaxed);
-        match receive(socket) {
-            Ok(when) => frames.push(when),
+        match stamped::receive(socket, &mut [0]) {
+            Ok((_length, when)) => frames.push(when),
             Err(error)
                 if matches!(
                     error.kind(),
@@ -165,35 +159,6 @@ fn note(socket: &Socket, stop: &AtomicBool) -> io::Result<Vec<Instant>> {
             Err(error) => return Err(error),
         }
     }
-}
-
-/// Waits for a frame; when the kernel saw it.
-fn receive(socket: &Socket) -> io::Result<Instant> {
-    let mut byte = [0];
-    let mut data = [IoSliceMut::new(&mut byte)];
-    let mut control = nix::cmsg_space!(TimeSpec);
-    let message = recvmsg::<()>(
-        socket.as_raw_fd(),
-        &mut data,
-        Some(&mut control),
-        MsgFlags::empty(),
-    )?;
-    let stamp = message.cmsgs()?.find_map(|control| {
-        if let ControlMessageOwned::ScmTimestampns(stamp) = control {
-            Some(Duration::from(stamp))
-        } else {
-            None
-        }
-    });
-    let now = Instant::now();
-    // The stamp is of another clock, but its age is the same on both.
-    let age = stamp.and_then(|stamp| {
-        let since_1970 = SystemTime::now()
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .ok()?;
-        Some(since_1970.saturating_sub(stamp))
-    });
-    Ok(age.and_then(|age| now.checked_sub(age)).unwrap_or(now))
 }
 
 #[cfg(test)]

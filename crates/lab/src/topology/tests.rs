@@ -24,7 +24,7 @@ fn mistake(from: &str, to: &str) -> String {
 }
 
 #[test]
-fn the_papers_cluster_has_six_nodes_and_one_daemon() {
+fn the_papers_cluster_has_six_nodes_and_two_daemons() {
     let paper = Topology::parse("paper.toml", PAPER).unwrap();
     let names: Vec<&str> = paper.nodes.iter().map(|node| node.name.as_str()).collect();
     assert_eq!(
@@ -37,7 +37,14 @@ fn the_papers_cluster_has_six_nodes_and_one_daemon() {
         .filter(|node| node.config.is_some())
         .map(|node| node.name.as_str())
         .collect();
-    assert_eq!(with_config, ["laicoz"]);
+    assert_eq!(with_config, ["laicoz", "laicoy"]);
+    let with_echo: Vec<&str> = paper
+        .nodes
+        .iter()
+        .filter(|node| node.echo == Some(7))
+        .map(|node| node.name.as_str())
+        .collect();
+    assert_eq!(with_echo, ["laico2", "laico3", "laico4"]);
     assert!(
         paper
             .hosts
@@ -52,6 +59,16 @@ fn a_real_server_serves_port_80_unless_told_otherwise() {
     let none = SMALL.to_owned() + "http = 0\n";
     let none = Topology::parse("small.toml", &none).unwrap();
     assert_eq!(none.nodes[0].http, None);
+}
+
+#[test]
+fn an_echo_server_is_told_which_addresses_it_serves() {
+    let served = SMALL.to_owned() + "virtual = [\"198.18.14.146\"]\necho = 7\n";
+    let served = Topology::parse("small.toml", &served).unwrap();
+    assert_eq!(served.nodes[0].echo, Some(7));
+    let nowhere = SMALL.to_owned() + "echo = 7\n";
+    let mistake = Topology::parse("small.toml", &nowhere).unwrap_err();
+    assert!(mistake.to_string().contains("`web` has none in `virtual`"));
 }
 
 #[test]

@@ -1,24 +1,29 @@
+use evenkeel_api::Role;
+use evenkeel_model::VirtualService;
+
 use super::*;
-use crate::paper::listing::tests::FIVES;
+use crate::paper::evidence::{Held, Partner, Standing};
+use crate::paper::listing::tests::{FIVES, NOTHING};
+use crate::paper::roles::Roles;
 
 /// No expectation was refused.
-const NONE: [usize; 0] = [];
+pub(crate) const NONE: [usize; 0] = [];
 
 /// A moment with room before it.
-fn moment() -> Instant {
+pub(crate) fn moment() -> Instant {
     Instant::now() + Duration::from_secs(1000)
 }
 
-fn millis(count: u64) -> Duration {
+pub(crate) fn millis(count: u64) -> Duration {
     Duration::from_millis(count)
 }
 
-fn setup() -> Setup {
-    Setup::of_the_paper().unwrap()
+pub(crate) fn setup() -> Setup {
+    Setup::of_the_paper(None).unwrap()
 }
 
 /// Request number `number` from port 10000 on, one every 5 ms, answered after 2 ms or failed at 900 ms.
-fn record(start: Instant, number: u16, outcome: Result<&str, &str>) -> Record {
+pub(crate) fn record(start: Instant, number: u16, outcome: Result<&str, &str>) -> Record {
     let started = start + millis(5) * u32::from(number);
     Record {
         client_port: 10_000 + number,
@@ -34,6 +39,31 @@ fn without_laico2() -> String {
         .filter(|line| !line.contains("laico2"))
         .map(|line| format!("{line}\n"))
         .collect()
+}
+
+/// How a director stands that holds these servers for both services.
+pub(crate) fn standing(setup: &Setup, servers: &[&Server], acts: bool) -> Standing {
+    let held = |service: &VirtualService| Held {
+        address: service.key.address,
+        open: acts,
+        servers: servers
+            .iter()
+            .map(|server| (server.ip, service.key.address.port()).into())
+            .collect(),
+    };
+    Standing {
+        listing: String::from(if acts { FIVES } else { NOTHING }),
+        services: vec![held(&setup.service), held(&setup.echo)],
+        has_address: acts,
+    }
+}
+
+/// A Backup that was always one.
+pub(crate) fn backup(setup: &Setup, servers: &[&Server]) -> Partner {
+    Partner {
+        roles: Roles(vec![(moment(), Role::Backup)]),
+        end: standing(setup, servers, false),
+    }
 }
 
 fn place(setup: &Setup, history: &mut History, number: u16, server: usize) {
@@ -66,7 +96,7 @@ fn in_turn(setup: &Setup, start: Instant, numbers: std::ops::Range<u16>) -> Vec<
         .collect()
 }
 
-fn refused(figure: &Figure) -> Vec<usize> {
+pub(crate) fn refused(figure: &Figure) -> Vec<usize> {
     assert_eq!(
         figure.held(),
         figure.expectations().iter().all(|one| one.held)
@@ -92,6 +122,7 @@ fn sharing(setup: &Setup) -> Sharing {
         listing: String::from(FIVES),
         load,
         history,
+        partner: backup(setup, &setup.all()),
     }
 }
 
@@ -151,6 +182,30 @@ fn figure_5_falls_with_each_of_its_expectations() {
         "a request that was moved"
     );
     assert_eq!(refused_after(&|seen| seen.load.clear()), [2]);
+    assert_eq!(
+        refused_after(&|seen| seen.partner.roles.0.push((moment(), Role::Active))),
+        [5]
+    );
+    assert_eq!(
+        refused_after(&|seen| seen.partner.roles.0.clear()),
+        [5],
+        "nobody knows"
+    );
+    assert_eq!(
+        refused_after(&|seen| seen.partner.end = standing(&setup, &setup.survivors(), false)),
+        [5],
+        "it does not hold all of them"
+    );
+    assert_eq!(
+        refused_after(&|seen| seen.partner.end = standing(&setup, &setup.all(), true)),
+        [5],
+        "it acts for them"
+    );
+    assert_eq!(
+        refused_after(&|seen| drop(seen.partner.end.services.pop())),
+        [5],
+        "it does not hold both services"
+    );
 }
 
 /// laico2 loses power at 1 s and is out of the list 1 s later; what it got meanwhile fails, and the load
@@ -191,6 +246,7 @@ fn fault(setup: &Setup) -> Fault {
         frames: vec![start, fault + millis(30), fault + millis(1010)],
         listing_removed: without_laico2(),
         listing_end: without_laico2(),
+        partner: backup(setup, &setup.survivors()),
     }
 }
 
@@ -282,6 +338,12 @@ fn figure_7_falls_with_each_of_its_expectations() {
     assert_eq!(placed([400, 402]), NONE);
     assert_eq!(placed([400, 403]), [3]);
     assert_eq!(refused_after(&|seen| seen.history.conns.clear()), [3]);
+    let all = standing(&setup, &setup.all(), false);
+    assert_eq!(
+        refused_after(&|seen| seen.partner.end = all.clone()),
+        [4],
+        "its partner still holds the dead server"
+    );
 }
 
 /// laico2 is powered on at 1 s, and serves again 1.3 s later.
@@ -307,6 +369,7 @@ fn restoration(setup: &Setup) -> Restoration {
             ..History::default()
         },
         listing: String::from(FIVES),
+        partner: backup(setup, &setup.all()),
     }
 }
 
@@ -373,6 +436,12 @@ fn figure_8_falls_with_each_of_its_expectations() {
     let placed = |counts| refused_after(&|seen| seen.history.conns = shares(&setup, counts));
     assert_eq!(placed([703, 700]), NONE);
     assert_eq!(placed([704, 700]), [4]);
+    let two = standing(&setup, &setup.survivors(), false);
+    assert_eq!(
+        refused_after(&|seen| seen.partner.end = two.clone()),
+        [5],
+        "its partner does not hold the server yet"
+    );
 }
 
 #[test]

@@ -8,7 +8,7 @@ fn takes(frame: &[u8]) -> bool {
     ours.attach_filter(&filter(MAC, DESTINATION)).unwrap();
     ours.set_nonblocking(true).unwrap();
     theirs.send(frame).ok();
-    receive(&ours).is_ok()
+    stamped::receive(&ours, &mut [0]).is_ok()
 }
 
 const MAC: MacAddress = MacAddress([0x02, 0x00, 198, 18, 14, 12]);
