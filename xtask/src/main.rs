@@ -1,4 +1,4 @@
-//! The project's own tool: `cargo xtask lab`, `test`, `tidy`, `bench`, `bpf`, `vm`.
+//! The project's own tool: `cargo xtask lab`, `soak`, `test`, `tidy`, `bench`, `bpf`, `vm`.
 //!
 //! It starts other programs and reports; it holds no logic of the product.
 
@@ -27,6 +27,8 @@ const USAGE: &str = "\
 Usage: cargo xtask COMMAND
 
   lab [OPTIONS]      build evenkeel and run the paper's cluster (`evenkeel lab paper`)
+  soak [OPTIONS]     leave that cluster alone for ten minutes on a busy machine, and see
+                     whether a director takes over without need (`evenkeel lab soak`)
   test [--fast]      formatting, lints, tidy and every test layer; --fast leaves
                      out the tests that need root
   tidy               check the laws of the house on sources and documents
@@ -56,7 +58,8 @@ fn main() -> ExitCode {
 
 fn run(args: &[&str]) -> anyhow::Result<ExitCode> {
     match args {
-        ["lab", rest @ ..] => lab::run(rest),
+        ["lab", rest @ ..] => lab::paper(rest),
+        ["soak", rest @ ..] => lab::soak(rest),
         ["test"] => suite::run(suite::Extent::All),
         ["test", "--fast"] => suite::run(suite::Extent::WithoutRoot),
         ["tidy"] => tidy::run(),

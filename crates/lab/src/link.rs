@@ -4,8 +4,8 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 
 use evenkeel_model::MacAddress;
-use netlink_packet_route::link::{InfoData, InfoVeth};
-use rtnetlink::{Handle, LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth};
+use netlink_packet_route::link::{BridgePortState, InfoData, InfoVeth};
+use rtnetlink::{Handle, LinkBridge, LinkBridgePort, LinkMessageBuilder, LinkUnspec, LinkVeth};
 use tokio::runtime::{Builder, Runtime};
 
 /// A node's only interface besides lo.
@@ -69,6 +69,20 @@ impl Netlink {
             .build();
         self.run(self.handle.link().add(pair).execute())?;
         index(port)
+    }
+
+    /// Has the bridge pass nothing to or from its port any more, both ways at one moment: taking a link
+    /// down alone, the kernel stops one of them milliseconds before the other.
+    pub(crate) fn cut(&self, port: &str) -> io::Result<()> {
+        let cut = LinkBridgePort::new(index(port)?)
+            .state(BridgePortState::Disabled)
+            .build();
+        let done = self.run(self.handle.link().set_port(cut).execute());
+        match done {
+            // It is down already.
+            Err(err) if err.kind() == io::ErrorKind::NetworkDown => Ok(()),
+            Ok(()) | Err(_) => done,
+        }
     }
 
     pub(crate) fn set_up(&self, link: &str, up: bool) -> io::Result<()> {

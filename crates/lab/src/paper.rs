@@ -19,6 +19,7 @@ mod report;
 mod roles;
 mod rounds;
 mod setup;
+pub mod soak;
 mod table;
 mod tap;
 mod watch;

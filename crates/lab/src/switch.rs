@@ -21,6 +21,7 @@ use nix::sys::signal::Signal;
 use crate::entry;
 use crate::error::LabError;
 use crate::link::Netlink;
+use crate::namespace::Namespaces;
 use crate::node_init::{NodeSpec, READY};
 use crate::offload;
 use crate::topology::NodeKind;
@@ -33,6 +34,10 @@ pub(crate) struct Switch {
     /// The program that nodes run.
     program: PathBuf,
     running: BTreeMap<String, Running>,
+    /// What nodes without power left. To clear a network namespace takes locks of the whole kernel for
+    /// many milliseconds, in which the other nodes wait, as no machine waits for one that lost its
+    /// power; so it is cleared when the node is powered on.
+    remains: BTreeMap<String, Namespaces>,
 }
 
 struct Running {
@@ -70,6 +75,7 @@ impl Switch {
             bridge,
             program,
             running: BTreeMap::new(),
+            remains: BTreeMap::new(),
         })
     }
 
@@ -80,6 +86,7 @@ impl Switch {
 
     /// Boots a node that is off; its first process, once its commands are started.
     pub(crate) fn power_on(&mut self, boot: &Boot) -> Result<u32, LabError> {
+        self.clear(&boot.spec.name)?;
         let mut child = spawn_init(&self.program, boot)?;
         match self.connect_and_boot(boot, &mut child) {
             Ok(port_program) => {
@@ -105,29 +112,40 @@ impl Switch {
         // Without a link, nothing that dying processes send leaves the node.
         let when = self.set_link(name, false)?;
         if let Some(mut running) = self.running.remove(name) {
+            if let Ok(remains) = Namespaces::open(running.child.id()) {
+                self.remains.insert(name.to_owned(), remains);
+            }
             kill(&mut running.child);
         }
-        // The kernel clears namespaces in its own time; the name must be free for the next boot.
+        Ok(when)
+    }
+
+    /// Removes what the node's last life left: the port's name must be free.
+    fn clear(&mut self, name: &str) -> Result<(), LabError> {
+        // The kernel clears the namespaces in its own time.
+        drop(self.remains.remove(name));
         match self.netlink.delete(name) {
             Err(err) if err.raw_os_error() != Some(libc::ENODEV) => {
                 Err(at_switch(format!("remove the port of `{name}`"), err))
             }
-            Ok(()) | Err(_) => Ok(when),
+            Ok(()) | Err(_) => Ok(()),
         }
     }
 
     /// Takes a node's link up or down; when that was done.
     pub(crate) fn set_link(&self, name: &str, up: bool) -> Result<Instant, LabError> {
-        self.netlink.set_up(name, up).map_err(|err| {
-            at_switch(
-                format!(
-                    "take the link of `{name}` {}",
-                    if up { "up" } else { "down" }
-                ),
-                err,
-            )
-        })?;
-        Ok(Instant::now())
+        let failed = |err| {
+            let to = if up { "up" } else { "down" };
+            at_switch(format!("take the link of `{name}` {to}"), err)
+        };
+        if up {
+            self.netlink.set_up(name, true).map_err(failed)?;
+            return Ok(Instant::now());
+        }
+        self.netlink.cut(name).map_err(failed)?;
+        let when = Instant::now();
+        self.netlink.set_up(name, false).map_err(failed)?;
+        Ok(when)
     }
 
     fn connect_and_boot(

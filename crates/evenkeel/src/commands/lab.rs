@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Subcommand, ValueEnum};
+use evenkeel_lab::paper::soak::SoakOptions;
 use evenkeel_lab::paper::{self, Outcome, PaperError, PaperOptions};
 use evenkeel_lab::{LabError, LabState, Options, WebServer, command};
 
@@ -96,6 +97,7 @@ enum Action {
         node: String,
     },
     Paper(Paper),
+    Soak(Soak),
     /// End a lab.
     Down {
         #[command(flatten)]
@@ -130,6 +132,18 @@ struct Paper {
     /// What real servers run instead of the built-in web server.
     #[arg(long, value_enum, value_name = "PROGRAM")]
     with: Option<With>,
+}
+
+/// Leave the paper's two directors alone on a busy machine; the exit status is 0 if both kept their roles.
+#[derive(Debug, clap::Args)]
+struct Soak {
+    /// For how long.
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=1440))]
+    minutes: u64,
+
+    /// Time from one advertisement of a director to the next, 10ms to 500ms [default: 100ms].
+    #[arg(long, value_name = "TIME", value_parser = milliseconds)]
+    adverts: Option<Duration>,
 }
 
 /// A program for real servers.
@@ -171,6 +185,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, CommandError> {
             }
         }
         Action::Paper(arguments) => return play_the_paper(arguments),
+        Action::Soak(arguments) => return soak(&arguments),
         Action::Exec {
             which,
             node,
@@ -205,6 +220,21 @@ fn play_the_paper(arguments: Paper) -> Result<ExitCode, CommandError> {
         Outcome::Held => ExitCode::SUCCESS,
         Outcome::NotHeld => ExitCode::FAILURE,
         Outcome::TooNoisy => ExitCode::from(TOO_NOISY),
+    })
+}
+
+fn soak(arguments: &Soak) -> Result<ExitCode, CommandError> {
+    let options = SoakOptions {
+        length: Duration::from_secs(arguments.minutes * 60),
+        adverts: arguments.adverts,
+        name: None,
+        program: None,
+    };
+    let kept = paper::soak::run(options, &mut std::io::stdout().lock())?;
+    Ok(if kept {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
     })
 }
 

@@ -95,6 +95,16 @@ impl Cluster {
         String::from_utf8(output.stdout).map_err(|error| failed(error.to_string()))
     }
 
+    /// What a director says of itself.
+    pub(crate) fn status(&self, director: &str) -> Result<Status, PaperError> {
+        let client = Client::new(self.socket(director));
+        let status = self.runtime.block_on(client.status());
+        status.map_err(|source| PaperError::Director {
+            director: director.to_owned(),
+            source,
+        })
+    }
+
     /// How a director stands.
     pub(crate) fn standing(&self, director: &str) -> Result<Standing, PaperError> {
         let client = Client::new(self.socket(director));

@@ -18,6 +18,17 @@ pub(crate) struct Expectation {
     pub(crate) held: bool,
 }
 
+impl Expectation {
+    /// As it is told, in whole lines.
+    pub(crate) fn in_words(&self) -> String {
+        let word = if self.held { "held  " } else { "FAILED" };
+        format!(
+            "  {word}  expected: {}\n          measured: {}\n",
+            self.expected, self.measured
+        )
+    }
+}
+
 /// What only some figures measure. Milliseconds count from the fault or the power-on, rounded up.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Measures {
@@ -155,14 +166,7 @@ impl Figure {
         }
         text.push('\n');
         for expectation in &self.expectations {
-            let word = if expectation.held { "held  " } else { "FAILED" };
-            put(
-                &mut text,
-                format_args!(
-                    "  {word}  expected: {}\n          measured: {}\n",
-                    expectation.expected, expectation.measured
-                ),
-            );
+            text.push_str(&expectation.in_words());
         }
         if self.requests > 0 {
             text.push_str(&self.in_numbers());

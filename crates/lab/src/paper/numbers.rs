@@ -38,8 +38,17 @@ pub(crate) struct Numbers {
     pub(crate) streams_broken: u64,
     /// Longest time without an answer on one that did not; `None`: all broke.
     pub(crate) stream_stall_us: Option<u64>,
-    /// Times longer than 5 ms in which this machine stood still, together.
-    pub(crate) machine_stalled_us: u64,
+    /// When this machine stood still for more than 5 ms.
+    pub(crate) machine_stalls: Vec<MachineStall>,
+}
+
+/// This machine stood still.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct MachineStall {
+    /// Since when, from the cause on; negative: before it.
+    pub(crate) began_us: i64,
+    /// How long.
+    pub(crate) length_us: u64,
 }
 
 impl Numbers {
@@ -79,7 +88,14 @@ impl Numbers {
                 .iter()
                 .map(|stream| micros(stream.longest_stall(from, to).length))
                 .max(),
-            machine_stalled_us: micros(handover.stalls.iter().map(|stall| stall.length).sum()),
+            machine_stalls: handover
+                .stalls
+                .iter()
+                .map(|stall| MachineStall {
+                    began_us: micros_between(cause, stall.began),
+                    length_us: micros(stall.length),
+                })
+                .collect(),
         }
     }
 
