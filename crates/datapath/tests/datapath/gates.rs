@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::sync::atomic::Ordering::SeqCst;
 
-use evenkeel_abi::{DropReason, GateState, Router, Tick};
+use evenkeel_abi::{DropReason, GateState, Router};
 use evenkeel_datapath::Verdict;
 use evenkeel_testkit::packet::flags::SYN;
 use evenkeel_testkit::packet::{Advert, Covers, DIRECTOR, Segment, arp_request, arp_request_to};
@@ -341,9 +341,4 @@ proptest! {
         let readable = vrrp::parse(&message, source, group).is_ok();
         prop_assert_eq!(is_heard(&world, &frame), readable);
     }
-}
-
-#[test]
-fn lease_is_counted_in_ticks() {
-    assert_eq!(Tick::in_secs(1), 60, "a lease ends at most 16.8 ms early");
 }
