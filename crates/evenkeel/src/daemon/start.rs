@@ -45,36 +45,11 @@ pub(crate) async fn start(setup: Setup) -> Result<Daemon, CommandError> {
         .map_err(|error| bad_link(error, &setup))?;
     let announcer = Announcer::open().map_err(|error| CommandError::new(error).hint(as_root()))?;
     let mut socket = Socket::bind(&setup.socket).await.map_err(bad_socket)?;
-    if let Some(reason) = held_address(&netlink, &link, &director).await {
-        let file = setup.config.display();
-        let error = anyhow::anyhow!("`{file}` can't be used on this machine: {reason}");
-        return Err(CommandError::bad_config(error).hint(FREE_ADDRESS));
-    }
-    for warning in warnings(&netlink, &link, &director).await {
-        tracing::warn!(event = "config-warning", "{warning}");
-    }
-    if !link.up {
-        tracing::warn!(
-            event = "link-down",
-            interface = link.name,
-            "the interface is down"
-        );
-    }
+    look_around(&netlink, &link, &director, &setup).await?;
     let lock = evenkeel_bpf::lock(&setup.pins).map_err(bad_plane)?;
     let (plane, adopted) = start_plane(&netlink, &link, &director, setup.pins).await?;
     remove_leftovers(&netlink, &director).await;
-    // An adopted program keeps its mode, whatever was asked for.
-    let attached = netlink.link(&link.name).await.map_err(CommandError::new)?;
-    let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let identity = Identity {
-        started: since_1970.map_or(0, |since| since.as_secs()),
-        adopted: !adopted.is_empty(),
-        mode: if attached.xdp_native {
-            XdpMode::Native
-        } else {
-            XdpMode::Generic
-        },
-    };
+    let identity = identity(&netlink, &link, &adopted).await?;
     tracing::info!(
         event = "started",
         director = director.name,
@@ -113,6 +88,50 @@ pub(crate) async fn start(setup: Setup) -> Result<Daemon, CommandError> {
         problems: Problems::default(),
         estimator: Estimator::default(),
         identity,
+    })
+}
+
+/// Refuses a config that can't be used on this machine, and warns of what is odd about it.
+async fn look_around(
+    netlink: &Netlink,
+    link: &LinkInfo,
+    director: &Director,
+    setup: &Setup,
+) -> Result<(), CommandError> {
+    if let Some(reason) = held_address(netlink, link, director).await {
+        let file = setup.config.display();
+        let error = anyhow::anyhow!("`{file}` can't be used on this machine: {reason}");
+        return Err(CommandError::bad_config(error).hint(FREE_ADDRESS));
+    }
+    for warning in warnings(netlink, link, director).await {
+        tracing::warn!(event = "config-warning", "{warning}");
+    }
+    if !link.up {
+        tracing::warn!(
+            event = "link-down",
+            interface = link.name,
+            "the interface is down"
+        );
+    }
+    Ok(())
+}
+
+async fn identity(
+    netlink: &Netlink,
+    link: &LinkInfo,
+    adopted: &[ServiceEntry],
+) -> Result<Identity, CommandError> {
+    // An adopted program keeps its mode, whatever was asked for.
+    let attached = netlink.link(&link.name).await.map_err(CommandError::new)?;
+    let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    Ok(Identity {
+        started: since_1970.map_or(0, |since| since.as_secs()),
+        adopted: !adopted.is_empty(),
+        mode: if attached.xdp_native {
+            XdpMode::Native
+        } else {
+            XdpMode::Generic
+        },
     })
 }
 
