@@ -1,23 +1,27 @@
-//! A lab with one director, whose daemon the test starts and ends.
+//! A lab with directors, whose daemons the test starts and ends.
 //!
 //! Everything here panics where it fails: a test is over then. Dropping a [`Cluster`] ends all of it.
 
-use std::fs::{self, OpenOptions};
+use std::fs;
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use evenkeel_api::{Client, Connections, ServerStatus, ServiceStatus, Services, Status};
+use evenkeel_api::{Connections, ServerStatus, ServiceStatus, Services, Status};
 use evenkeel_lab::load::{self, Ports, Record, Target};
-use evenkeel_lab::{Lab, NodeHandle, Options, Topology};
-use evenkeel_net::{LinkInfo, Netlink};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use evenkeel_lab::{Lab, NodeHandle, NodeKind, Options, Topology};
+use evenkeel_net::LinkInfo;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
+
+use crate::frames::{Frames, filter};
+
+pub use crate::director::{Daemon, Director, Told};
+pub use crate::texts::{config, node, pair_topology, service, topology};
 
 /// The virtual address.
 pub const VIP: Ipv4Addr = Ipv4Addr::new(198, 18, 14, 146);
@@ -25,20 +29,19 @@ pub const VIP: Ipv4Addr = Ipv4Addr::new(198, 18, 14, 146);
 pub const CLIENT: Ipv4Addr = Ipv4Addr::new(198, 18, 14, 1);
 /// The node with the daemon, `director`.
 pub const DIRECTOR: Ipv4Addr = Ipv4Addr::new(198, 18, 14, 10);
+/// The second director where there is one, `partner`.
+pub const PARTNER: Ipv4Addr = Ipv4Addr::new(198, 18, 14, 9);
 /// Port of the real servers' own web server.
 pub const WEB: u16 = 80;
 
-/// Where pins are, in the director's own file system.
+/// Where pins are, in a director's own file system.
 pub const PINS: &str = "/sys/fs/bpf/evenkeel";
 
 /// Longest wait for something that takes well below a second on an idle machine.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Time between two looks at a condition.
-const LOOK_EVERY: Duration = Duration::from_millis(10);
-
-/// Lines of the daemon's log in a failure.
-const LOG_LINES: usize = 15;
+pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// Name of the real server with that number, 1 at least.
 #[must_use]
@@ -52,13 +55,13 @@ pub const fn server_address(number: u8) -> Ipv4Addr {
     Ipv4Addr::new(198, 18, 14, 11 + number)
 }
 
-/// A client, a director and real servers, each with a web server on [`WEB`]; no daemon yet.
+/// A client, directors and real servers, each with a web server on [`WEB`]; no daemon yet.
 pub struct Cluster {
     pub lab: Lab,
     pub ports: Arc<Ports>,
     servers: u8,
     folder: TempDir,
-    runtime: Runtime,
+    pub(crate) runtime: Runtime,
     patience: Duration,
 }
 
@@ -67,6 +70,12 @@ impl Cluster {
     #[must_use]
     pub fn boot(name: &str, servers: u8) -> Self {
         Self::boot_from(&topology(name, servers), servers)
+    }
+
+    /// As [`boot`](Self::boot), with a second director.
+    #[must_use]
+    pub fn boot_pair(name: &str, servers: u8) -> Self {
+        Self::boot_from(&pair_topology(name, servers, &[VIP]), servers)
     }
 
     /// Boots a lab from the text of a topology that [`topology`] made and the test changed.
@@ -80,11 +89,15 @@ impl Cluster {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build();
+        let folder = TempDir::new().expect("a folder for configs and logs");
+        for node in &topology.nodes {
+            fs::create_dir(folder.path().join(&node.name)).expect("the folder is ours");
+        }
         Self {
             lab: Lab::start(topology, options).expect("the lab starts; root is needed"),
             ports: Arc::new(Ports::new()),
             servers,
-            folder: TempDir::new().expect("a folder for config and log"),
+            folder,
             runtime: runtime.expect("a runtime"),
             patience: PATIENCE,
         }
@@ -109,93 +122,110 @@ impl Cluster {
         String::from_utf8(output.stdout).expect("its output is text")
     }
 
-    /// Runs `evenkeel` in the director's node, to its end.
+    /// The director of that name.
+    #[must_use]
+    pub const fn director_at<'c>(&'c self, name: &'c str) -> Director<'c> {
+        Director {
+            cluster: self,
+            name,
+        }
+    }
+
+    /// The director that every cluster has.
+    #[must_use]
+    pub const fn director(&self) -> Director<'_> {
+        self.director_at("director")
+    }
+
+    /// The second director of a pair.
+    #[must_use]
+    pub const fn partner(&self) -> Director<'_> {
+        self.director_at("partner")
+    }
+
+    fn directors(&self) -> impl Iterator<Item = Director<'_>> {
+        let nodes = self.lab.topology().nodes.iter();
+        let directors = nodes.filter(|node| node.kind == NodeKind::Director);
+        directors.map(|node| self.director_at(&node.name))
+    }
+
+    /// Where the files of a director are.
+    pub(crate) fn folder_of(&self, director: &str) -> PathBuf {
+        self.folder.path().join(director)
+    }
+
+    /// [`Director::evenkeel`] of the first director.
     #[must_use]
     pub fn evenkeel(&self, words: &[&str]) -> Told {
-        // A daemon that should have refused to start must not hang the test.
-        let words = [&["timeout", "-k", "1", "60", "evenkeel"], words].concat();
-        self.node("director")
-            .run(&words)
-            .expect("`timeout` is there")
-            .into()
+        self.director().evenkeel(words)
     }
 
-    /// Writes the config file; the daemon reads it when it starts or is told to.
+    /// [`Director::write_config`] of the first director.
     pub fn write_config(&self, text: &str) {
-        fs::write(self.config_path(), text).expect("the folder is ours");
+        self.director().write_config(text);
     }
 
-    /// The config file's path.
+    /// [`Director::config_path`] of the first director.
     #[must_use]
     pub fn config_path(&self) -> PathBuf {
-        self.folder.path().join("evenkeel.toml")
+        self.director().config_path()
     }
 
-    /// Arguments of `evenkeel` with the config file's path after them.
+    /// [`Director::evenkeel_with_config`] of the first director.
     #[must_use]
     pub fn evenkeel_with_config(&self, command: &str) -> Told {
-        let path = self.config_path();
-        let path = path.to_str().expect("the path is text");
-        self.evenkeel(&[command, "--config", path])
+        self.director().evenkeel_with_config(command)
     }
 
-    /// Starts the daemon with that config.
+    /// [`Director::start_daemon`] of the first director.
     #[must_use]
     pub fn start_daemon(&self, config: &str) -> Daemon {
-        self.write_config(config);
-        self.start_daemon_from(Path::new("evenkeel"))
+        self.director().start_daemon(config)
     }
 
-    /// Starts that program as the daemon, with the config as it is.
+    /// [`Director::start_daemon_from`] of the first director.
     #[must_use]
     pub fn start_daemon_from(&self, program: &Path) -> Daemon {
-        let log = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(self.log_path());
-        let mut command = Command::new(program);
-        command
-            .args(["run", "--config"])
-            .arg(self.config_path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log.expect("the folder is ours"));
-        let child = self.node("director").spawn(command);
-        Daemon(child.expect("the daemon starts"))
+        self.director().start_daemon_from(program)
     }
 
-    /// What the daemons have logged so far.
+    /// [`Director::log`] of the first director.
     #[must_use]
     pub fn log(&self) -> String {
-        fs::read_to_string(self.log_path()).unwrap_or_default()
+        self.director().log()
     }
 
-    fn log_path(&self) -> PathBuf {
-        self.folder.path().join("daemon.log")
-    }
-
-    /// A client of the daemon's API; its socket is in the director's own /run.
-    fn api(&self) -> Client {
-        let state = self.lab.state();
-        let director = state.nodes.get("director").and_then(|node| node.process);
-        let pid = director.expect("the director is on").pid;
-        Client::new(format!("/proc/{pid}/root{}", evenkeel_api::DEFAULT_SOCKET))
-    }
-
-    /// The daemon's status; `None`: it does not answer.
+    /// [`Director::try_status`] of the first director.
     #[must_use]
     pub fn try_status(&self) -> Option<Status> {
-        self.runtime.block_on(self.api().status()).ok()
+        self.director().try_status()
     }
 
-    /// The daemon's status.
+    /// [`Director::status`] of the first director.
     #[must_use]
     pub fn status(&self) -> Status {
-        let status = self.runtime.block_on(self.api().status());
-        status.unwrap_or_else(|error| panic!("{error}\n{}", self.log()))
+        self.director().status()
     }
 
-    /// A service as `status` has it.
+    /// [`Director::services`] of the first director.
+    #[must_use]
+    pub fn services(&self) -> Services {
+        self.director().services()
+    }
+
+    /// [`Director::connections`] of the first director.
+    #[must_use]
+    pub fn connections(&self) -> Connections {
+        self.director().connections()
+    }
+
+    /// [`Director::link`] of the first director.
+    #[must_use]
+    pub fn link(&self) -> LinkInfo {
+        self.director().link()
+    }
+
+    /// A service as `status` of the first director has it.
     #[must_use]
     pub fn service(&self, port: u16) -> ServiceStatus {
         let services = self.status().services;
@@ -205,7 +235,7 @@ impl Cluster {
         found.expect("the service is configured")
     }
 
-    /// A server of a service as `status` has it.
+    /// A server of a service as `status` of the first director has it.
     #[must_use]
     pub fn server_of(&self, port: u16, number: u8) -> ServerStatus {
         let servers = self.service(port).servers;
@@ -216,29 +246,10 @@ impl Cluster {
         found.expect("the server is configured")
     }
 
-    /// What `ipvsadm -L` is made from.
-    #[must_use]
-    pub fn services(&self) -> Services {
-        self.runtime
-            .block_on(self.api().services())
-            .expect("the daemon answers")
-    }
-
-    /// What `ipvsadm -Lc` is made from.
-    #[must_use]
-    pub fn connections(&self) -> Connections {
-        self.runtime
-            .block_on(self.api().connections())
-            .expect("the daemon answers")
-    }
-
-    /// Waits until the daemon is ready and lists every server that its config has.
+    /// Waits until the first director's daemon is ready and lists every server that its config has.
     pub fn wait_until_ready(&self) {
         self.eventually("the daemon is ready and lists every server", || {
-            self.try_status().is_some_and(|status| {
-                let mut servers = status.services.iter().flat_map(|service| &service.servers);
-                status.ready && servers.all(|server| server.listed)
-            })
+            self.director().is_ready()
         });
     }
 
@@ -246,30 +257,72 @@ impl Cluster {
     pub fn eventually(&self, what: &str, mut holds: impl FnMut() -> bool) {
         let deadline = Instant::now() + self.patience;
         while !holds() {
-            assert!(
-                Instant::now() < deadline,
-                "never came true: {what}\nstatus: {:#?}\nend of the log:\n{}",
-                self.try_status(),
-                self.end_of_log()
-            );
+            if Instant::now() >= deadline {
+                panic!("never came true: {what}\n{}", self.account());
+            }
             thread::sleep(LOOK_EVERY);
         }
     }
 
-    fn end_of_log(&self) -> String {
-        let log = self.log();
-        let lines: Vec<&str> = log.lines().collect();
-        lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
+    /// How all directors stand and what they logged last, for the message of a failed test.
+    #[must_use]
+    pub fn account(&self) -> String {
+        let accounts = self.directors().map(|director| {
+            format!(
+                "status of {}: {:#?}\nend of its log:\n{}\n",
+                director.name,
+                director.try_status(),
+                director.end_of_log()
+            )
+        });
+        accounts.collect()
     }
 
-    /// The director's interface as the kernel describes it now.
-    #[must_use]
-    pub fn link(&self) -> LinkInfo {
-        let asked = self.node("director").task(|| async {
-            let (netlink, _events) = Netlink::open().await.expect("netlink opens");
-            netlink.link("eth0").await.expect("the interface is there")
+    /// Sends frames out of a node, such as the client, as they are.
+    pub fn send_frames(&self, node: &str, frames: Vec<Vec<u8>>) {
+        let sent = self.node(node).thread(move || -> io::Result<()> {
+            let link = Frames::open(&[filter::reject()])?;
+            frames.iter().try_for_each(|frame| link.send(frame))
         });
-        asked.and_then_join()
+        sent.and_then_join().expect("the link is up");
+    }
+
+    /// The hardware address that a node's own stack has for an address, as `ip` writes it; `None`: it has none.
+    #[must_use]
+    pub fn neighbour(&self, node: &str, address: Ipv4Addr) -> Option<String> {
+        let words = ["ip", "-4", "neighbour", "show", "dev", "eth0", "to"];
+        let shown = self.run(node, &[&words[..], &[&address.to_string()]].concat());
+        let mut words = shown.split_whitespace();
+        words.find(|word| *word == "lladdr")?;
+        words.next().map(str::to_owned)
+    }
+
+    /// Runs a command in the switch's network, where each port has its node's name.
+    pub fn at_switch(&self, words: &[&str]) {
+        let words: Vec<String> = words.iter().map(|word| String::from(*word)).collect();
+        let done = self.lab.in_switch(move || {
+            let (program, arguments) = words.split_first().expect("a program");
+            Command::new(program).args(arguments).output()
+        });
+        let output = done.and_then_join().expect("the command starts");
+        assert!(output.status.success(), "{output:?}");
+    }
+
+    /// Keeps the directors' ports from each other, or lets them again; all others reach both.
+    pub fn part_directors(&self, apart: bool) -> Instant {
+        let word = if apart { "on" } else { "off" };
+        for director in self.directors() {
+            self.at_switch(&[
+                "bridge",
+                "link",
+                "set",
+                "dev",
+                director.name,
+                "isolated",
+                word,
+            ]);
+        }
+        Instant::now()
     }
 
     /// Where requests to the virtual address go.
@@ -347,6 +400,21 @@ impl Cluster {
     }
 }
 
+impl Drop for Cluster {
+    /// A test that failed says what the daemons said.
+    #[expect(
+        clippy::print_stdout,
+        reason = "the test's own output, shown where it fails"
+    )]
+    fn drop(&mut self) {
+        if thread::panicking() {
+            for director in self.directors() {
+                println!("log of {}:\n{}", director.name, director.log());
+            }
+        }
+    }
+}
+
 /// A counter in the shape of /proc/net/snmp: a line of names, a line of values.
 fn counter(text: &str, group: &str, name: &str) -> u64 {
     let mut lines = text.lines().filter(|line| line.starts_with(group));
@@ -360,7 +428,7 @@ fn counter(text: &str, group: &str, name: &str) -> u64 {
 }
 
 /// The end of a thread in a node.
-trait Joined<T> {
+pub(crate) trait Joined<T> {
     fn and_then_join(self) -> T;
 }
 
@@ -375,124 +443,6 @@ impl<T> Joined<T> for Result<evenkeel_lab::NetnsThread<T>, evenkeel_lab::LabErro
 #[must_use]
 pub fn vip(port: u16) -> SocketAddr {
     (VIP, port).into()
-}
-
-/// A running daemon; dropping it kills it.
-#[derive(Debug)]
-pub struct Daemon(Child);
-
-impl Daemon {
-    /// Sends a signal.
-    pub fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.0.id()).expect("pids are small");
-        kill(Pid::from_raw(pid), signal).expect("it is our child");
-    }
-
-    /// SIGKILL; it is gone when this returns.
-    pub fn kill(mut self) {
-        self.0.kill().expect("it is our child");
-        let _status = self.0.wait().expect("it is our child");
-    }
-
-    /// SIGTERM; its exit status.
-    #[must_use]
-    pub fn terminate(mut self) -> ExitStatus {
-        self.signal(Signal::SIGTERM);
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            if let Some(status) = self.0.try_wait().expect("it is our child") {
-                return status;
-            }
-            assert!(Instant::now() < deadline, "SIGTERM does not end the daemon");
-            thread::sleep(LOOK_EVERY);
-        }
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
-}
-
-/// How a command ended, and what it said.
-#[derive(Debug)]
-pub struct Told {
-    pub code: Option<i32>,
-    pub out: String,
-    pub err: String,
-}
-
-impl From<Output> for Told {
-    fn from(output: Output) -> Self {
-        let text = |bytes| String::from_utf8(bytes).expect("programs print text");
-        Self {
-            code: output.status.code(),
-            out: text(output.stdout),
-            err: text(output.stderr),
-        }
-    }
-}
-
-impl Told {
-    /// Asserts that it failed with that code, and that standard error has all of these.
-    pub fn assert_refused(&self, code: i32, words: &[&str]) {
-        assert_eq!(self.code, Some(code), "{self:?}");
-        for word in words {
-            assert!(self.err.contains(word), "no `{word}` in {self:?}");
-        }
-    }
-
-    /// Asserts that it succeeded; what it printed.
-    #[must_use]
-    pub fn succeeded(self) -> String {
-        assert_eq!(self.code, Some(0), "{self:?}");
-        self.out
-    }
-}
-
-/// The text of a topology: `client`, `director`, and `web1` and so on.
-#[must_use]
-pub fn topology(name: &str, servers: u8) -> String {
-    let mut text = format!("[lab]\nname = \"{name}\"\nnetwork = \"198.18.14.0/24\"\n");
-    text += &node("client", "client", CLIENT, "");
-    text += &node("director", "director", DIRECTOR, "");
-    for number in 1..=servers {
-        let virtual_address = format!("virtual = [\"{VIP}\"]\n");
-        let address = server_address(number);
-        text += &node(&server(number), "real-server", address, &virtual_address);
-    }
-    text
-}
-
-/// One more node for the text of a topology; `more` are further lines of its table.
-#[must_use]
-pub fn node(name: &str, kind: &str, address: Ipv4Addr, more: &str) -> String {
-    format!("\n[[node]]\nname = \"{name}\"\nkind = \"{kind}\"\naddress = \"{address}\"\n{more}")
-}
-
-/// A config with the services given, and small tables.
-#[must_use]
-pub fn config(services: &[String]) -> String {
-    let head = "[director]\nname = \"director\"\ninterface = \"eth0\"\nxdp = \"native\"\n\n\
-                [tables]\nconnections = 16384\nhalf-open = 4096\n";
-    format!("{head}{}", services.concat())
-}
-
-/// A service at the virtual address with those real servers; `more` are further lines of its table.
-#[must_use]
-pub fn service(name: &str, port: u16, servers: &[u8], more: &str) -> String {
-    let servers: Vec<String> = servers
-        .iter()
-        .map(|number| format!("{{ address = \"{}\" }}", server_address(*number)))
-        .collect();
-    format!(
-        "\n[[service]]\nname = \"{name}\"\nlisten = \"{VIP}:{port}\"\nprotocol = \"tcp\"\n\
-         scheduler = \"rr\"\nforward = \"direct\"\nservers = [ {} ]\n{more}\n",
-        servers.join(", ")
-    )
 }
 
 /// The daemon's program, built beside the tests.

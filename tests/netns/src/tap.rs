@@ -5,22 +5,20 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
-use std::os::fd::AsRawFd as _;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use evenkeel_lab::NetnsThread;
-use nix::sys::socket::{LinkAddr, MsgFlags, bind, recv, setsockopt, sockopt};
-use socket2::{Domain, Protocol, SockFilter, Socket, Type};
+use socket2::SockFilter;
 
 use crate::cluster::{CLIENT, Cluster, VIP};
+use crate::frames::Frames;
+use crate::frames::filter::{accept, byte, equal, half, reject, word};
+pub use crate::frames::interface;
 
 /// How often a record's thread looks whether it shall stop.
 const STOP_POLL: Duration = Duration::from_millis(20);
-
-/// Room for frames that the thread is late to read, in bytes: tens of thousands of them.
-const BUFFER: usize = 64 << 20;
 
 /// No packet for so long: those under way have arrived.
 const QUIET: Duration = Duration::from_millis(300);
@@ -63,14 +61,14 @@ pub struct Seen {
 /// A running record; dropping it ends it.
 #[derive(Debug)]
 pub struct Tap {
-    thread: NetnsThread<io::Result<Vec<Seen>>>,
+    thread: NetnsThread<io::Result<()>>,
     stop: Stop,
-    count: Arc<AtomicUsize>,
+    seen: Arc<Mutex<Vec<Seen>>>,
 }
 
 /// Says stop when it is dropped, too.
 #[derive(Debug)]
-struct Stop(Arc<AtomicBool>);
+pub(crate) struct Stop(pub(crate) Arc<AtomicBool>);
 
 impl Drop for Stop {
     fn drop(&mut self) {
@@ -86,20 +84,20 @@ impl Tap {
     #[must_use]
     pub fn start(cluster: &Cluster, node: &str) -> Self {
         let flag = Arc::new(AtomicBool::new(false));
-        let count = Arc::new(AtomicUsize::new(0));
-        let (stopped, counted) = (Arc::clone(&flag), Arc::clone(&count));
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let (stopped, book) = (Arc::clone(&flag), Arc::clone(&seen));
         let (ready, opened) = mpsc::sync_channel(1);
         let thread = cluster.node(node).thread(move || {
-            let (socket, mac) = open()?;
+            let frames = Frames::open(&filter(CLIENT, VIP))?;
             ready.send(()).map_err(io::Error::other)?;
-            record(&socket, mac, &stopped, &counted)
+            record(&frames, &stopped, &book)
         });
         let thread = thread.expect("the node is on");
         opened.recv().expect("the node has an interface");
         Self {
             thread,
             stop: Stop(flag),
-            count,
+            seen,
         }
     }
 
@@ -110,18 +108,37 @@ impl Tap {
     #[must_use]
     pub fn stop(self) -> Vec<Seen> {
         drop(self.stop);
-        let seen = self.thread.join().expect("the thread enters the node");
-        seen.expect("the packet socket can be read")
+        let kept = self.thread.join().expect("the thread enters the node");
+        kept.expect("the packet socket can be read");
+        self.seen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
+
+    fn has(&self, wanted: impl Fn(&Seen) -> bool) -> bool {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.iter().any(wanted)
+    }
+
+    fn count(&self) -> usize {
+        self.seen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len()
+    }
+}
+
+/// Waits until one of the records has such a packet.
+pub fn wait_until(cluster: &Cluster, taps: &[Tap], wanted: impl Fn(&Seen) -> bool) {
+    cluster.eventually("the packet is seen", || {
+        taps.iter().any(|tap| tap.has(&wanted))
+    });
 }
 
 /// Waits until no record grows any more.
 pub fn wait_until_quiet(cluster: &Cluster, taps: &[&Tap]) {
-    let count = || {
-        taps.iter()
-            .map(|tap| tap.count.load(Ordering::Relaxed))
-            .sum::<usize>()
-    };
+    let count = || taps.iter().map(|tap| tap.count()).sum::<usize>();
     let (mut last, mut since) = (count(), Instant::now());
     cluster.eventually("the last packet has come", || {
         let now = count();
@@ -160,87 +177,44 @@ pub fn differences(sent: &[Packet], received: &[Packet]) -> (Vec<Packet>, Vec<Pa
     (of(1), of(-1))
 }
 
-/// A socket on the node's interface that takes what the filter lets through, and the interface's MAC address.
-fn open() -> io::Result<(Socket, [u8; 6])> {
-    let every = Protocol::from(i32::from(
-        u16::try_from(libc::ETH_P_ALL).unwrap_or(0).to_be(),
-    ));
-    let socket = Socket::new(Domain::PACKET, Type::RAW, Some(every))?;
-    socket.attach_filter(&filter(CLIENT, VIP))?;
-    setsockopt(&socket, sockopt::RcvBufForce, &BUFFER)?;
-    socket.set_read_timeout(Some(STOP_POLL))?;
-    let link = interface()?;
-    let mac = link.addr().ok_or(io::ErrorKind::NotFound)?;
-    // The address names no protocol, so that of the socket stays.
-    bind(socket.as_raw_fd(), &link)?;
-    Ok((socket, mac))
-}
-
-/// The node's interface.
-///
-/// # Errors
-/// The calling thread is in no node.
-pub fn interface() -> io::Result<LinkAddr> {
-    let mut addresses = nix::ifaddrs::getifaddrs()?.filter(|held| held.interface_name == "eth0");
-    let link = addresses.find_map(|held| held.address?.as_link_addr().copied());
-    link.ok_or_else(|| io::ErrorKind::NotFound.into())
-}
-
 /// A classic BPF program that takes TCP packets between two hosts.
 fn filter(one: Ipv4Addr, other: Ipv4Addr) -> [SockFilter; 13] {
-    // linux/bpf_common.h: BPF_LD|BPF_ABS with BPF_W, BPF_H or BPF_B, BPF_JMP|BPF_JEQ|BPF_K, BPF_RET|BPF_K.
-    const LOAD_WORD: u16 = 0x20;
-    const LOAD_HALF: u16 = 0x28;
-    const LOAD_BYTE: u16 = 0x30;
-    const JUMP_EQUAL: u16 = 0x15;
-    const RETURN: u16 = 0x06;
     // From the start of the frame.
     const ETHERTYPE: u32 = 12;
     const PROTOCOL: u32 = 14 + 9;
     const SOURCE: u32 = 14 + 12;
     const DESTINATION: u32 = 14 + 16;
-
-    let load = |code, offset| SockFilter::new(code, 0, 0, offset);
-    let equal = |value, yes, no| SockFilter::new(JUMP_EQUAL, yes, no, value);
     [
-        load(LOAD_HALF, ETHERTYPE),
+        half(ETHERTYPE),
         equal(0x0800, 0, 10),
-        load(LOAD_BYTE, PROTOCOL),
+        byte(PROTOCOL),
         equal(6, 0, 8),
-        load(LOAD_WORD, SOURCE),
+        word(SOURCE),
         equal(one.to_bits(), 0, 2),
-        load(LOAD_WORD, DESTINATION),
+        word(DESTINATION),
         equal(other.to_bits(), 3, 4),
         equal(other.to_bits(), 0, 3),
-        load(LOAD_WORD, DESTINATION),
+        word(DESTINATION),
         equal(one.to_bits(), 0, 1),
-        SockFilter::new(RETURN, 0, 0, u32::MAX),
-        SockFilter::new(RETURN, 0, 0, 0),
+        accept(),
+        reject(),
     ]
 }
 
-fn record(
-    socket: &Socket,
-    mac: [u8; 6],
-    stop: &AtomicBool,
-    count: &AtomicUsize,
-) -> io::Result<Vec<Seen>> {
-    let mut seen = Vec::new();
+fn record(frames: &Frames, stop: &AtomicBool, book: &Mutex<Vec<Seen>>) -> io::Result<()> {
     let mut frame = [0; 2048];
     loop {
         let last_look = stop.load(Ordering::Relaxed);
-        match recv(socket.as_raw_fd(), &mut frame, MsgFlags::empty()) {
-            Ok(length) => {
-                let packet = frame.get(..length).and_then(|frame| parse(frame, mac));
-                seen.extend(packet);
-                count.store(seen.len(), Ordering::Relaxed);
-            }
-            Err(nix::Error::EAGAIN | nix::Error::EINTR) => {
-                if last_look {
-                    return Ok(seen);
+        match frames.receive(&mut frame, STOP_POLL)? {
+            Some((length, _when)) => {
+                let frame = frame.get(..length);
+                if let Some(seen) = frame.and_then(|frame| parse(frame, frames.mac())) {
+                    let mut book = book.lock().unwrap_or_else(PoisonError::into_inner);
+                    book.push(seen);
                 }
             }
-            Err(error) => return Err(error.into()),
+            None if last_look => return Ok(()),
+            None => {}
         }
     }
 }

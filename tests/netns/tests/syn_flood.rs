@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use evenkeel_api::{Connections, Services, TcpState};
+use evenkeel_api::{ConnectionState, Connections, Services};
 use evenkeel_lab::NetnsThread;
 use evenkeel_lab::load::{OpenLoad, Target};
 use evenkeel_netns_tests::backend::Backend;
@@ -333,16 +333,20 @@ fn walked(held: &Connections) -> Counts {
             .entry((port, connection.destination.to_string()))
             .or_default();
         match connection.state {
-            TcpState::Established | TcpState::SynSent | TcpState::SynRecv | TcpState::Synack => {
+            ConnectionState::Established
+            | ConnectionState::SynSent
+            | ConnectionState::SynRecv
+            | ConnectionState::Synack => {
                 entry.0 += 1;
             }
-            TcpState::None
-            | TcpState::FinWait
-            | TcpState::TimeWait
-            | TcpState::Close
-            | TcpState::CloseWait
-            | TcpState::LastAck
-            | TcpState::Listen => entry.1 += 1,
+            ConnectionState::None
+            | ConnectionState::FinWait
+            | ConnectionState::TimeWait
+            | ConnectionState::Close
+            | ConnectionState::CloseWait
+            | ConnectionState::LastAck
+            | ConnectionState::Listen
+            | ConnectionState::Udp => entry.1 += 1,
         }
     }
     counts

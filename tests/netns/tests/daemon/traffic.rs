@@ -19,12 +19,7 @@ use crate::TCP;
 
 /// Sends a frame out of the client.
 fn send_frame(cluster: &Cluster, frame: Vec<u8>) {
-    let sent = cluster.node("client").thread(move || {
-        let socket = Socket::new(Domain::PACKET, Type::RAW, None).unwrap();
-        bind(socket.as_raw_fd(), &tap::interface().unwrap()).unwrap();
-        send(socket.as_raw_fd(), &frame, MsgFlags::empty()).unwrap()
-    });
-    let _length = sent.unwrap().join().unwrap();
+    cluster.send_frames("client", vec![frame]);
 }
 
 fn segment(cluster: &Cluster, from: SocketAddrV4, port: u16, flags: u8) -> Segment {

@@ -108,10 +108,10 @@ impl Corpus {
             0 => self.arp(),
             1 => self.advert(),
             2 => {
-                let packet = self.to_a_service();
+                let packet = self.service_packet();
                 self.with_options(packet)
             }
-            _ => self.to_a_service(),
+            _ => self.service_packet(),
         };
         self.mutilated(packet)
     }
@@ -174,7 +174,7 @@ impl Corpus {
         advert.frame()
     }
 
-    fn to_a_service(&mut self) -> Vec<u8> {
+    fn service_packet(&mut self) -> Vec<u8> {
         let client = SocketAddrV4::new(
             Ipv4Addr::new(203, 0, 113, self.pick(&[1, 2, 3])),
             40_000 + u16::try_from(self.below(60)).expect("small"),

@@ -6,7 +6,7 @@ mod twins;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::atomic::Ordering::SeqCst;
 
-use evenkeel_abi::Tick;
+use evenkeel_abi::{ConnState, Tick};
 use evenkeel_model::{GateState, Scheduler};
 use evenkeel_testkit::packet::Segment;
 use evenkeel_testkit::packet::flags::SYN;
@@ -28,6 +28,10 @@ fn native_and_kernel_agree_on_corpus() {
             twins.agree(&packet, &format!("seed {seed}, packet {i}"));
         }
         twins.agree_on_tables();
+        for state in [ConnState::Established, ConnState::Udp] {
+            let flows = twins.established(state);
+            assert!(flows > 20, "only {flows} in state {}", state.name());
+        }
     }
 }
 
@@ -95,7 +99,7 @@ fn native_and_kernel_agree_on_advertisements_and_who_answers_for_an_address() {
     for seed in seeds() {
         let mut twins = Twins::new(1 << 10, 1 << 10);
         let mut corpus = Corpus::new(seed);
-        for round in 0..120 {
+        for round in 0..60 {
             for id in ROUTERS {
                 let lease = corpus.pick(&[0, u64::MAX]);
                 let yielded = corpus.pick(&[0, 0, 1]);
@@ -117,6 +121,8 @@ fn native_and_kernel_agree_on_advertisements_and_who_answers_for_an_address() {
             }
         }
         twins.agree_on_tables();
+        let heard = twins.heard();
+        assert!(heard > 100, "only {heard} advertisements were heard");
     }
 }
 

@@ -1,10 +1,11 @@
 //! A loaded program and a native data plane with the same services.
 
+use std::cell::Cell;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::atomic::Ordering::SeqCst;
 
 use evenkeel_abi::{
-    Bucket, Conn, Globals, Router, ServiceKey as Key, Shared, State, Tick, Word, low,
+    Bucket, Conn, ConnState, Globals, Router, ServiceKey as Key, Shared, State, Tick, Word, low,
 };
 use evenkeel_bpf::{DataPlane, Mode, Options, Sizes};
 use evenkeel_datapath::{Verdict, process};
@@ -24,6 +25,8 @@ const YOUNG: u64 = Tick::in_secs(1);
 pub(crate) struct Twins {
     kernel: DataPlane,
     native: NativeTables,
+    /// Advertisements that both took note of.
+    heard: Cell<u32>,
 }
 
 impl Twins {
@@ -66,7 +69,11 @@ impl Twins {
         native.loads.resize_with(servers, Default::default);
         let words = kernel.tables().arena.as_slice().len();
         native.arena.resize_with(words, Default::default);
-        Self { kernel, native }
+        Self {
+            kernel,
+            native,
+            heard: Cell::new(0),
+        }
     }
 
     /// The services' servers, which differ from round to round.
@@ -299,9 +306,22 @@ impl Twins {
                 of(kernel),
                 "router {id} after {what}: {packet:02x?}"
             );
-            native.heard.store(0, SeqCst);
+            let heard = native.heard.swap(0, SeqCst) != 0;
+            self.heard.set(self.heard.get() + u32::from(heard));
             kernel.heard.store(0, SeqCst);
         }
+    }
+
+    /// Advertisements that both took note of so far.
+    pub(crate) fn heard(&self) -> u32 {
+        self.heard.get()
+    }
+
+    /// Established flows in this state.
+    pub(crate) fn established(&self, state: ConnState) -> usize {
+        let words = self.native.conns.iter().map(|c| Word(c.word.load(SeqCst)));
+        let words = words.filter(|word| word.is_live() && word.state() == state as u8);
+        words.count()
     }
 
     /// Number of the server whose MAC address a packet gets.
