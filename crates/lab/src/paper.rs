@@ -308,7 +308,7 @@ fn stop(cluster: &mut Cluster) -> Result<Act, PaperError> {
 fn measured(event: Event, handover: &Handover) -> Measured {
     Measured {
         event,
-        stalled: !handover.stalls.is_empty(),
+        stalled: numbers::is_stalled(handover),
         attempts: 1,
         numbers: Numbers::of(handover),
     }

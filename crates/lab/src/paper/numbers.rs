@@ -11,6 +11,19 @@ use crate::paper::evidence::Handover;
 use crate::silence::{Silence, longest_silence};
 use crate::streams::Stream;
 
+/// Stalls up to this are forgiven while a director starts: the kernel loads its program, and lets go of
+/// the processor only after some milliseconds. A machine of its own would hold up nobody else.
+const LOADING_MAX: Duration = Duration::from_millis(20);
+
+/// Whether the machine stood still while a handover was measured, so that it does not count.
+pub(crate) fn is_stalled(handover: &Handover) -> bool {
+    let started = handover.heir.0.first().map(|(when, _role)| *when);
+    handover.stalls.iter().any(|stall| {
+        let loading = started.is_none_or(|started| stall.began + stall.length <= started);
+        !loading || stall.length > LOADING_MAX
+    })
+}
+
 /// One handover in numbers; times in microseconds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Numbers {

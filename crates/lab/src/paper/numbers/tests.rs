@@ -92,6 +92,33 @@ fn silences_losses_and_breaks_are_counted_in_the_measured_time() {
 }
 
 #[test]
+fn a_stall_counts_unless_it_is_short_and_the_heir_has_not_started() {
+    let mut seen = handover();
+    assert!(!is_stalled(&seen));
+    let mut stalled = |began, length| {
+        seen.stalls = vec![Stall {
+            began: seen.from + millis(began),
+            length: millis(length),
+        }];
+        // It answers from 600 ms on.
+        seen.heir.0 = vec![(seen.from + millis(600), Role::Backup)];
+        is_stalled(&seen)
+    };
+    for (began, length, counts) in [
+        (550, 20, false),
+        (550, 21, true),
+        (590, 10, false),
+        (590, 11, true),
+        (700, 6, true),
+    ] {
+        assert_eq!(stalled(began, length), counts, "{length} ms from {began}");
+    }
+    // It runs already when its partner is switched off.
+    seen.heir.0 = vec![(seen.from - millis(5), Role::Backup)];
+    assert!(is_stalled(&seen));
+}
+
+#[test]
 fn who_is_never_active_has_no_time_of_takeover() {
     let mut seen = handover();
     seen.heir.0.truncate(1);
