@@ -80,7 +80,8 @@ pub struct Packet<'a> {
 ///   priority makes it a Backup, none leaves it Active, and it asserts itself again. A Backup waits for
 ///   one interval more.
 /// - **Two Actives.** RFC 9568's owner ignores advertisements; here two owners settle by address, as any
-///   two of the same priority. The winner announces again, since the loser's ARP may have come last.
+///   two of the same priority. The winner announces again, since the loser's ARP may have come last; the
+///   loser sends a last advertisement before it yields, for else the winner might never learn of it.
 /// - **Handing over.** `shut_down` keeps addresses and gates until a successor is heard, at most one
 ///   master-down interval; its notice is repeated meanwhile.
 /// - **Preempt delay.** Counts from the first advertisement of lower priority since a higher one was

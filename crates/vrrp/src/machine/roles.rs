@@ -113,6 +113,9 @@ impl Machine {
         let ours = (self.config.priority.get(), self.source);
         if (priority, address) > ours {
             let reason = Reason::OtherActive { address, priority };
+            // The last word, else the winner may never learn that there were two, and those whose neighbour
+            // entries are ours would not hear it announce again.
+            self.send_advert(self.config.priority.get());
             self.yield_to(heard, reason, now);
             return;
         }

@@ -114,3 +114,20 @@ fn the_higher_priority_wins_without_preemption_too() {
     };
     assert_eq!(bench.reason(), reason);
 }
+
+#[test]
+fn the_loser_has_a_last_word_so_that_the_winner_announces_again() {
+    let mut loser = Bench::active(v3());
+    loser.hear(ABOVE, 150);
+    assert_eq!(loser.words(), "advert 100, drain, release, backup");
+    loser.hear(ABOVE, 150);
+    assert_eq!(loser.words(), "", "one");
+
+    // Nobody else had been heard.
+    let mut winner = Bench::active(v3());
+    winner.pass(ms(20_000));
+    winner.drain();
+    winner.hear(BELOW, 90);
+    winner.pass(ms(100));
+    assert!(winner.words().contains("announce"));
+}

@@ -197,7 +197,7 @@ fn a_restart_within_the_lease_goes_on_at_once() {
     assert_eq!(bench.reason(), Reason::RestartedWithinLease);
     assert!(!bench.machine.view().may_take_over);
     bench.hear(ABOVE, 150);
-    assert_eq!(bench.words(), "drain, release, backup");
+    assert_eq!(bench.words(), "advert 100, drain, release, backup");
     bench.pass(ms(60_000));
     assert_eq!(bench.words(), "close");
     assert_eq!(
@@ -211,7 +211,7 @@ fn a_restart_within_the_lease_goes_on_at_once() {
 fn the_gate_closes_a_master_down_interval_after_the_role_is_lost() {
     let mut bench = Bench::active(v3());
     bench.hear(ABOVE, 150);
-    assert_eq!(bench.words(), "drain, release, backup");
+    assert_eq!(bench.words(), "advert 100, drain, release, backup");
     for _ in 0..3 {
         bench.pass(ms(100));
         bench.hear(ABOVE, 150);

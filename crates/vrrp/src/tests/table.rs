@@ -83,6 +83,7 @@ const EVENTS: [Event; 10] = [
 
 const TAKE: &str = "advert 100, open, claim, announce 5, active";
 const YIELD: &str = "drain, release, backup";
+const LAST_WORD: &str = "advert 100, drain, release, backup";
 
 /// What a machine orders, and its next deadline.
 fn expected(version: VrrpVersion, state: State, event: Event) -> (&'static str, Next) {
@@ -120,7 +121,8 @@ fn expected(version: VrrpVersion, state: State, event: Event) -> (&'static str, 
         (State::Active, Zero) => ("advert 100", Interval),
         (State::Active, Lower | EqualBelow) if answers => ("advert 100", IntervalGoesOn),
         (State::Active, Lower | EqualBelow) => ("", IntervalGoesOn),
-        (State::Active, EqualAbove | Higher) => (YIELD, MasterDown),
+        // The last word goes beyond the RFCs.
+        (State::Active, EqualAbove | Higher) => (LAST_WORD, MasterDown),
         (State::Active, Event::Timer) => ("advert 100", Interval),
 
         (State::Silent, Zero) => ("", IntervalGoesOn),

@@ -144,7 +144,10 @@ fn other_addresses_are_told_and_followed() {
             ..outgoing(&config, ABOVE, 150)
         };
         bench.hear_message(&advert, 255);
-        assert_eq!(bench.words(), "notice addresses, drain, release, backup");
+        assert_eq!(
+            bench.words(),
+            "notice addresses, advert 100, drain, release, backup"
+        );
     }
     let mut bench = Bench::active(v3());
     let mut turned = v3();
@@ -152,7 +155,7 @@ fn other_addresses_are_told_and_followed() {
     bench.hear_message(&outgoing(&turned, ABOVE, 150), 255);
     assert_eq!(
         bench.words(),
-        "drain, release, backup",
+        "advert 100, drain, release, backup",
         "order is of no meaning"
     );
 }
