@@ -42,6 +42,8 @@ impl<'lab> NodeHandle<'lab> {
 
     /// Starts a command in the node's namespaces, with the node's PATH.
     ///
+    /// Powering the node off kills it, and lasts until the caller has waited for it.
+    ///
     /// # Errors
     /// The node is off, or the program can't be started.
     pub fn spawn(&self, command: Command) -> Result<Child, LabError> {

@@ -33,7 +33,6 @@ fn assert_settled_by_the_director(pair: &Pair, traffic: &Traffic, healed: Instan
 }
 
 #[test]
-#[ignore = "written, not settled yet"]
 fn directors_that_were_apart_settle_within_a_master_down_interval() {
     let pair = Pair::boot("t-apart", "announce-again = \"0s\"");
     let cluster = &pair.cluster;

@@ -25,7 +25,6 @@ fn return_with(pair: &mut Pair, traffic: &Traffic, more: &str) -> Instant {
 }
 
 #[test]
-#[ignore = "written, not settled yet"]
 fn the_higher_priority_comes_back_as_its_config_says() {
     let mut pair = Pair::boot("t-return", "");
     let traffic = Traffic::start(&pair.cluster);

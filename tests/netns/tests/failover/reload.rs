@@ -6,7 +6,6 @@ use evenkeel_netns_tests::cluster::{DIRECTOR, VIP};
 use crate::{FRONT, HIGH, LOW, Pair, Traffic, front, lost, with_services};
 
 #[test]
-#[ignore = "written, not settled yet"]
 fn an_address_moves_into_a_virtual_router_and_out_of_it() {
     let mut pair = Pair::dark("t-moves");
     let alone = with_services("");
@@ -52,7 +51,6 @@ fn an_address_moves_into_a_virtual_router_and_out_of_it() {
 }
 
 #[test]
-#[ignore = "written, not settled yet"]
 fn priority_changes_live_and_a_removed_virtual_router_leaves_nothing() {
     let pair = Pair::boot("t-priority", "");
     let (director, partner) = (pair.cluster.director(), pair.cluster.partner());

@@ -32,7 +32,6 @@ fn answers_at_other(cluster: &Cluster) {
 }
 
 #[test]
-#[ignore = "written, not settled yet"]
 fn each_director_is_active_for_one_address_and_the_survivor_for_both() {
     let addresses = [VIP, OTHER];
     let mut pair = Pair::of(Cluster::boot_from(
@@ -87,7 +86,6 @@ fn each_director_is_active_for_one_address_and_the_survivor_for_both() {
 }
 
 #[test]
-#[ignore = "written, not settled yet"]
 fn the_owner_of_the_address_waits_for_its_first_checks_too() {
     let mut pair = Pair::dark("t-owner");
     pair.start_partner(&with_services(&front(LOW, "")));
@@ -114,7 +112,6 @@ fn the_owner_of_the_address_waits_for_its_first_checks_too() {
 }
 
 #[test]
-#[ignore = "written, not settled yet"]
 fn an_address_that_stands_on_the_interface_already_is_refused() {
     let pair = Pair::dark("t-standing");
     let director = pair.cluster.director();

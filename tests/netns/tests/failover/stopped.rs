@@ -12,7 +12,6 @@ use std::net::SocketAddrV4;
 use crate::{FRONT, HIGH, LOW, Pair, SLACK, Traffic, first_advert, master_down, skew};
 
 #[test]
-#[ignore = "written, not settled yet"]
 fn a_director_that_is_told_to_end_hands_over_first() {
     let mut pair = Pair::boot("t-term", "");
     let traffic = Traffic::start(&pair.cluster);
@@ -66,7 +65,6 @@ fn assert_forwards_nothing(cluster: &Cluster, stopped: [u8; 6], active: [u8; 6])
 }
 
 #[test]
-#[ignore = "written, not settled yet"]
 fn a_lone_director_ends_without_waiting_for_long() {
     let mut pair = Pair::dark("t-termlone");
     pair.start_director(&crate::with_services(&crate::front(HIGH, "")));

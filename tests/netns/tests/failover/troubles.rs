@@ -14,7 +14,6 @@ use evenkeel_wire::vrrp::{self, Coverage, Outgoing, Version};
 use crate::{FRONT, HIGH, ID, LOW, Pair, front, with_services};
 
 #[test]
-#[ignore = "written, not settled yet"]
 fn a_host_outside_that_holds_the_address_is_shown_and_stops_no_takeover() {
     let mut pair = Pair::dark("t-stranger");
     let add = "ip address add 198.18.14.146/32 dev eth0";
@@ -110,7 +109,6 @@ fn bad_adverts() -> Vec<(&'static str, Vec<u8>)> {
 const OLD: Ipv4Addr = Ipv4Addr::new(198, 18, 14, 147);
 
 #[test]
-#[ignore = "written, not settled yet"]
 fn bad_advertisements_are_counted_by_kind_told_once_and_change_nothing() {
     let mut pair = Pair::dark("t-bad");
     let old = router("old", 52, &[OLD], LOW, "version = 2\nadverts = \"1s\"");
@@ -197,7 +195,6 @@ fn assert_told_once(director: Director<'_>) {
 }
 
 #[test]
-#[ignore = "written, not settled yet"]
 fn without_real_time_priority_a_director_says_what_it_costs_and_goes_on() {
     let mut pair = Pair::dark("t-slow");
     let director = pair.cluster.director();
