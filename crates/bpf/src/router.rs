@@ -76,7 +76,7 @@ impl RouterGates {
         };
         let heard = word(|router| &router.heard);
         Standing {
-            lease_alive: word(|router| &router.lease) > now().0,
+            lease_alive: word(|router| &router.lease) >= now().0,
             foreign_since_renewal: heard != 0 && heard >= word(|router| &router.renewed),
             yielded: word(|router| &router.yielded) != 0,
             open: self

@@ -2,6 +2,7 @@
 
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
+use evenkeel_abi::{Link, Server};
 use evenkeel_wire::{checksum, eth, ipv4, vrrp};
 
 use crate::branchless::select;
@@ -17,12 +18,13 @@ const MESSAGE_MAX: usize = (vrrp::ADDRESSES + 4 * 255 + vrrp::AUTHENTICATION_LEN
 ///
 /// A director that can't renew its lease, its daemon being dead or stopped, yields by this alone.
 #[inline(always)]
-pub(crate) fn hear<F: Frame, T: Tables>(frame: &F, tables: &T, ip: &Ip) -> Option<()> {
+pub(crate) fn hear<F: Frame, T: Tables>(frame: &F, tables: &T, link: &Link, ip: &Ip) -> Option<()> {
     let head: [u8; vrrp::CHECKSUM] = frame.load(eth::LEN + ip.header_len)?;
     let router = tables.router(u32::from(head[vrrp::VIRTUAL_ROUTER]))?;
-    let own = tables.globals()?.address.load(Relaxed);
+    // Our own, which a switch may send back, carry this address whatever their source is.
+    let sender = Server::pack_mac(frame.load(eth::SOURCE)?, 0);
     if router.used.load(Acquire) != 1
-        || u64::from(ip.source) == own
+        || sender == link.mac.load(Relaxed)
         || ip.ttl != vrrp::TTL
         || !is_good(frame, ip, head)?
     {

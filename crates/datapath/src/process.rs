@@ -75,7 +75,7 @@ fn ipv4<F: Frame, T: Tables>(frame: &mut F, tables: &T, link: &Link, is_ours: bo
         return Verdict::Pass;
     }
     if ip.protocol == ipv4::VRRP {
-        advert::hear(frame, tables, &ip);
+        advert::hear(frame, tables, link, &ip);
         return Verdict::Pass;
     }
     if !is_ours || is_balanced(ip.protocol) == 0 {

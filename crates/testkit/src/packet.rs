@@ -142,6 +142,8 @@ pub struct Advert {
     pub covers: Covers,
     /// The sender's address.
     pub source: Ipv4Addr,
+    /// Its MAC address.
+    pub source_mac: [u8; 6],
     /// Where it goes: the frame is addressed to the group's MAC address or the director's.
     pub to: Ipv4Addr,
     /// Time to live.
@@ -169,6 +171,7 @@ impl Advert {
                 Covers::PseudoHeader
             },
             source: Ipv4Addr::new(192, 0, 2, 3),
+            source_mac: ROUTER,
             to: Self::GROUP,
             ttl: 255,
             options: 0,
@@ -221,7 +224,7 @@ impl Advert {
             DIRECTOR
         };
         let mut out = destination.to_vec();
-        out.extend(ROUTER);
+        out.extend(self.source_mac);
         out.extend([0x08, 0x00]);
         out.extend(ip.to_bytes());
         out.extend(message);

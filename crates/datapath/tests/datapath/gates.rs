@@ -114,7 +114,7 @@ fn others_are_not_heard_and_pass_too() {
             ("TTL", a(|a| a.ttl = 254)),
             ("another virtual router", a(|a| a.virtual_router += 1)),
             ("virtual router 0", a(|a| a.virtual_router = 0)),
-            ("our own", a(|a| a.source = Ipv4Addr::new(192, 0, 2, 2))),
+            ("our own", a(|a| a.source_mac = DIRECTOR)),
             ("no address", a(|a| a.addresses.clear())),
             ("no interval", a(|a| a.interval = 0)),
             ("version 1", a(|a| a.version = 1)),

@@ -167,7 +167,7 @@ impl Corpus {
         }
         match self.below(20) {
             0 => advert.ttl = 254,
-            1 => advert.source = Ipv4Addr::new(192, 0, 2, 2),
+            1 => advert.source_mac = DIRECTOR,
             2 => advert.interval = 0,
             _ => {}
         }
