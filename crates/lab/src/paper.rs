@@ -222,9 +222,15 @@ fn play(
     let restoration = act::restoration(&mut cluster)?;
     report.add(judge::figure8(&cluster.setup, &restoration), out)?;
 
-    for number in 1..=options.rounds.max(1) {
-        let failover = repeated(&mut cluster, options.repeats, failover)?;
-        let stop = repeated(&mut cluster, options.repeats, stop)?;
+    let rounds = options.rounds.max(1);
+    for number in 1..=rounds {
+        let phase = cluster.setup.router.advert_interval * (number - 1) / rounds;
+        let failover = repeated(&mut cluster, options.repeats, |cluster| {
+            failover(cluster, phase)
+        })?;
+        let stop = repeated(&mut cluster, options.repeats, |cluster| {
+            stop(cluster, phase)
+        })?;
         let round = Round {
             round: number,
             held: failover.held() && stop.held(),
@@ -273,8 +279,8 @@ fn repeated(
 }
 
 /// The director loses its power and comes back: Figures 9 to 13.
-fn failover(cluster: &mut Cluster) -> Result<Act, PaperError> {
-    let takeover = act::power_off(cluster)?;
+fn failover(cluster: &mut Cluster, phase: Duration) -> Result<Act, PaperError> {
+    let takeover = act::power_off(cluster, phase)?;
     let back = act::power_on(cluster)?;
     let setup = &cluster.setup;
     Ok(Act {
@@ -293,8 +299,8 @@ fn failover(cluster: &mut Cluster) -> Result<Act, PaperError> {
 }
 
 /// The director's daemon is stopped and started again.
-fn stop(cluster: &mut Cluster) -> Result<Act, PaperError> {
-    let takeover = act::stop(cluster)?;
+fn stop(cluster: &mut Cluster, phase: Duration) -> Result<Act, PaperError> {
+    let takeover = act::stop(cluster, phase)?;
     let back = act::restart(cluster)?;
     Ok(Act {
         figures: vec![judge::stop(&cluster.setup, &takeover, &back)],

@@ -30,14 +30,19 @@ const STEADY_FOR: Duration = Duration::from_millis(300);
 /// How long the traffic goes on after the longest silence that a figure allows.
 const AFTERWARDS: Duration = Duration::from_millis(500);
 
-/// The director loses its power: Figures 9 to 11.
-pub(crate) fn power_off(cluster: &mut Cluster) -> Result<Takeover, PaperError> {
-    takeover(cluster, |lab, director| lab.power_off(director).map(drop))
+/// The director loses its power, `phase` later than it might: Figures 9 to 11.
+///
+/// Traffic and advertisements begin together, so that without a phase of its own every round would meet
+/// the same moment between two advertisements.
+pub(crate) fn power_off(cluster: &mut Cluster, phase: Duration) -> Result<Takeover, PaperError> {
+    takeover(cluster, phase, |lab, director| {
+        lab.power_off(director).map(drop)
+    })
 }
 
 /// The director's daemon is told to end.
-pub(crate) fn stop(cluster: &mut Cluster) -> Result<Takeover, PaperError> {
-    takeover(cluster, |lab, director| {
+pub(crate) fn stop(cluster: &mut Cluster, phase: Duration) -> Result<Takeover, PaperError> {
+    takeover(cluster, phase, |lab, director| {
         lab.signal_daemon(director, Signal::SIGTERM).map(drop)
     })
 }
@@ -56,6 +61,7 @@ pub(crate) fn restart(cluster: &mut Cluster) -> Result<Return, PaperError> {
 
 fn takeover(
     cluster: &mut Cluster,
+    phase: Duration,
     end: impl Fn(&Lab, &str) -> Result<(), LabError>,
 ) -> Result<Takeover, PaperError> {
     let director = cluster.setup.director.clone();
@@ -68,6 +74,7 @@ fn takeover(
         roles: watch.known().clone(),
         end: cluster.standing(&heir)?,
     };
+    cluster.observe_until(Instant::now() + phase)?;
 
     let cause = Instant::now();
     end(&cluster.lab, &director)?;
