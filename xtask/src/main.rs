@@ -1,4 +1,4 @@
-//! The project's own tool: `cargo xtask lab`, `soak`, `test`, `tidy`, `bench`, `bpf`, `vm`.
+//! The project's own tool: `cargo xtask lab`, `soak`, `test`, `interop`, `tidy`, `bench`, `bpf`, `vm`.
 //!
 //! It starts other programs and reports; it holds no logic of the product.
 
@@ -12,6 +12,7 @@
 mod bench;
 mod bpf;
 mod executables;
+mod interop;
 mod lab;
 mod process;
 mod rustc_wrapper;
@@ -31,6 +32,7 @@ Usage: cargo xtask COMMAND
                      whether a director takes over without need (`evenkeel lab soak`)
   test [--fast]      formatting, lints, tidy and every test layer; --fast leaves
                      out the tests that need root
+  interop [FILTER]   every combination of evenkeel and keepalived in one virtual router
   tidy               check the laws of the house on sources and documents
   bench datapath [--json FILE] [--rounds N]
                      what a packet costs in the data plane
@@ -64,6 +66,7 @@ fn run(args: &[&str]) -> anyhow::Result<ExitCode> {
         ["test", "--fast"] => suite::run(suite::Extent::WithoutRoot),
         ["tidy"] => tidy::run(),
         ["bench", "datapath", rest @ ..] => bench::datapath(rest),
+        ["interop", rest @ ..] => interop::run(rest),
         ["bpf"] => bpf::build(),
         ["bpf", "--check"] => bpf::check(),
         ["bpf", "--print-hash"] => bpf::print_hash(),

@@ -59,7 +59,7 @@ impl<'c> Director<'c> {
     /// The config file's path.
     #[must_use]
     pub fn config_path(self) -> PathBuf {
-        self.cluster.folder_of(self.name).join("evenkeel.toml")
+        self.folder().join("evenkeel.toml")
     }
 
     /// Runs `evenkeel` with the config file's path after its command.
@@ -113,8 +113,14 @@ impl<'c> Director<'c> {
         fs::read_to_string(self.log_path()).unwrap_or_default()
     }
 
+    /// Where its config and logs are, seen alike from the node and from here.
+    #[must_use]
+    pub fn folder(self) -> PathBuf {
+        self.cluster.folder_of(self.name)
+    }
+
     fn log_path(self) -> PathBuf {
-        self.cluster.folder_of(self.name).join("daemon.log")
+        self.folder().join("daemon.log")
     }
 
     pub(crate) fn end_of_log(self) -> String {

@@ -8,17 +8,21 @@
 #![forbid(unsafe_code)]
 
 pub mod backend;
+pub mod capture;
 pub mod cluster;
 pub mod director;
 pub mod frames;
+pub mod keepalived;
 pub mod streams;
 pub mod tap;
 pub mod texts;
 pub mod watch;
 
 pub use backend::{Backend, Health};
+pub use capture::Capture;
 pub use cluster::Cluster;
 pub use director::{Daemon, Director};
+pub use keepalived::Keepalived;
 pub use streams::Streams;
 pub use tap::Tap;
 pub use watch::Watch;

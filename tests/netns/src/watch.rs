@@ -303,7 +303,7 @@ fn question(address: Ipv4Addr) -> Vec<u8> {
     parts.concat()
 }
 
-fn parse(frame: &[u8]) -> Option<(Mac, Said)> {
+pub(crate) fn parse(frame: &[u8]) -> Option<(Mac, Said)> {
     let mac = *frame.get(6..)?.first_chunk::<6>()?;
     if mac == ASKER_MAC {
         return None;

@@ -1,0 +1,92 @@
+//! Equal priorities: the first stays; of two Actives, the higher address.
+
+use std::time::Instant;
+
+use evenkeel_netns_tests::keepalived;
+
+use crate::{Case, Pair, Who};
+
+fn play(name: &str, version: u8, unicast: bool, above: Who) {
+    if !keepalived::is_there() {
+        return;
+    }
+    let case = Case {
+        version,
+        unicast,
+        above,
+        priorities: [100, 100],
+    };
+    let mut pair = Pair::boot(name, case);
+    for first in [Who::Evenkeel, Who::Keepalived] {
+        pair.start(first);
+        pair.settles(first);
+        let joined = pair.start(first.other());
+        if first.other() == Who::Evenkeel {
+            pair.is_warm();
+        }
+        pair.settles(first);
+        let (_, address) = case.place(first.other());
+        assert_eq!(pair.adverts(joined).adverts(address), []);
+
+        // They don't hear each other, and then do.
+        let _when = pair.cluster.part_directors(true);
+        pair.both_are_active();
+        let healed = pair.cluster.part_directors(false);
+        pair.settles(above);
+        pair.assert_one_holder(healed);
+        let settled = Instant::now();
+        pair.settles(above);
+        let (_, below) = case.place(above.other());
+        assert_eq!(pair.adverts(settled).adverts(below), []);
+        pair.assert_understood();
+
+        let _stopped = pair.stop(Who::Evenkeel);
+        let _stopped = pair.stop(Who::Keepalived);
+    }
+}
+
+#[test]
+fn v3_multicast_the_higher_address_is_evenkeels() {
+    play("t-e3me", 3, false, Who::Evenkeel);
+}
+
+#[test]
+fn v2_unicast_the_higher_address_is_keepaliveds() {
+    play("t-e2uk", 2, true, Who::Keepalived);
+}
+
+#[test]
+#[ignore = "one of those that `cargo xtask interop` adds"]
+fn v3_multicast_the_higher_address_is_keepaliveds() {
+    play("t-e3mk", 3, false, Who::Keepalived);
+}
+
+#[test]
+#[ignore = "one of those that `cargo xtask interop` adds"]
+fn v3_unicast_the_higher_address_is_evenkeels() {
+    play("t-e3ue", 3, true, Who::Evenkeel);
+}
+
+#[test]
+#[ignore = "one of those that `cargo xtask interop` adds"]
+fn v3_unicast_the_higher_address_is_keepaliveds() {
+    play("t-e3uk", 3, true, Who::Keepalived);
+}
+
+#[test]
+#[ignore = "one of those that `cargo xtask interop` adds"]
+fn v2_multicast_the_higher_address_is_evenkeels() {
+    play("t-e2me", 2, false, Who::Evenkeel);
+}
+
+#[test]
+#[ignore = "one of those that `cargo xtask interop` adds"]
+fn v2_multicast_the_higher_address_is_keepaliveds() {
+    play("t-e2mk", 2, false, Who::Keepalived);
+}
+
+#[test]
+#[ignore = "one of those that `cargo xtask interop` adds"]
+fn v2_unicast_the_higher_address_is_evenkeels() {
+    play("t-e2ue", 2, true, Who::Evenkeel);
+}
