@@ -30,7 +30,7 @@ mod process;
 mod realtime;
 pub mod silence;
 pub mod stall;
-mod stamped;
+pub mod stamped;
 mod state;
 pub mod streams;
 mod switch;

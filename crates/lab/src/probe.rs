@@ -180,10 +180,11 @@ impl Prober {
 
     fn send(&mut self, socket: &UdpSocket) {
         let number = u64::try_from(self.echoes.requests.len()).unwrap_or(u64::MAX);
+        let sent = Instant::now();
         // What does not even leave is a request without an answer, like one that was lost on the way.
         drop(socket.send(&number.to_be_bytes()));
         self.echoes.requests.push(Echo {
-            sent: Instant::now(),
+            sent,
             answered: None,
             answers: 0,
         });

@@ -34,14 +34,25 @@ pub(crate) fn receive(socket: &impl AsFd, buffer: &mut [u8]) -> io::Result<(usiz
             None
         }
     });
-    let now = Instant::now();
-    // The stamp is of another clock, but its age is the same on both.
-    let age = stamp.and_then(|stamp| {
-        let since_1970 = SystemTime::now()
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .ok()?;
-        Some(since_1970.saturating_sub(stamp))
-    });
-    let came = age.and_then(|age| now.checked_sub(age)).unwrap_or(now);
+    let came = stamp.map_or_else(Instant::now, instant_of);
     Ok((message.bytes, came))
+}
+
+/// When that was, by another clock: of what the kernel stamped, its age is the same on both.
+#[must_use]
+pub fn instant_of(stamp: Duration) -> Instant {
+    // Whoever is interrupted between the clocks gets the age wrong by as much: the closest reading counts.
+    let readings = (0..3).map(|_| {
+        let before = Instant::now();
+        let wall = SystemTime::now();
+        (before.elapsed(), before, wall)
+    });
+    let Some((_, now, wall)) = readings.min_by_key(|(apart, ..)| *apart) else {
+        return Instant::now();
+    };
+    let age = wall.duration_since(SystemTime::UNIX_EPOCH);
+    let age = age.map_or(Duration::ZERO, |since_1970| {
+        since_1970.saturating_sub(stamp)
+    });
+    now.checked_sub(age).unwrap_or(now)
 }
