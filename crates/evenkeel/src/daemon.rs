@@ -5,6 +5,7 @@
 //! probes, netlink and the API server run on a worker thread beside it. Core orders, daemon obeys: no
 //! decision is made here.
 
+mod arp;
 mod event_loop;
 mod hands;
 mod journal;

@@ -7,9 +7,10 @@ use evenkeel_bpf::DataPlane;
 use evenkeel_control::{Command, Event};
 use evenkeel_health::TargetId;
 use evenkeel_model::{CheckKind, VirtualRouter};
-use evenkeel_net::{AddressError, Announcer, LinkInfo, Netlink, prepare_arp, probe};
+use evenkeel_net::{AddressError, Announcer, LinkInfo, Netlink, probe};
 use tokio::sync::mpsc;
 
+use crate::daemon::arp::ArpProblems;
 use crate::daemon::journal::Journal;
 use crate::daemon::vrrp::{Ground, Vrrp};
 use crate::daemon::{notify, report};
@@ -22,6 +23,7 @@ pub(crate) struct Hands {
     pub(crate) link: LinkInfo,
     /// The interface's own address.
     pub(crate) source: Option<Ipv4Addr>,
+    pub(crate) arp: ArpProblems,
     pub(crate) vrrp: Vrrp,
     pub(crate) journal: Journal,
     /// Where probes leave their results.
@@ -81,10 +83,10 @@ impl Hands {
     }
 
     fn configure_routers(&mut self, routers: &[VirtualRouter]) -> anyhow::Result<()> {
-        if !routers.is_empty() {
-            for setting in prepare_arp(&self.link.name) {
-                report::arp_setting(&setting);
-            }
+        if routers.is_empty() {
+            self.arp.forget();
+        } else {
+            self.arp.look(&self.link.name);
         }
         let ground = Ground {
             link: self.link.clone(),

@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 
 use evenkeel_api::EventRecord;
 use evenkeel_control::Report;
-use evenkeel_net::{ArpOutcome, ArpSetting};
 
 use crate::daemon::vrrp::ThreadView;
 
@@ -80,30 +79,6 @@ fn about(report: &Report) -> About {
         | Report::NeighbourChanged { .. }
         | Report::NeighbourUnknown { .. }
         | Report::CommandFailed { .. } => About::default(),
-    }
-}
-
-/// Logs what became of a setting that directors need.
-pub(crate) fn arp_setting(setting: &ArpSetting) {
-    let ArpSetting {
-        name,
-        wanted,
-        outcome,
-    } = setting;
-    match outcome {
-        ArpOutcome::Already { .. } => {}
-        ArpOutcome::Raised { from } => {
-            tracing::info!(
-                event = "arp-setting",
-                "{name} raised from {from} to {wanted}"
-            );
-        }
-        ArpOutcome::Failed { reason, hint } => tracing::warn!(
-            event = "arp-setting",
-            hint,
-            "{name} is below {wanted} and can't be raised ({reason}): hosts may learn virtual addresses \
-             that this director does not hold"
-        ),
     }
 }
 

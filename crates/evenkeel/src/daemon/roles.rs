@@ -105,6 +105,9 @@ impl Daemon {
         let (Some(view), Some(asker)) = (self.hands.vrrp.view(), self.hands.vrrp.asker()) else {
             return;
         };
+        if !view.seats.is_empty() {
+            self.hands.arp.look(&self.hands.link.name);
+        }
         let link = &self.hands.link;
         for seat in view.seats {
             let looking = look(link.index, link.mac, seat, asker.clone());

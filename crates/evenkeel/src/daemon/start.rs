@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use crate::command_error::{CommandError, as_root};
 use crate::commands::check::{color, load_error};
 use crate::daemon::Setup;
+use crate::daemon::arp::ArpProblems;
 use crate::daemon::event_loop::{Daemon, Signals};
 use crate::daemon::hands::Hands;
 use crate::daemon::journal::Journal;
@@ -71,6 +72,7 @@ pub(crate) async fn start(setup: Setup) -> Result<Daemon, CommandError> {
             announcer,
             link,
             source,
+            arp: ArpProblems::default(),
             vrrp,
             journal,
             results: results_sender,

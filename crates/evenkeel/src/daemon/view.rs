@@ -59,6 +59,7 @@ impl Daemon {
         let drops = plane.drops().map_err(unread)?;
         let events = plane.events().map_err(unread)?;
         let mut problems: Vec<Problem> = self.problems.list().collect();
+        problems.extend(self.hands.arp.list());
         problems.extend(thread.as_ref().and_then(view_routers::lost_news));
         Ok(Status {
             api_version: API_VERSION,

@@ -105,7 +105,8 @@ fn outcomes(settings: &[ArpSetting]) -> Vec<String> {
         .map(|setting| {
             let outcome = match &setting.outcome {
                 ArpOutcome::Already { value } => format!("already {value}"),
-                ArpOutcome::Raised { from } => format!("raised from {from}"),
+                ArpOutcome::Changed { from } => format!("changed from {from}"),
+                ArpOutcome::Overruled { by, hint } => format!("overruled by {by}: {hint}"),
                 ArpOutcome::Failed { reason, hint } => format!("{reason}: {hint}"),
             };
             format!("{} {}: {outcome}", setting.name, setting.wanted)
@@ -121,20 +122,23 @@ fn set(path: &str, value: &str) {
     std::fs::write(format!("/proc/sys/net/ipv4/conf/{path}"), value).unwrap();
 }
 
+/// Sets `arp_ignore` or `arp_announce` of the interface and of all.
+fn set_both(name: &str, own: u32, all: u32) {
+    set(&format!("eth0/{name}"), &own.to_string());
+    set(&format!("all/{name}"), &all.to_string());
+}
+
 #[test]
-fn arp_settings_are_raised_where_they_are_too_low() {
+fn arp_settings_are_set_where_those_in_force_do_not_do() {
     let (director, _server) = pair();
     director.enter(|| {
-        for name in ["arp_ignore", "arp_announce"] {
-            set(&format!("eth0/{name}"), "0");
-            set(&format!("all/{name}"), "0");
-        }
-        set("eth0/arp_announce", "1");
+        set_both("arp_ignore", 0, 0);
+        set_both("arp_announce", 1, 0);
         assert_eq!(
             outcomes(&prepare_arp("eth0")),
             [
-                "arp_ignore 1: raised from 0",
-                "arp_announce 2: raised from 1"
+                "arp_ignore 1: changed from 0",
+                "arp_announce 2: changed from 1"
             ]
         );
         assert_eq!(setting("eth0/arp_ignore"), "1\n");
@@ -145,20 +149,64 @@ fn arp_settings_are_raised_where_they_are_too_low() {
             outcomes(&prepare_arp("eth0")),
             ["arp_ignore 1: already 1", "arp_announce 2: already 2"]
         );
-
-        // What holds for all interfaces holds for this one.
-        set("eth0/arp_ignore", "0");
-        set("all/arp_ignore", "2");
-        assert_eq!(
-            outcomes(&prepare_arp("eth0")),
-            ["arp_ignore 1: already 2", "arp_announce 2: already 2"]
-        );
-        assert_eq!(setting("eth0/arp_ignore"), "0\n");
     });
 }
 
 #[test]
-fn arp_settings_that_can_not_be_raised_come_with_a_hint() {
+fn what_holds_for_all_interfaces_holds_for_this_one_too() {
+    let (director, _server) = pair();
+    director.enter(|| {
+        set_both("arp_announce", 0, 2);
+        for (own, all, outcome, after) in [
+            (0, 1, "already 1", 0),
+            (0, 2, "already 2", 0),
+            (2, 1, "already 2", 2),
+            (1, 2, "already 2", 1),
+            // Too high is as wrong as too low: 3 answers on any interface, 8 not at all.
+            (3, 0, "changed from 3", 1),
+            (8, 2, "changed from 8", 1),
+            (4, 1, "changed from 4", 1),
+        ] {
+            set_both("arp_ignore", own, all);
+            assert_eq!(
+                outcomes(&prepare_arp("eth0")),
+                [
+                    format!("arp_ignore 1: {outcome}"),
+                    "arp_announce 2: already 2".to_owned()
+                ],
+                "{own} {all}"
+            );
+            assert_eq!(setting("eth0/arp_ignore"), format!("{after}\n"));
+            assert_eq!(setting("all/arp_ignore"), format!("{all}\n"));
+        }
+    });
+}
+
+#[test]
+fn a_value_for_all_interfaces_that_does_not_do_is_told_with_what_to_type() {
+    let (director, _server) = pair();
+    director.enter(|| {
+        for all in [3, 8] {
+            set_both("arp_ignore", 1, all);
+            set_both("arp_announce", 0, all);
+            let outcomes = outcomes(&prepare_arp("eth0"));
+            for (outcome, (name, wanted)) in outcomes
+                .iter()
+                .zip([("arp_ignore", 1), ("arp_announce", 2)])
+            {
+                let start = format!("{name} {wanted}: overruled by {all}: ");
+                let command = format!("`sysctl -w net/ipv4/conf/all/{name}={wanted}`");
+                assert!(outcome.starts_with(&start), "{outcome}");
+                assert!(outcome.contains(&command), "{outcome}");
+            }
+            assert_eq!(setting("eth0/arp_ignore"), "1\n");
+            assert_eq!(setting("all/arp_ignore"), format!("{all}\n"));
+        }
+    });
+}
+
+#[test]
+fn arp_settings_that_can_not_be_set_come_with_a_hint() {
     let (director, _server) = pair();
     let outcomes = director.enter(|| outcomes(&prepare_arp("eth7")));
     assert!(
