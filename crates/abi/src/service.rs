@@ -89,7 +89,7 @@ impl SchedulerId {
     pub const WRR: u64 = 1;
     /// wlc: the server of the ring with the lowest overhead for its weight; the cursor is not used.
     pub const WLC: u64 = 2;
-    /// maglev: `hash_fresh`.
+    /// maglev: `hash_all`, and `hash_fresh` where that names a quiesced server.
     pub const MAGLEV: u64 = 3;
 }
 

@@ -2,12 +2,12 @@
 
 use core::sync::atomic::Ordering::Relaxed;
 
-use evenkeel_abi::{Bucket, DropReason, Event, FlowKey, Globals, Service, State, Tick, Word, low};
+use evenkeel_abi::{Bucket, DropReason, Event, FlowKey, Globals, Service, State, Tick, Word};
 
 use crate::Tables;
 use crate::established::{self, Place};
 use crate::half_open::{self, Way, bucket_of};
-use crate::scheduler::{by_hash, schedule};
+use crate::scheduler::{by_hash, is_quiesced, schedule};
 use crate::table::{Known, exchange};
 use crate::transport::Transport;
 
@@ -199,11 +199,4 @@ fn plan<T: Tables>(
         Event::FloodSyn
     });
     Ok((Method::HashAll, Entry::None))
-}
-
-#[inline(always)]
-fn is_quiesced<T: Tables>(tables: &T, server: u32) -> bool {
-    tables
-        .server(server)
-        .is_none_or(|s| low(s.weights.load(Relaxed)) == 0)
 }

@@ -29,9 +29,33 @@ pub(crate) fn schedule<T: Tables>(
                 .least_connected(start, len)
                 .ok_or(DropReason::NoServer)
         }
-        SchedulerId::MAGLEV => by_hash(tables, globals, &service.hash_fresh, key),
+        SchedulerId::MAGLEV => consistent(tables, globals, service, key),
         _ => Err(DropReason::Internal),
     }
+}
+
+/// maglev: the server that the flow's later packets go to without an entry; only where that one is quiesced
+/// another one, of which only the entry knows.
+#[inline(always)]
+fn consistent<T: Tables>(
+    tables: &T,
+    globals: &Globals,
+    service: &Service,
+    key: &FlowKey,
+) -> Result<u32, DropReason> {
+    let server = by_hash(tables, globals, &service.hash_all, key)?;
+    if service.quiesced.load(Relaxed) != 0 && is_quiesced(tables, server) {
+        return by_hash(tables, globals, &service.hash_fresh, key);
+    }
+    Ok(server)
+}
+
+/// Whether a server takes no new flows.
+#[inline(always)]
+pub(crate) fn is_quiesced<T: Tables>(tables: &T, server: u32) -> bool {
+    tables
+        .server(server)
+        .is_none_or(|s| low(s.weights.load(Relaxed)) == 0)
 }
 
 /// The server that the consistent hash names.

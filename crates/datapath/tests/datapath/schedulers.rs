@@ -223,6 +223,23 @@ fn maglev_flow_stays_while_the_table_changes() {
 }
 
 #[test]
+fn maglev_flow_is_found_again_without_its_entry_unless_its_slot_is_a_quiesced_servers() {
+    let world = World::scheduled(SchedulerId::MAGLEV, &[1, 0, 1, 1]);
+    let successor = World::scheduled(SchedulerId::MAGLEV, &[1, 0, 1, 1]);
+    let mut lost = 0;
+    for i in 0..200 {
+        let server = world.open(client(i));
+        assert_ne!(server, 2, "quiesced");
+        successor.send(client(i), ACK);
+        if successor.last_server() != server {
+            assert_eq!(successor.last_server(), 2);
+            lost += 1;
+        }
+    }
+    assert!((1..100).contains(&lost), "{lost} of 200");
+}
+
+#[test]
 fn unknown_scheduler_is_an_internal_fault() {
     let world = World::scheduled(SchedulerId::MAGLEV + 1, &[1]);
     assert_eq!(
