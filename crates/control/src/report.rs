@@ -53,6 +53,13 @@ pub enum Report {
         /// Why.
         reason: String,
     },
+    /// This director took over, and has services whose flows it can't know: another director placed them.
+    FlowsUnknown {
+        /// The virtual router.
+        router: RouterName,
+        /// The services, with their schedulers, for people.
+        services: String,
+    },
     /// Something is wrong about a virtual router.
     RouterTrouble {
         /// The virtual router.
@@ -149,6 +156,7 @@ impl Report {
             | Self::RouterRemoved(_)
             | Self::RouterChanged { .. }
             | Self::RoleChanged { .. }
+            | Self::FlowsUnknown { .. }
             | Self::NothingChanged
             | Self::ServerGated { .. }
             | Self::ServerUp { .. }
@@ -180,12 +188,11 @@ impl fmt::Display for Report {
                 from,
                 to,
                 reason,
-            } => write!(
-                f,
-                "{router} is {}, was {}: {reason}",
-                to.name(),
-                from.name()
-            ),
+            } => {
+                let (to, from) = (to.name(), from.name());
+                write!(f, "{router} is {to}, was {from}: {reason}")
+            }
+            Self::FlowsUnknown { router, services } => write!(f, "{router}: {}", unknown(services)),
             Self::RouterTrouble { router, what } => write!(f, "{router}: {what}"),
             Self::RestartNeeded(what) => what.fmt(f),
             Self::NothingChanged => f.write_str("configuration read, nothing changed"),
@@ -232,6 +239,14 @@ impl fmt::Display for Report {
             }
         }
     }
+}
+
+/// What becomes of these services' flows that another director placed.
+fn unknown(services: &str) -> String {
+    format!(
+        "what another director placed of {services} is unknown here: connections go by the consistent hash and \
+         mostly break (counted as unknown-flow), UDP flows are placed anew"
+    )
 }
 
 /// What was done about a server that is down.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use evenkeel_model::{Director, Role, VirtualRouter, VirtualRouterId, diff};
+use evenkeel_model::{Director, Role, Scheduler, VirtualRouter, VirtualRouterId, diff};
 
 use super::Control;
 use crate::command::Command;
@@ -99,14 +99,33 @@ impl Control {
         to: Role,
         reason: String,
     ) {
-        if let Some(router) = self.routers.name(router).cloned() {
-            self.report(Report::RoleChanged {
-                router,
-                from,
-                to,
-                reason,
+        let Some(name) = self.routers.name(router).cloned() else {
+            return;
+        };
+        self.report(Report::RoleChanged {
+            router: name.clone(),
+            from,
+            to,
+            reason,
+        });
+        let services = self.stateful_services(router);
+        if (from, to) == (Role::Backup, Role::Active) && !services.is_empty() {
+            self.report(Report::FlowsUnknown {
+                router: name,
+                services: services.join(", "),
             });
         }
+    }
+
+    /// A router's services whose flows another director would place elsewhere.
+    fn stateful_services(&self, router: VirtualRouterId) -> Vec<String> {
+        let services = self.director.services.iter().filter(|service| {
+            service.scheduler != Scheduler::Maglev
+                && self.routers.of(service.key.address.ip()) == Some(router)
+        });
+        services
+            .map(|service| format!("`{}` ({})", service.name, service.scheduler.name()))
+            .collect()
     }
 
     pub(super) fn router_troubled(&mut self, router: VirtualRouterId, what: String) {

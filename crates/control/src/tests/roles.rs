@@ -1,6 +1,8 @@
 use std::time::Duration;
 
-use evenkeel_model::{GateState, Priority, Protocol, Role, VirtualRouter, VirtualService};
+use evenkeel_model::{
+    GateState, Priority, Protocol, Role, Scheduler, VirtualRouter, VirtualService,
+};
 
 use super::shell::{
     Host, Shell, about, director, id, key, ms, opening, real, router, server, shared, tcp, vip, web,
@@ -346,9 +348,12 @@ fn news_of_routers_are_told_by_name_and_with_their_reason() {
     let lines: Vec<&str> = said.lines().collect();
     assert_eq!(lines[0], "virtual router `r51` (id 51, VRRPv3) added");
     assert_eq!(
-        lines[lines.len() - 4..],
+        lines[lines.len() - 5..],
         [
             "virtual router `r51` (id 51, VRRPv3) is active, was backup: no advertisement for 330ms",
+            "virtual router `r51` (id 51, VRRPv3): what another director placed of `web` (rr) is unknown here: \
+             connections go by the consistent hash and mostly break (counted as unknown-flow), UDP flows are \
+             placed anew",
             "virtual router `r51` (id 51, VRRPv3): advertisement of 198.18.14.3 with TTL 254",
             "virtual router `r51` (id 51, VRRPv3) removed",
             "virtual router `r51` (id 51, VRRPv3) is initialize, was active: \
@@ -375,4 +380,28 @@ fn a_changed_router_has_a_line_for_every_change() {
         "preempt `true` to `false`",
     ];
     assert_eq!(lines, changes.map(|change| format!("{name}: {change}")));
+}
+
+#[test]
+fn a_takeover_tells_of_flows_that_it_can_not_know_and_of_no_others() {
+    let mut hashed = web();
+    hashed.scheduler = Scheduler::Maglev;
+    for (service, from, told) in [
+        (web(), Role::Backup, true),
+        // Restarted within its lease, it has all entries.
+        (web(), Role::Initialize, false),
+        (hashed, Role::Backup, false),
+    ] {
+        let mut shell = Shell::start(shared(vec![service], vec![router(51, &[146])]));
+        shell.run(ms(10));
+        shell.event(Event::Role {
+            router: id(51),
+            from,
+            to: Role::Active,
+            reason: "why".to_owned(),
+        });
+        let mut reports = shell.reports.iter();
+        let found = reports.any(|report| matches!(report, Report::FlowsUnknown { .. }));
+        assert_eq!(found, told, "{from:?}");
+    }
 }

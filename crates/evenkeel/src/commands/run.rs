@@ -15,8 +15,9 @@ pub(crate) const PINS: &str = "/sys/fs/bpf/evenkeel";
 
 /// Run the director daemon in the foreground.
 ///
-/// SIGHUP has it read its config file again. SIGTERM and SIGINT end it; forwarding goes on, and the next
-/// start takes over.
+/// SIGHUP has it read its config file again. SIGTERM and SIGINT end it: virtual routers are handed over to
+/// a partner first, which takes up to two master-down intervals, or given up; addresses of no virtual router
+/// stay and are forwarded on, and the next start takes over.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The config file.

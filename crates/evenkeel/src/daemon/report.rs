@@ -71,6 +71,7 @@ fn about(report: &Report) -> About {
         | Report::RouterRemoved(router)
         | Report::RouterChanged { router, .. }
         | Report::RoleChanged { router, .. }
+        | Report::FlowsUnknown { router, .. }
         | Report::RouterTrouble { router, .. } => of_router(&router.name),
         Report::LeftoverRemoved(_)
         | Report::RestartNeeded(_)
@@ -121,6 +122,7 @@ const fn name(report: &Report) -> &'static str {
         Report::RouterRemoved(_) => "virtual-router-removed",
         Report::RouterChanged { .. } => "virtual-router-changed",
         Report::RoleChanged { .. } => "role-changed",
+        Report::FlowsUnknown { .. } => "flows-unknown",
         Report::RouterTrouble { .. } => "virtual-router-trouble",
     }
 }

@@ -106,7 +106,8 @@ service web: TCP 198.18.14.146:80 rr, gate open by virtual router paper, a faile
 
 takeovers
   connections do not survive one under web (rr): there is no connection sync yet, and the new Active
-  counts their packets as event unknown-flow; under scheduler maglev they survive
+  counts their packets as event unknown-flow; its UDP flows are placed anew. Under scheduler
+  maglev both survive, but for those of a server whose weight was 0 at either time
 
 dropped packets
           3  no-server

@@ -201,7 +201,8 @@ pub(crate) fn render_takeovers(out: &mut String, status: &Status) {
         format_args!(
             "\ntakeovers\n  \
              connections do not survive one under {}: there is no connection sync yet, and the new Active\n  \
-             counts their packets as event unknown-flow; under scheduler {STATELESS} they survive\n",
+             counts their packets as event unknown-flow; its UDP flows are placed anew. Under scheduler\n  \
+             {STATELESS} both survive, but for those of a server whose weight was 0 at either time\n",
             stateful.join(", ")
         ),
     );

@@ -251,7 +251,8 @@ fn services_that_lose_connections_at_a_takeover_are_named_once() {
     let expected = "
 takeovers
   connections do not survive one under web (rr), db (wlc): there is no connection sync yet, and the new Active
-  counts their packets as event unknown-flow; under scheduler maglev they survive
+  counts their packets as event unknown-flow; its UDP flows are placed anew. Under scheduler
+  maglev both survive, but for those of a server whose weight was 0 at either time
 ";
     assert_eq!(out, expected);
 }
