@@ -1,6 +1,14 @@
 //! Tells the service manager how far the daemon is; says nothing where there is none.
 
+use std::time::Duration;
+
 use sd_notify::NotifyState;
+
+/// An end within this time needs no leave: the service manager waits longer (systemd: 90 s).
+const SHORT: Duration = Duration::from_secs(5);
+
+/// What the process may need after the time that was told.
+const MARGIN: Duration = Duration::from_secs(5);
 
 /// The daemon does its work.
 pub(crate) fn ready() {
@@ -15,9 +23,20 @@ pub(crate) fn reloading() {
     }
 }
 
-/// The daemon ends.
-pub(crate) fn stopping() {
-    send(&[NotifyState::Stopping]);
+/// The daemon ends, within that time.
+pub(crate) fn stopping(within: Duration) {
+    send(&end(within));
+}
+
+/// Asks not to be killed before it is over, where that takes long.
+fn end(within: Duration) -> Vec<NotifyState<'static>> {
+    let mut states = vec![NotifyState::Stopping];
+    if within > SHORT {
+        let needed = (within + MARGIN).as_micros();
+        let needed = u32::try_from(needed).unwrap_or(u32::MAX);
+        states.push(NotifyState::ExtendTimeoutUsec(needed));
+    }
+    states
 }
 
 fn send(states: &[NotifyState<'_>]) {
@@ -25,3 +44,6 @@ fn send(states: &[NotifyState<'_>]) {
         tracing::warn!(%error, "cannot tell the service manager");
     }
 }
+
+#[cfg(test)]
+mod tests;

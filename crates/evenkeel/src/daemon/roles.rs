@@ -140,13 +140,14 @@ impl Daemon {
             signal,
             "stopping; pins and addresses of no virtual router stay"
         );
-        notify::stopping();
         let Some(view) = view else {
+            notify::stopping(Duration::ZERO);
             return false;
         };
         let longest = view.seats.iter().map(|seat| seat.master_down).max();
-        let longest = longest.unwrap_or_default();
-        self.roles.overdue_at = Some(Instant::now() + 2 * longest + STOP_SLACK);
+        let within = 2 * longest.unwrap_or_default() + STOP_SLACK;
+        notify::stopping(within);
+        self.roles.overdue_at = Some(Instant::now() + within);
         self.hands.vrrp.stop().is_ok()
     }
 }
