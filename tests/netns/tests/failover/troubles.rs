@@ -4,14 +4,14 @@ use std::net::Ipv4Addr;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use evenkeel_api::Role;
+use evenkeel_api::{GateStatus, Role};
 use evenkeel_netns_tests::cluster::{DIRECTOR, VIP, server_address};
 use evenkeel_netns_tests::texts::{config, router};
 use evenkeel_netns_tests::{Director, Watch};
 use evenkeel_wire::checksum;
 use evenkeel_wire::vrrp::{self, Coverage, Outgoing, Version};
 
-use crate::{FRONT, HIGH, ID, LOW, Pair, front, with_services};
+use crate::{FRONT, HIGH, ID, LOW, Pair, Traffic, front, master_down, with_services};
 
 #[test]
 fn a_host_outside_that_holds_the_address_is_shown_and_stops_no_takeover() {
@@ -44,6 +44,42 @@ fn a_host_outside_that_holds_the_address_is_shown_and_stops_no_takeover() {
     assert!(shown.contains(&holder.mac), "{shown}");
     let _killed = pair.kill_director();
     let _router = pair.cluster.partner().becomes(FRONT, Role::Active);
+}
+
+#[test]
+fn an_address_that_somebody_else_put_there_keeps_the_gate_from_closing() {
+    let mut pair = Pair::boot("t-kept", "");
+    let add = ["ip", "address", "add", "198.18.14.146/32", "dev", "eth0"];
+    let _nothing = pair.cluster.run("partner", &add);
+    let _killed = pair.kill_director();
+    let _router = pair.cluster.partner().becomes(FRONT, Role::Active);
+    let traffic = Traffic::start(&pair.cluster);
+    pair.restart_director();
+    let (director, partner) = (pair.cluster.director(), pair.cluster.partner());
+    let _router = director.becomes(FRONT, Role::Active);
+    let _router = partner.becomes(FRONT, Role::Backup);
+    let lost = Instant::now();
+    pair.cluster.eventually("the gate would be closed", || {
+        lost.elapsed() > 4 * master_down(HIGH)
+    });
+    // It can't be removed, so it must not be answered for either.
+    assert!(partner.has_address(VIP));
+    traffic
+        .watch
+        .only_answers(&pair.cluster, pair.director_mac, VIP);
+    traffic.goes_on(&pair.cluster);
+    let gates = partner.status().services;
+    assert!(
+        gates.iter().all(|s| s.gate == GateStatus::Draining),
+        "{gates:#?}"
+    );
+    assert!(partner.log().contains("trying again"), "{}", partner.log());
+
+    let delete = ["ip", "address", "del", "198.18.14.146/32", "dev", "eth0"];
+    let _nothing = pair.cluster.run("partner", &delete);
+    pair.stands_back(partner);
+    traffic.goes_on(&pair.cluster);
+    let (_echoes, _record) = traffic.end(&pair.macs());
 }
 
 /// An advertisement as somebody at the real server sends it.

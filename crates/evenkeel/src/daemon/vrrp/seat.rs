@@ -56,9 +56,11 @@ pub(super) struct Seat {
     gates: RouterGates,
     /// The gate's state as last set; `None`: as it was found.
     gate: Option<GateState>,
+    /// The gate drains until the addresses are gone: closed, it would let this host answer for them.
+    closes_once_free: bool,
     /// Whether the addresses are to be on the interface.
     claimed: bool,
-    /// Addresses that were added, or could not be removed.
+    /// Addresses that stand on the interface: those that were added, and those that could not be.
     held: Vec<Ipv4Addr>,
     /// When what failed is tried again.
     retry_at: Option<Instant>,
@@ -103,6 +105,7 @@ impl Seat {
             machine: Machine::new(config, source, start, now),
             gates,
             gate: None,
+            closes_once_free: false,
             claimed: goes_on,
             held,
             retry_at: None,
@@ -262,9 +265,13 @@ impl Seat {
         }
     }
 
+    /// Sets the gate, but does not close it while an address is still there.
     fn set_gate(&mut self, state: GateState) {
-        self.gate = Some(state);
-        self.gates.set(state);
+        self.closes_once_free = state == GateState::Closed && !self.held.is_empty();
+        if !self.closes_once_free {
+            self.gate = Some(state);
+            self.gates.set(state);
+        }
     }
 
     /// Sends an advertisement; one that says that this director is Active renews its lease.
@@ -293,14 +300,18 @@ impl Seat {
     }
 
     fn announce(&self, tools: &mut Tools, count: u8) {
+        let mut failed = None;
         for address in &self.machine.config().addresses {
+            // One that fails keeps nobody from hearing of the others.
             if let Err(error) = tools.announce(*address, count) {
-                tools.tell(News::Trouble {
-                    router: self.config().id,
-                    what: error.to_string(),
-                });
-                return;
+                failed = Some(error);
             }
+        }
+        if let Some(error) = failed {
+            tools.tell(News::Trouble {
+                router: self.config().id,
+                what: error.to_string(),
+            });
         }
     }
 
@@ -313,11 +324,13 @@ impl Seat {
         };
         let mut failure = None;
         for address in wanted {
-            match tools.addresses.add(tools.link, *address) {
-                Ok(()) if self.held.contains(address) => {}
-                Ok(()) => self.held.push(*address),
-                Err(error) => failure = Some(error),
+            let added = tools.addresses.add(tools.link, *address);
+            // Somebody else's stands there as well.
+            let stands = matches!(added, Ok(()) | Err(AddressError::Taken { .. }));
+            if stands && !self.held.contains(address) {
+                self.held.push(*address);
             }
+            failure = added.err().or(failure);
         }
         self.held.retain(|address| {
             if wanted.contains(address) {
@@ -336,6 +349,9 @@ impl Seat {
             None => {
                 self.retry_at = None;
                 self.ailing = false;
+                if self.closes_once_free {
+                    self.set_gate(GateState::Closed);
+                }
             }
         }
     }
