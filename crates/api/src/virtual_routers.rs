@@ -59,7 +59,8 @@ pub struct VirtualRouterStatus {
     pub master_down_us: u64,
     /// The director that was heard last.
     pub partner: Option<PartnerStatus>,
-    /// Advertisements sent, received, and bad by kind, and changes of role; since the daemon started.
+    /// Advertisements sent, received, and bad by kind, changes of role, and how often a host outside was seen
+    /// to hold an address (`address-held`); since the daemon started.
     pub counters: Vec<RouterCount>,
     /// What is wrong at present, one sentence each.
     pub troubles: Vec<String>,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use evenkeel_api::{API_VERSION, ErrorAnswer, ErrorKind, ReloadAnswer};
 use evenkeel_bpf::PinLock;
 use evenkeel_config::LoadError;
-use evenkeel_control::{Control, Event};
+use evenkeel_control::{Command, Control, Event};
 use evenkeel_model::diff;
 use evenkeel_net::NetEvent;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -160,7 +160,12 @@ impl Daemon {
             let mut failures = Vec::new();
             while let Some(command) = self.control.poll_output() {
                 match self.hands.execute(&command).await {
-                    Ok(()) => self.problems.executed(&command),
+                    Ok(()) => {
+                        self.problems.executed(&command);
+                        if matches!(command, Command::ConfigureRouters(_)) {
+                            self.roles.look_soon(Instant::now());
+                        }
+                    }
                     Err(error) => {
                         let reason = hands::reason(&error);
                         self.problems.failed(&command, &reason);

@@ -1,17 +1,20 @@
 //! The event loop's part in virtual routers: it passes on what the VRRP thread and the network tell, looks
 //! for strangers, and lets roles be handed over before it ends.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use evenkeel_control::Event;
+use evenkeel_model::VirtualRouterId;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use crate::daemon::event_loop::Daemon;
 use crate::daemon::notify;
 use crate::daemon::vrrp::{News, Sighting, Strangers, look};
 
-/// Time from the first look for strangers to the second: by then an Active has been heard.
+/// Time from the first look for strangers to the second: by then most first elections are over.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
 /// Time between two later looks.
@@ -26,8 +29,10 @@ pub(crate) struct Roles {
     pub(crate) strangers: Strangers,
     sightings: mpsc::Receiver<Sighting>,
     sighted: mpsc::Sender<Sighting>,
-    /// Looks so far.
-    looks: u32,
+    /// The last look of each virtual router, which may go on.
+    looking: BTreeMap<VirtualRouterId, JoinHandle<()>>,
+    /// Whether the next look is the first since the virtual routers were configured.
+    looks_first: bool,
     look_at: Option<Instant>,
     /// The daemon ends then, whatever the roles; `None`: it does not end.
     overdue_at: Option<Instant>,
@@ -40,14 +45,33 @@ impl Roles {
             strangers: Strangers::default(),
             sightings,
             sighted,
-            looks: 0,
-            look_at: Some(Instant::now()),
+            looking: BTreeMap::new(),
+            looks_first: true,
+            look_at: None,
             overdue_at: None,
         }
     }
 
     pub(crate) const fn look_at(&self) -> Option<Instant> {
         self.look_at
+    }
+
+    /// Virtual routers were configured: looks now, and again soon.
+    pub(crate) const fn look_soon(&mut self, now: Instant) {
+        self.looks_first = true;
+        self.look_at = Some(now);
+    }
+
+    /// A look begins; sets when the next one does.
+    fn looks(&mut self, now: Instant) {
+        let first = std::mem::replace(&mut self.looks_first, false);
+        self.look_at = Some(now + if first { LOOK_AGAIN } else { LOOK_EVERY });
+    }
+
+    /// Whether the last look of this virtual router goes on.
+    fn is_looking(&self, router: VirtualRouterId) -> bool {
+        let last = self.looking.get(&router);
+        last.is_some_and(|look| !look.is_finished())
     }
 
     pub(crate) const fn overdue_at(&self) -> Option<Instant> {
@@ -95,13 +119,7 @@ impl Daemon {
 
     /// Asks who else answers for the virtual routers' addresses.
     pub(crate) fn look_for_strangers(&mut self) {
-        let wait = if self.roles.looks == 0 {
-            LOOK_AGAIN
-        } else {
-            LOOK_EVERY
-        };
-        self.roles.looks = self.roles.looks.saturating_add(1);
-        self.roles.look_at = Some(Instant::now() + wait);
+        self.roles.looks(Instant::now());
         let (Some(view), Some(asker)) = (self.hands.vrrp.view(), self.hands.vrrp.asker()) else {
             return;
         };
@@ -109,10 +127,16 @@ impl Daemon {
             self.hands.arp.look(&self.hands.link.name);
         }
         let link = &self.hands.link;
+        let routers: BTreeSet<_> = view.seats.iter().map(|seat| seat.config.id).collect();
+        self.roles.strangers.keep(&routers);
         for seat in view.seats {
+            let router = seat.config.id;
+            if self.roles.is_looking(router) {
+                continue;
+            }
             let looking = look(link.index, link.mac, seat, asker.clone());
             let sighted = self.roles.sighted.clone();
-            tokio::spawn(async move {
+            let look = tokio::spawn(async move {
                 match looking.await {
                     // The daemon may have ended meanwhile.
                     Ok(Some(sighting)) => drop(sighted.send(sighting).await),
@@ -120,6 +144,7 @@ impl Daemon {
                     Err(error) => tracing::debug!(%error, "cannot look for strangers"),
                 }
             });
+            self.roles.looking.insert(router, look);
         }
     }
 
@@ -151,3 +176,6 @@ impl Daemon {
         self.hands.vrrp.stop().is_ok()
     }
 }
+
+#[cfg(test)]
+mod tests;

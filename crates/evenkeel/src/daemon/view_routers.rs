@@ -59,7 +59,7 @@ impl Daemon {
                 last_heard_ms: millis(now.saturating_duration_since(partner.last_heard)),
                 interval_ms: millis(partner.interval),
             }),
-            counters: counts(&machine.counters),
+            counters: counts(&machine.counters, self.roles.strangers.sightings(config.id)),
             troubles: machine.troubles.iter().map(ToString::to_string).collect(),
             address_held_by: strangers
                 .map(|(address, mac)| AddressHolder {
@@ -71,8 +71,8 @@ impl Daemon {
     }
 }
 
-/// What happened, and every kind of trouble that occurred.
-fn counts(counters: &Counters) -> Vec<RouterCount> {
+/// What happened, and every kind of trouble that occurred, strangers among them.
+fn counts(counters: &Counters, address_held: u64) -> Vec<RouterCount> {
     let happened = [
         ("sent", counters.sent),
         ("received", counters.received),
@@ -81,7 +81,9 @@ fn counts(counters: &Counters) -> Vec<RouterCount> {
         ("became-active", counters.became_active),
     ];
     let troubles = Trouble::ALL.into_iter();
-    let troubles = troubles.map(|trouble| (trouble.name(), counters.of(trouble)));
+    let troubles = troubles
+        .map(|trouble| (trouble.name(), counters.of(trouble)))
+        .chain([("address-held", address_held)]);
     let counted = happened
         .into_iter()
         .chain(troubles.filter(|(_, count)| *count > 0));

@@ -12,6 +12,7 @@ mod preemption;
 mod reload;
 mod routers;
 mod stopped;
+mod strangers;
 mod troubles;
 
 use std::net::Ipv4Addr;

@@ -35,6 +35,7 @@ fn a_host_outside_that_holds_the_address_is_shown_and_stops_no_takeover() {
     let [a, b, c, d] = server_address(2).octets();
     assert_eq!(holder.mac, format!("02:00:{a:02x}:{b:02x}:{c:02x}:{d:02x}"));
     assert_eq!(holder.address, VIP);
+    assert!(partner.count(FRONT, "address-held") > 0);
     assert!(
         partner
             .log()

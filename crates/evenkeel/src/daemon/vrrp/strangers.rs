@@ -3,7 +3,7 @@
 //! Looked for at the start and now and then, beside everything else; what is found is shown and changes
 //! nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
@@ -12,30 +12,40 @@ use evenkeel_net::{ArpProbeError, holders};
 
 use super::{Asker, SeatView};
 
-/// Shortest and longest time for which answers are awaited; between them, one master-down interval, in
-/// which the Active is heard if there is one.
-const WAIT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(4));
+/// Time for which answers for an address are awaited.
+const ANSWERS: Duration = Duration::from_secs(1);
+
+/// Hardware addresses that answered, by the address they were asked for.
+type Holders = BTreeMap<Ipv4Addr, Vec<MacAddress>>;
 
 /// Who answered for the addresses of a virtual router, its members left out.
 #[derive(Debug)]
 pub(crate) struct Sighting {
     router: VirtualRouterId,
-    strangers: BTreeMap<Ipv4Addr, Vec<MacAddress>>,
+    strangers: Holders,
 }
 
-/// Who answers for which address, as last seen.
+/// Who answers for which address, by virtual router.
 #[derive(Debug, Default)]
-pub(crate) struct Strangers(BTreeMap<VirtualRouterId, BTreeMap<Ipv4Addr, Vec<MacAddress>>>);
+pub(crate) struct Strangers(BTreeMap<VirtualRouterId, Seen>);
+
+/// What was seen of a virtual router's strangers.
+#[derive(Debug, Default)]
+struct Seen {
+    /// The last time.
+    last: Holders,
+    /// How often there was one.
+    sightings: u64,
+}
 
 impl Strangers {
     /// Takes a sighting in; returns what is news.
     pub(crate) fn take(&mut self, sighting: Sighting) -> (VirtualRouterId, Vec<String>) {
         let Sighting { router, strangers } = sighting;
-        let before = self.0.get(&router);
-        let is_new = |address, macs| before.and_then(|b| b.get(address)) != Some(macs);
+        let seen = self.0.entry(router).or_default();
         let new = strangers
             .iter()
-            .filter(|(address, macs)| is_new(*address, *macs));
+            .filter(|(address, macs)| seen.last.get(address) != Some(*macs));
         let news = new.map(|(address, macs)| {
             let list: Vec<String> = macs.iter().map(MacAddress::to_string).collect();
             format!(
@@ -45,7 +55,8 @@ impl Strangers {
             )
         });
         let news = news.collect();
-        self.0.insert(router, strangers);
+        seen.sightings += u64::from(!strangers.is_empty());
+        seen.last = strangers;
         (router, news)
     }
 
@@ -54,13 +65,23 @@ impl Strangers {
         &self,
         router: VirtualRouterId,
     ) -> impl Iterator<Item = (Ipv4Addr, MacAddress)> {
-        let entries = self.0.get(&router).into_iter().flatten();
+        let entries = self.0.get(&router).into_iter().flat_map(|seen| &seen.last);
         entries.flat_map(|(address, macs)| macs.iter().map(|mac| (*address, *mac)))
+    }
+
+    /// How often somebody was seen to hold addresses of this virtual router.
+    pub(crate) fn sightings(&self, router: VirtualRouterId) -> u64 {
+        self.0.get(&router).map_or(0, |seen| seen.sightings)
+    }
+
+    /// Forgets all virtual routers but these.
+    pub(crate) fn keep(&mut self, routers: &BTreeSet<VirtualRouterId>) {
+        self.0.retain(|router, _| routers.contains(router));
     }
 }
 
-/// Asks who holds the addresses of a virtual router; `None` if its role changed meanwhile: who answered
-/// may have been its former Active.
+/// Asks who holds the addresses of a virtual router; `None` if its Active changed meanwhile: who answered
+/// may have been the former one.
 pub(crate) async fn look(
     link: u32,
     own: MacAddress,
@@ -68,24 +89,30 @@ pub(crate) async fn look(
     asker: Asker,
 ) -> Result<Option<Sighting>, ArpProbeError> {
     let began = Instant::now();
-    let wait = seat.master_down.clamp(WAIT.0, WAIT.1);
     let router = seat.config.id;
-    let mut strangers = BTreeMap::new();
+    let mut strangers = Holders::new();
     for address in &seat.config.addresses {
-        let found = holders(link, own, *address, wait).await?;
+        let found = holders(link, own, *address, ANSWERS).await?;
         if !found.is_empty() {
             strangers.insert(*address, found);
         }
     }
-    let now = asker.seat(router);
-    let Some(now) = now.filter(|seat| seat.machine.since <= began || strangers.is_empty()) else {
+    if strangers.is_empty() {
+        return Ok(Some(Sighting { router, strangers }));
+    }
+    // The Active is known by its advertisements: by then one has come, if there is an Active.
+    tokio::time::sleep_until((began + seat.master_down).into()).await;
+    let asked = tokio::task::spawn_blocking(move || asker.seat(router)).await;
+    let Some(now) = asked.ok().flatten() else {
         return Ok(None);
     };
+    let partner = |seat: &SeatView| seat.machine.partner.map(|partner| partner.address);
+    if now.machine.since > began || is_another(partner(&seat), partner(&now)) {
+        return Ok(None);
+    }
     let mut members = vec![virtual_mac(router)];
-    if let Some(partner) = now.machine.partner
-        && !strangers.is_empty()
-    {
-        members.extend(holders(link, own, partner.address, WAIT.0).await?);
+    if let Some(partner) = partner(&now) {
+        members.extend(holders(link, own, partner, ANSWERS).await?);
     }
     for macs in strangers.values_mut() {
         macs.retain(|mac| !members.contains(mac));
@@ -94,6 +121,11 @@ pub(crate) async fn look(
     }
     strangers.retain(|_, macs| !macs.is_empty());
     Ok(Some(Sighting { router, strangers }))
+}
+
+/// Whether another partner advertises than before; one that was not heard before may have been there.
+fn is_another(before: Option<Ipv4Addr>, now: Option<Ipv4Addr>) -> bool {
+    before.is_some() && before != now
 }
 
 /// RFC 9568 §7.3.

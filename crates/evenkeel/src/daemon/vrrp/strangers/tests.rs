@@ -20,4 +20,23 @@ fn a_stranger_is_news_once_and_again_after_it_was_gone() {
     assert!(strangers.take(gone).1.is_empty());
     assert_eq!(strangers.of(router).count(), 0);
     assert_eq!(strangers.take(sighting(vec![mac])).1.len(), 1);
+    assert_eq!(strangers.sightings(router), 3);
+    strangers.keep(&[router].into());
+    assert_eq!(strangers.sightings(router), 3);
+    strangers.keep(&BTreeSet::new());
+    assert_eq!(strangers.sightings(router), 0);
+}
+
+#[test]
+fn only_a_partner_that_was_heard_before_can_have_been_replaced() {
+    let [one, other] = [1, 2].map(|last| Some(Ipv4Addr::new(192, 0, 2, last)));
+    for (before, now, another) in [
+        (None, None, false),
+        (None, one, false),
+        (one, one, false),
+        (one, other, true),
+        (one, None, true),
+    ] {
+        assert_eq!(is_another(before, now), another, "{before:?} {now:?}");
+    }
 }
