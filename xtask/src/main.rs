@@ -32,7 +32,7 @@ Usage: cargo xtask COMMAND
                      whether a director takes over without need (`evenkeel lab soak`)
   test [--fast]      formatting, lints, tidy and every test layer; --fast leaves
                      out the tests that need root
-  interop [FILTER]   every combination of evenkeel and keepalived in one virtual router
+  interop [FILTER]   every combination of evenkeel and keepalived or FRR in one virtual router
   tidy               check the laws of the house on sources and documents
   bench datapath [--json FILE] [--rounds N]
                      what a packet costs in the data plane

@@ -65,9 +65,14 @@ pub struct Keepalived {
 
 /// Whether it is installed; says so where not.
 #[must_use]
-#[expect(clippy::print_stdout, reason = "a test that can't run says why")]
 pub fn is_there() -> bool {
-    let mut missing = ["keepalived", "tshark"].into_iter().filter(|program| {
+    are_there(&["keepalived", "tshark"], "keepalived tshark")
+}
+
+/// Whether these programs, of those packages, are installed; says so where not.
+#[expect(clippy::print_stdout, reason = "a test that can't run says why")]
+pub(crate) fn are_there(programs: &[&str], packages: &str) -> bool {
+    let mut missing = programs.iter().filter(|program| {
         let found = Command::new(program)
             .arg("--version")
             .stdout(Stdio::null())
@@ -77,11 +82,24 @@ pub fn is_there() -> bool {
     });
     match missing.next() {
         Some(program) => {
-            println!("skipped: `{program}` is not installed (`apt-get install keepalived tshark`)");
+            println!("skipped: `{program}` is not installed (`apt-get install {packages}`)");
             false
         }
         None => true,
     }
+}
+
+/// SIGTERM to a program; when that was. It has ended when this returns.
+pub(crate) fn terminate(child: &mut Child, name: &str) -> Instant {
+    let pid = i32::try_from(child.id()).expect("pids are small");
+    let when = Instant::now();
+    kill(Pid::from_raw(pid), Signal::SIGTERM).expect("it is our child");
+    let deadline = when + PATIENCE;
+    while child.try_wait().expect("it is our child").is_none() {
+        assert!(Instant::now() < deadline, "{name} does not end");
+        thread::sleep(LOOK_EVERY);
+    }
+    when
 }
 
 impl Keepalived {
@@ -153,15 +171,7 @@ impl Keepalived {
     /// # Panics
     /// If it does not end.
     pub fn terminate(mut self) -> Instant {
-        let pid = i32::try_from(self.child.id()).expect("pids are small");
-        let when = Instant::now();
-        kill(Pid::from_raw(pid), Signal::SIGTERM).expect("it is our child");
-        let deadline = when + PATIENCE;
-        while self.child.try_wait().expect("it is our child").is_none() {
-            assert!(Instant::now() < deadline, "keepalived does not end");
-            thread::sleep(LOOK_EVERY);
-        }
-        when
+        terminate(&mut self.child, "keepalived")
     }
 }
 

@@ -1,11 +1,14 @@
-//! evenkeel and keepalived in one virtual router: roles as the RFCs say, whichever of them is which.
+//! evenkeel and keepalived, or FRR, in one virtual router: roles as the RFCs say, whichever of them is which.
 //!
-//! A covering part of the combinations runs with all other tests, the rest with `cargo xtask interop`.
+//! A covering part of the combinations with keepalived runs with all other tests, the rest and those with FRR
+//! with `cargo xtask interop`.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 mod equal;
+mod frr;
 mod pair;
+mod peer;
 mod roles;
 
 use std::time::Duration;
@@ -13,6 +16,7 @@ use std::time::Duration;
 use evenkeel_netns_tests::cluster::{DIRECTOR, PARTNER};
 
 use crate::pair::Pair;
+use crate::peer::Kind;
 
 /// The virtual router's number.
 const ID: u8 = 51;
@@ -20,21 +24,21 @@ const ID: u8 = 51;
 /// What a busy machine may be late.
 const SLACK: Duration = Duration::from_millis(250);
 
-/// What keepalived's timers may be early.
+/// What the others' timers may be early.
 const EARLY: Duration = Duration::from_millis(20);
 
 /// One of the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Who {
     Evenkeel,
-    Keepalived,
+    Peer,
 }
 
 impl Who {
     const fn other(self) -> Self {
         match self {
-            Self::Evenkeel => Self::Keepalived,
-            Self::Keepalived => Self::Evenkeel,
+            Self::Evenkeel => Self::Peer,
+            Self::Peer => Self::Evenkeel,
         }
     }
 }
@@ -42,11 +46,12 @@ impl Who {
 /// What the two have in common.
 #[derive(Clone, Copy, Debug)]
 struct Case {
+    peer: Kind,
     version: u8,
     unicast: bool,
     /// Who has the higher address.
     above: Who,
-    /// Priorities of evenkeel and keepalived.
+    /// Priorities of evenkeel and the other.
     priorities: [u8; 2],
 }
 
@@ -62,7 +67,7 @@ impl Case {
     const fn priority(&self, who: Who) -> u8 {
         match who {
             Who::Evenkeel => self.priorities[0],
-            Who::Keepalived => self.priorities[1],
+            Who::Peer => self.priorities[1],
         }
     }
 

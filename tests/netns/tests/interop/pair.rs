@@ -1,4 +1,4 @@
-//! evenkeel on one director, keepalived on the other.
+//! evenkeel on one director, another VRRP director on the other.
 
 use std::time::{Duration, Instant};
 
@@ -7,8 +7,9 @@ use evenkeel_netns_tests::cluster::{VIP, server};
 use evenkeel_netns_tests::keepalived::Instance;
 use evenkeel_netns_tests::texts::{config, maglev, router, service};
 use evenkeel_netns_tests::watch::{Mac, Record};
-use evenkeel_netns_tests::{Capture, Cluster, Daemon, Director, Keepalived, Watch};
+use evenkeel_netns_tests::{Capture, Cluster, Daemon, Director, Watch};
 
+use crate::peer::{Kind, Peer};
 use crate::{Case, EARLY, ID, SLACK, Who};
 
 const FRONT: &str = "front";
@@ -19,7 +20,7 @@ const TCP: &str = "check = { tcp = true, port = 80, every = \"200ms\", timeout =
 pub(crate) struct Pair {
     pub(crate) case: Case,
     evenkeel: Option<Daemon>,
-    keepalived: Option<Keepalived>,
+    peer: Option<Peer>,
     watch: Watch,
     /// At evenkeel's node: unicast is seen nowhere else.
     capture: Capture,
@@ -33,7 +34,7 @@ impl Pair {
         let pair = Self {
             case,
             evenkeel: None,
-            keepalived: None,
+            peer: None,
             watch: Watch::start(&cluster, &[VIP]),
             capture: Capture::start(&cluster, case.place(Who::Evenkeel).0),
             cluster,
@@ -46,8 +47,12 @@ impl Pair {
         self.cluster.director_at(self.case.place(who).0)
     }
 
+    /// From where it answers ARP.
     fn mac(&self, who: Who) -> Mac {
-        self.director(who).mac()
+        match who {
+            Who::Evenkeel => self.director(who).mac(),
+            Who::Peer => self.case.peer.mac(self.director(who)),
+        }
     }
 
     fn config(&self) -> String {
@@ -58,7 +63,7 @@ impl Pair {
             case.adverts().as_millis()
         );
         if case.unicast {
-            let peer = case.place(Who::Keepalived).1;
+            let peer = case.place(Who::Peer).1;
             more += &format!("peers = [\"{peer}\"]\n");
         }
         let priority = case.priority(Who::Evenkeel);
@@ -68,15 +73,15 @@ impl Pair {
         ])
     }
 
-    /// Starts it; when.
+    /// Starts it; when. FRR leaves all to the kernel as it was until it runs, so that is when it runs.
     pub(crate) fn start(&mut self, who: Who) -> Instant {
-        let when = Instant::now();
+        let mut when = Instant::now();
         match who {
             Who::Evenkeel => {
                 let daemon = self.director(who).start_daemon_from("evenkeel".as_ref());
                 self.evenkeel = Some(daemon);
             }
-            Who::Keepalived => {
+            Who::Peer => {
                 let [own, peer] = [who, who.other()].map(|who| self.case.place(who).1);
                 let instance = Instance {
                     version: self.case.version,
@@ -86,7 +91,10 @@ impl Pair {
                     address: VIP,
                     unicast: self.case.unicast.then_some((own, peer)),
                 };
-                self.keepalived = Some(Keepalived::start(self.director(who), &instance));
+                self.peer = Some(self.case.peer.start(self.director(who), &instance));
+                if self.case.peer == Kind::Frr {
+                    when = Instant::now();
+                }
             }
         }
         when
@@ -97,7 +105,7 @@ impl Pair {
         let when = Instant::now();
         match who {
             Who::Evenkeel => self.evenkeel.take().unwrap().kill(),
-            Who::Keepalived => drop(self.keepalived.take().unwrap().kill()),
+            Who::Peer => self.peer.take().unwrap().kill(),
         }
         when
     }
@@ -110,7 +118,7 @@ impl Pair {
                 let status = self.evenkeel.take().unwrap().terminate();
                 assert!(status.success(), "{status}");
             }
-            Who::Keepalived => drop(self.keepalived.take().unwrap().terminate()),
+            Who::Peer => self.peer.take().unwrap().terminate(),
         }
         when
     }
@@ -156,8 +164,8 @@ impl Pair {
                 .director(who)
                 .router(FRONT)
                 .is_some_and(|router| router.role == role),
-            Who::Keepalived => self
-                .keepalived
+            Who::Peer => self
+                .peer
                 .as_ref()
                 .is_none_or(|it| it.is_active() == Some(role == Role::Active)),
             Who::Evenkeel => true,
@@ -167,7 +175,7 @@ impl Pair {
     /// Waits until both say that they are Active.
     pub(crate) fn both_are_active(&self) {
         self.cluster.eventually("both are Active", || {
-            [Who::Evenkeel, Who::Keepalived].map(|who| self.says(who, Role::Active)) == [true, true]
+            [Who::Evenkeel, Who::Peer].map(|who| self.says(who, Role::Active)) == [true, true]
         });
     }
 
@@ -176,6 +184,14 @@ impl Pair {
         self.cluster.eventually("evenkeel may take over", || {
             let router = self.director(Who::Evenkeel).router(FRONT);
             router.is_some_and(|router| router.may_take_over)
+        });
+    }
+
+    /// Waits until a request of the client reaches evenkeel again.
+    pub(crate) fn is_found_again(&self) {
+        self.cluster.eventually("the client finds evenkeel", || {
+            let asked = self.cluster.requests(80, 1);
+            asked.iter().all(|record| record.outcome.is_ok())
         });
     }
 
@@ -209,9 +225,9 @@ impl Pair {
     /// Since then, both never answered for the address for longer than the RFCs' time.
     pub(crate) fn assert_one_holder(&self, since: Instant) {
         let record = self.watch.record().since(since);
-        let [evenkeel, keepalived] = [Who::Evenkeel, Who::Keepalived].map(|who| self.mac(who));
-        let both = record.both_answered(VIP, evenkeel, keepalived);
-        let lower = [Who::Evenkeel, Who::Keepalived].map(|who| self.case.master_down(who));
+        let [evenkeel, peer] = [Who::Evenkeel, Who::Peer].map(|who| self.mac(who));
+        let both = record.both_answered(VIP, evenkeel, peer);
+        let lower = [Who::Evenkeel, Who::Peer].map(|who| self.case.master_down(who));
         assert!(both <= lower[0].max(lower[1]), "both answered for {both:?}");
     }
 
@@ -221,11 +237,11 @@ impl Pair {
         if let Some(router) = router {
             assert!(router.troubles.is_empty(), "{router:#?}");
         }
-        let log = self.keepalived.as_ref().map(Keepalived::log);
-        for complaint in ["nvalid", "ogus", "hecksum", "ismatch", "rror"] {
+        let log = self.peer.as_ref().map(Peer::log);
+        for complaint in self.case.peer.complaints() {
             let found = log.iter().flat_map(|log| log.lines());
-            let found: Vec<&str> = found.filter(|line| line.contains(complaint)).collect();
-            assert!(found.is_empty(), "keepalived says {found:#?}");
+            let found: Vec<&str> = found.filter(|line| line.contains(*complaint)).collect();
+            assert!(found.is_empty(), "{:?} says {found:#?}", self.case.peer);
         }
         let director = self.director(Who::Evenkeel);
         let (_, address) = self.case.place(Who::Evenkeel);

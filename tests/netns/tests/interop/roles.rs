@@ -2,22 +2,25 @@
 
 use std::time::Instant;
 
-use evenkeel_netns_tests::keepalived;
-
-use crate::{Case, Pair, Who};
+use crate::{Case, Kind, Pair, Who};
 
 const HIGH: u8 = 200;
 const LOW: u8 = 100;
 
 fn play(name: &str, version: u8, unicast: bool, higher: Who) {
-    if !keepalived::is_there() {
+    play_with(Kind::Keepalived, name, version, unicast, higher);
+}
+
+pub(crate) fn play_with(peer: Kind, name: &str, version: u8, unicast: bool, higher: Who) {
+    if !peer.is_there() {
         return;
     }
     let priorities = match higher {
         Who::Evenkeel => [HIGH, LOW],
-        Who::Keepalived => [LOW, HIGH],
+        Who::Peer => [LOW, HIGH],
     };
     let case = Case {
+        peer,
         version,
         unicast,
         above: Who::Evenkeel,
@@ -39,7 +42,7 @@ fn play(name: &str, version: u8, unicast: bool, higher: Who) {
     pair.is_active_by_its_adverts(lower);
     pair.assert_waited(lower, killed, case.master_down(lower));
     if higher == Who::Evenkeel {
-        // Its data plane yields without it; keepalived's kernel goes on answering.
+        // Its data plane yields without it; the others' kernel goes on answering.
         pair.settles(lower);
         pair.assert_one_holder(killed);
     } else {
@@ -78,11 +81,11 @@ fn play(name: &str, version: u8, unicast: bool, higher: Who) {
 /// evenkeel's word on why the higher is Active.
 fn assert_preempted(pair: &Pair, higher: Who, lower: Who) {
     let reason = pair.reason();
-    let (_, address) = pair.case.place(Who::Keepalived);
-    let priority = pair.case.priority(Who::Keepalived);
+    let (_, address) = pair.case.place(Who::Peer);
+    let priority = pair.case.priority(Who::Peer);
     let expected = match (higher, lower) {
         (Who::Evenkeel, _) => format!("preempted {address} (priority {priority})"),
-        (Who::Keepalived, _) => format!("{address} (priority {priority}) is Active"),
+        (Who::Peer, _) => format!("{address} (priority {priority}) is Active"),
     };
     assert_eq!(reason, expected);
 }
@@ -94,12 +97,12 @@ fn v3_multicast_evenkeel_is_higher() {
 
 #[test]
 fn v3_unicast_keepalived_is_higher() {
-    play("t-i3uk", 3, true, Who::Keepalived);
+    play("t-i3uk", 3, true, Who::Peer);
 }
 
 #[test]
 fn v2_multicast_keepalived_is_higher() {
-    play("t-i2mk", 2, false, Who::Keepalived);
+    play("t-i2mk", 2, false, Who::Peer);
 }
 
 #[test]
@@ -110,7 +113,7 @@ fn v2_unicast_evenkeel_is_higher() {
 #[test]
 #[ignore = "one of those that `cargo xtask interop` adds"]
 fn v3_multicast_keepalived_is_higher() {
-    play("t-i3mk", 3, false, Who::Keepalived);
+    play("t-i3mk", 3, false, Who::Peer);
 }
 
 #[test]
@@ -128,5 +131,5 @@ fn v2_multicast_evenkeel_is_higher() {
 #[test]
 #[ignore = "one of those that `cargo xtask interop` adds"]
 fn v2_unicast_keepalived_is_higher() {
-    play("t-i2uk", 2, true, Who::Keepalived);
+    play("t-i2uk", 2, true, Who::Peer);
 }
