@@ -4,11 +4,22 @@ use crate::{executables, process};
 use anyhow::Context as _;
 use std::process::ExitCode;
 
+/// Builds and runs `tests/netns/benches/failover` beside the optimised program; ends with its status.
+pub(crate) fn failover(args: &[&str]) -> anyhow::Result<ExitCode> {
+    process::require_c_compiler()?;
+    process::must_succeed(process::cargo().args(["build", "--release", "--package", "evenkeel"]))?;
+    run("failover", args)
+}
+
 /// Builds and runs `tests/netns/benches/datapath`; ends with its status.
 pub(crate) fn datapath(args: &[&str]) -> anyhow::Result<ExitCode> {
     process::require_c_compiler()?;
+    run("datapath", args)
+}
+
+fn run(name: &str, args: &[&str]) -> anyhow::Result<ExitCode> {
     let built =
-        executables::of_benchmarks(&["--package", "evenkeel-netns-tests", "--bench", "datapath"])?;
+        executables::of_benchmarks(&["--package", "evenkeel-netns-tests", "--bench", name])?;
     let program = &built.first().context("cargo built no benchmark")?.path;
     process::run_as_root("the benchmark", program, args)
 }

@@ -36,6 +36,8 @@ Usage: cargo xtask COMMAND
   tidy               check the laws of the house on sources and documents
   bench datapath [--json FILE] [--rounds N]
                      what a packet costs in the data plane
+  bench failover [--json FILE] [--rounds N] [--adverts-ms MS]
+                     what a change of director costs, of evenkeels and of keepalived
   bpf                build xdp/ and replace the committed object
   bpf --check        rebuild it in another folder and compare the bytes
   bpf --print-hash   print the hash of the sources that go into it
@@ -66,6 +68,7 @@ fn run(args: &[&str]) -> anyhow::Result<ExitCode> {
         ["test", "--fast"] => suite::run(suite::Extent::WithoutRoot),
         ["tidy"] => tidy::run(),
         ["bench", "datapath", rest @ ..] => bench::datapath(rest),
+        ["bench", "failover", rest @ ..] => bench::failover(rest),
         ["interop", rest @ ..] => interop::run(rest),
         ["bpf"] => bpf::build(),
         ["bpf", "--check"] => bpf::check(),

@@ -2,8 +2,9 @@
 
 use std::io::{self, IoSliceMut};
 use std::os::fd::{AsFd as _, AsRawFd as _};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
+use evenkeel_lab::stamped::instant_of;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
@@ -87,21 +88,16 @@ impl Frames {
                         None
                     }
                 });
-                Ok(Some((message.bytes, instant_of(stamp))))
+                Ok(Some((
+                    message.bytes,
+                    stamp.map_or_else(Instant::now, instant_of),
+                )))
             }
             // The interface went down and the socket tells once.
             Err(Errno::EAGAIN | Errno::EINTR | Errno::ENETDOWN) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
-}
-
-/// The stamp is of another clock, but its age is the same on both.
-fn instant_of(stamp: Option<Duration>) -> Instant {
-    let now = Instant::now();
-    let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let age = stamp.and_then(|stamp| Some(since_1970.ok()?.saturating_sub(stamp)));
-    age.and_then(|age| now.checked_sub(age)).unwrap_or(now)
 }
 
 /// The interface of the calling thread's node.

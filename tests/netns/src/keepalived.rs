@@ -166,6 +166,11 @@ impl Keepalived {
         drop(self.child.wait());
     }
 
+    /// Waits until it has ended, killed by somebody else.
+    pub fn wait(mut self) {
+        drop(self.child.wait());
+    }
+
     /// SIGTERM; when that was. It is gone when this returns.
     ///
     /// # Panics

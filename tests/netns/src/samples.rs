@@ -1,25 +1,37 @@
 //! What repeated measurements of one thing gave.
 
 /// One figure per round.
-#[derive(Debug, Default)]
-pub(crate) struct Samples(Vec<f64>);
+#[derive(Clone, Debug, Default)]
+pub struct Samples(Vec<f64>);
 
 impl Samples {
-    pub(crate) fn add(&mut self, sample: f64) {
+    /// Adds a figure.
+    pub fn add(&mut self, sample: f64) {
         let at = self.0.partition_point(|other| *other < sample);
         self.0.insert(at, sample);
     }
 
-    /// Not a number while there are no samples, as the others.
-    pub(crate) fn min(&self) -> f64 {
+    /// The smallest; not a number while there are no samples, as the others.
+    #[must_use]
+    pub fn min(&self) -> f64 {
         self.0.first().copied().unwrap_or(f64::NAN)
     }
 
-    pub(crate) fn max(&self) -> f64 {
+    /// How many there are.
+    #[must_use]
+    pub const fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The greatest.
+    #[must_use]
+    pub fn max(&self) -> f64 {
         self.0.last().copied().unwrap_or(f64::NAN)
     }
 
-    pub(crate) fn median(&self) -> f64 {
+    /// The middle; the mean of the two in the middle where there is none.
+    #[must_use]
+    pub fn median(&self) -> f64 {
         let middle = |at: usize| self.0.get(at).copied().unwrap_or(f64::NAN);
         let len = self.0.len();
         f64::midpoint(middle(len.saturating_sub(1) / 2), middle(len / 2))

@@ -12,7 +12,7 @@ use evenkeel_bpf::Attachment;
 use nix::sched::{CloneFlags, unshare};
 
 use crate::director::Director;
-use crate::samples::Samples;
+use evenkeel_netns_tests::Samples;
 
 /// Frames of a run.
 const FRAMES: u32 = 400_000;

@@ -17,7 +17,6 @@ mod closed_loop;
 mod director;
 mod repeated;
 mod report;
-mod samples;
 
 use std::fs;
 use std::path::PathBuf;

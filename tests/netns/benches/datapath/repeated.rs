@@ -1,7 +1,7 @@
 //! Nanoseconds per packet by `BPF_PROG_TEST_RUN`.
 
 use crate::director::{Director, Packets};
-use crate::samples::Samples;
+use evenkeel_netns_tests::Samples;
 
 /// Packets of a run.
 const REPEAT: u32 = 1_000_000;

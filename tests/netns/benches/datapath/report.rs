@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::closed_loop::Figures;
 use crate::repeated::Nanoseconds;
-use crate::samples::Samples;
+use evenkeel_netns_tests::Samples;
 
 /// The case of the closed loop that the others are compared with.
 const BARE: &str = "bare_tx";
