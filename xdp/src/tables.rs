@@ -11,7 +11,7 @@ use evenkeel_abi::{
     Load, ROUTERS_MAX, Router, SERVERS_MAX, SERVICES_MAX, Server, ServiceKey, ServiceSlot, Shared,
     State, Stats, Tick,
 };
-use evenkeel_datapath::{Insert, Tables, least_connected};
+use evenkeel_datapath::{Insert, Tables, least_connected, server_of_flow};
 
 const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
 
@@ -82,6 +82,17 @@ const NO_SERVER: u64 = u64::MAX;
 #[inline(never)]
 extern "C" fn evenkeel_least_connected(start: u32, len: u32) -> u64 {
     least_connected(&Maps, start, len).map_or(NO_SERVER, u64::from)
+}
+
+/// As [`evenkeel_least_connected`], so that the kernel verifies it once; the key comes in two words.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn evenkeel_server_of_flow(service: u32, addresses: u64, ports_protocol: u64) -> u64 {
+    let key = FlowKey {
+        addresses,
+        ports_protocol,
+    };
+    server_of_flow(&Maps, service, &key).map_or(NO_SERVER, u64::from)
 }
 
 impl Tables for Maps {
@@ -181,6 +192,12 @@ impl Tables for Maps {
     #[inline(always)]
     fn least_connected(&self, start: u32, len: u32) -> Option<u32> {
         let number = evenkeel_least_connected(start, len);
+        (number != NO_SERVER).then_some(number as u32)
+    }
+
+    #[inline(always)]
+    fn server_of_flow(&self, service: u32, key: &FlowKey) -> Option<u32> {
+        let number = evenkeel_server_of_flow(service, key.addresses, key.ports_protocol);
         (number != NO_SERVER).then_some(number as u32)
     }
 

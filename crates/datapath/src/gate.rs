@@ -45,6 +45,12 @@ pub(crate) fn arp<F: Frame, T: Tables>(frame: &F, tables: &T, is_heard: bool) ->
     }
 }
 
+/// As [`is_silent`], of the gate of an address.
+#[inline(always)]
+pub(crate) fn is_silent_for<T: Tables>(tables: &T, address: u32) -> bool {
+    of(tables, address).is_some_and(|gate| is_silent(tables, gate))
+}
+
 /// Whether nobody may learn from this director where the address is: its gate is draining, or it is open
 /// for a role that has gone to somebody else while our lease had run out.
 #[inline(always)]

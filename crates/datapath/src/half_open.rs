@@ -24,7 +24,7 @@ const EVICTABLE_AFTER: u64 = Tick::in_secs(3);
 
 /// The bucket of a flow.
 #[inline(always)]
-pub(crate) fn bucket_of<'a, T: Tables>(
+pub(crate) fn bucket_of<'a, T: Tables + ?Sized>(
     tables: &'a T,
     globals: &Globals,
     key: &FlowKey,
@@ -116,6 +116,12 @@ fn find(bucket: &Bucket, key: &FlowKey) -> Option<Way> {
         index: found - 1,
         word: Word(word),
     })
+}
+
+/// The word of a flow's live entry, which stays as it is.
+#[inline(always)]
+pub(crate) fn peek(bucket: &Bucket, key: &FlowKey) -> Option<Word> {
+    find(bucket, key).map(|way| way.word)
 }
 
 /// Enters a flow into the established table; true if it stands there afterwards.

@@ -15,6 +15,7 @@ mod established;
 mod gate;
 mod half_open;
 mod hash;
+mod icmp;
 mod process;
 mod schedule;
 mod scheduler;
@@ -24,6 +25,7 @@ pub mod tcp;
 mod transport;
 
 pub use hash::flow_hash;
+pub use icmp::server_of_flow;
 pub use process::process;
 pub use scheduler::least_connected;
 
@@ -114,6 +116,10 @@ pub trait Tables {
     /// A method, so that the program can have its loop verified once and not for each way that leads to it.
     fn least_connected(&self, start: u32, len: u32) -> Option<u32> {
         least_connected(self, start, len)
+    }
+    /// The server of a service's flow, see [`server_of_flow`](fn@server_of_flow); a method for the same reason.
+    fn server_of_flow(&self, service: u32, key: &FlowKey) -> Option<u32> {
+        server_of_flow(self, service, key)
     }
     /// Counts a packet that was forwarded, and its flow if it is a new one.
     fn count(&self, service: u32, server: u32, bytes: u64, new_flow: bool);

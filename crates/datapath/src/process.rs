@@ -11,7 +11,7 @@ use evenkeel_wire::{checksum, eth, ipv4, vrrp};
 use crate::answer::answer;
 use crate::schedule::{Choice, Packet, choose};
 use crate::transport::{self, is_balanced};
-use crate::{Frame, Tables, Verdict, advert, gate};
+use crate::{Frame, Tables, Verdict, advert, gate, icmp};
 
 /// Decides what becomes of a frame, and rewrites it if it is to be transmitted.
 #[inline(always)]
@@ -39,7 +39,7 @@ pub fn process<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Verdict {
 }
 
 #[inline(always)]
-fn dropped<T: Tables>(tables: &T, reason: DropReason) -> Verdict {
+pub(crate) fn dropped<T: Tables>(tables: &T, reason: DropReason) -> Verdict {
     tables.count_drop(reason);
     Verdict::Drop(reason)
 }
@@ -78,7 +78,13 @@ fn ipv4<F: Frame, T: Tables>(frame: &mut F, tables: &T, link: &Link, is_ours: bo
         advert::hear(frame, tables, link, &ip);
         return Verdict::Pass;
     }
-    if !is_ours || is_balanced(ip.protocol) == 0 {
+    if !is_ours {
+        return Verdict::Pass;
+    }
+    if ip.protocol == ipv4::ICMP {
+        return icmp::icmp(frame, tables, link, &ip);
+    }
+    if is_balanced(ip.protocol) == 0 {
         return Verdict::Pass;
     }
     if ip.is_fragment {
@@ -122,7 +128,7 @@ fn ipv4<F: Frame, T: Tables>(frame: &mut F, tables: &T, link: &Link, is_ours: bo
 
 /// Finds a service: the hint saves the hash look-up where it is right, which its slot tells.
 #[inline(always)]
-fn find_service<T: Tables>(tables: &T, key: ServiceKey) -> Option<(u32, &ServiceSlot)> {
+pub(crate) fn find_service<T: Tables>(tables: &T, key: ServiceKey) -> Option<(u32, &ServiceSlot)> {
     let hint = low(tables.service_hint(key.hint())?.load(Relaxed)).wrapping_sub(1);
     if let Some(slot) = tables.service(hint)
         && slot.used.load(Acquire) != 0
@@ -171,7 +177,7 @@ fn balance<F: Frame, T: Tables>(
 /// Sends the packet to its server: up to the stack as it is, or to the server's MAC address with the TTL
 /// decremented.
 #[inline(always)]
-fn forward<F: Frame, T: Tables>(
+pub(crate) fn forward<F: Frame, T: Tables>(
     frame: &mut F,
     tables: &T,
     link: &Link,

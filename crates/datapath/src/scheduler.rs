@@ -60,7 +60,7 @@ pub(crate) fn is_quiesced<T: Tables>(tables: &T, server: u32) -> bool {
 
 /// The server that the consistent hash names.
 #[inline(always)]
-pub(crate) fn by_hash<T: Tables>(
+pub(crate) fn by_hash<T: Tables + ?Sized>(
     tables: &T,
     globals: &Globals,
     table: &Span,
@@ -214,7 +214,7 @@ pub fn least_connected<T: Tables + ?Sized>(tables: &T, start: u32, len: u32) -> 
 }
 
 #[inline(always)]
-fn entry<T: Tables>(tables: &T, start: u32, index: u32) -> Result<u32, DropReason> {
+fn entry<T: Tables + ?Sized>(tables: &T, start: u32, index: u32) -> Result<u32, DropReason> {
     at(tables, start, index).ok_or(DropReason::Internal)
 }
 

@@ -116,6 +116,64 @@ impl Datagram {
     }
 }
 
+/// An ICMP error that a router or the client sends to a virtual service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IcmpError {
+    /// Who sends it.
+    pub source: Ipv4Addr,
+    /// The virtual address.
+    pub service: Ipv4Addr,
+    /// Type.
+    pub kind: u8,
+    /// Code.
+    pub code: u8,
+    /// Next hop's MTU, where fragmentation is needed.
+    pub mtu: u16,
+    /// The packet that it quotes, from its IP header on.
+    pub quoted: Vec<u8>,
+    /// Time to live.
+    pub ttl: u8,
+}
+
+impl IcmpError {
+    /// Fragmentation needed, quoting the first bytes of what the service sent to the client.
+    #[must_use]
+    pub fn fragmentation_needed(client: SocketAddrV4, service: SocketAddrV4, protocol: u8) -> Self {
+        // The other way round than what a client sends.
+        let sent = match protocol {
+            6 => Segment::new(service, client, flags::ACK).frame(),
+            _ => Datagram::new(service, client).frame(),
+        };
+        Self {
+            source: Ipv4Addr::new(192, 0, 2, 77),
+            service: *service.ip(),
+            kind: 3,
+            code: 4,
+            mtu: 1000,
+            quoted: sent[14..14 + 20 + 8].to_vec(),
+            ttl: 64,
+        }
+    }
+
+    /// The frame.
+    ///
+    /// # Panics
+    ///
+    /// If what it quotes is too long for a packet.
+    #[must_use]
+    pub fn frame(&self) -> Vec<u8> {
+        let [high, low] = self.mtu.to_be_bytes();
+        let builder = PacketBuilder::ethernet2(ROUTER, DIRECTOR)
+            .ipv4(self.source.octets(), self.service.octets(), self.ttl)
+            .icmpv4_raw(self.kind, self.code, [0, 0, high, low]);
+        let mut out = Vec::with_capacity(builder.size(self.quoted.len()));
+        builder
+            .write(&mut out, &self.quoted)
+            .expect("what it quotes fits a packet");
+        out
+    }
+}
+
 /// What the checksum of an advertisement covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Covers {

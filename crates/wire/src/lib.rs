@@ -49,6 +49,8 @@ pub mod ipv4 {
     pub const MIN_LEN: usize = 20;
     /// Bits of [`FRAGMENT`] that are set in any fragment: more fragments, and the offset.
     pub const FRAGMENT_BITS: u16 = 0x3fff;
+    /// Bits of [`FRAGMENT`] that hold the offset.
+    pub const OFFSET_BITS: u16 = 0x1fff;
     /// Protocol number of ICMP.
     pub const ICMP: u8 = 1;
     /// Protocol number of TCP.
@@ -91,8 +93,14 @@ pub mod icmp {
     pub const UNREACHABLE: u8 = 3;
     /// Code of [`UNREACHABLE`]: port.
     pub const PORT: u8 = 3;
+    /// Code of [`UNREACHABLE`]: fragmentation needed, and the next hop's MTU (RFC 1191 §4).
+    pub const FRAGMENTATION_NEEDED: u8 = 4;
+    /// Echo request.
+    pub const ECHO_REQUEST: u8 = 8;
     /// Time exceeded.
     pub const TIME_EXCEEDED: u8 = 11;
+    /// Parameter problem.
+    pub const PARAMETER_PROBLEM: u8 = 12;
     /// Bytes of the payload that an error quotes besides the IP header.
     pub const QUOTED_PAYLOAD: usize = 8;
 }

@@ -2,6 +2,7 @@
 
 mod common;
 mod gates;
+mod icmp;
 mod local;
 mod properties;
 mod schedulers;

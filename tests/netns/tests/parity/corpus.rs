@@ -5,8 +5,9 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use evenkeel_model::{Protocol, Scheduler};
 use evenkeel_testkit::packet::flags::{ACK, FIN, RST, SYN};
 use evenkeel_testkit::packet::{
-    Advert, Covers, DIRECTOR, Datagram, Segment, arp_request, arp_request_to,
+    Advert, Covers, DIRECTOR, Datagram, IcmpError, Segment, arp_request, arp_request_to,
 };
+use evenkeel_wire::ipv4;
 
 /// A service of the twins.
 #[derive(Clone, Copy)]
@@ -111,6 +112,7 @@ impl Corpus {
                 let packet = self.service_packet();
                 self.with_options(packet)
             }
+            3 | 4 => self.icmp(),
             _ => self.service_packet(),
         };
         self.mutilated(packet)
@@ -144,6 +146,26 @@ impl Corpus {
         packet
     }
 
+    /// A message that quotes what a service sent to one of the clients.
+    fn icmp(&mut self) -> Vec<u8> {
+        let service = self.pick(&SERVICES);
+        let client = self.client();
+        let protocol = match service.protocol {
+            Tcp => ipv4::TCP,
+            Udp => ipv4::UDP,
+        };
+        let mut message = IcmpError::fragmentation_needed(client, service.address, protocol);
+        match self.below(12) {
+            0 => message.kind = self.pick(&[0, 5, 8, 8, 8, 11, 12]),
+            1 => message.ttl = 1,
+            2 => message.quoted[6] = 0x20,
+            3 => message.quoted[7] = 3,
+            4 => message.quoted[0] = self.pick(&[0x44, 0x46, 0x4f, 0x65]),
+            _ => {}
+        }
+        message.frame()
+    }
+
     fn arp(&mut self) -> Vec<u8> {
         let target = *self.pick(&SERVICES).address.ip();
         match self.below(4) {
@@ -174,11 +196,15 @@ impl Corpus {
         advert.frame()
     }
 
-    fn service_packet(&mut self) -> Vec<u8> {
-        let client = SocketAddrV4::new(
+    fn client(&mut self) -> SocketAddrV4 {
+        SocketAddrV4::new(
             Ipv4Addr::new(203, 0, 113, self.pick(&[1, 2, 3])),
             40_000 + u16::try_from(self.below(60)).expect("small"),
-        );
+        )
+    }
+
+    fn service_packet(&mut self) -> Vec<u8> {
+        let client = self.client();
         // Half of the packets go to one service, so that its flows see many.
         let first = self.below(2) == 0;
         let spec = if first {
