@@ -59,7 +59,11 @@ pub enum Event {
         what: Box<Command>,
         /// Why, for people.
         reason: String,
+        /// The attempt before failed too, for the same reason: people have been told.
+        again: bool,
     },
+    /// What made commands fail may be gone: they are given again at once.
+    TryAgain,
 }
 
 /// An order to the shell; commands are to be executed in the order in which they come, except that

@@ -129,7 +129,12 @@ impl Control {
             } => self.role_changed(router, from, to, reason),
             Event::RouterTrouble { router, what } => self.router_troubled(router, what),
             Event::OwnAddresses(addresses) => self.own(addresses, now),
-            Event::CommandFailed { what, reason } => self.failed(*what, reason, now),
+            Event::CommandFailed {
+                what,
+                reason,
+                again,
+            } => self.failed(*what, reason, again, now),
+            Event::TryAgain => self.retry_all(now),
         }
         self.settle(now);
     }

@@ -8,12 +8,11 @@ use super::Control;
 use crate::command::Command;
 use crate::report::Report;
 
-/// Time until a command that failed is given again: short beside an operator's patience, long enough
-/// that a lasting failure does not fill the log.
+/// Time until a command that failed is given again: short beside an operator's patience.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 impl Control {
-    pub(super) fn failed(&mut self, what: Command, reason: String, now: Instant) {
+    pub(super) fn failed(&mut self, what: Command, reason: String, again: bool, now: Instant) {
         if let Command::Probe {
             target, attempt, ..
         } = what
@@ -21,10 +20,12 @@ impl Control {
             self.health.handle_result(target, attempt, Err(reason), now);
             return;
         }
-        self.report(Report::CommandFailed {
-            what: what.action(),
-            reason,
-        });
+        if !again {
+            self.report(Report::CommandFailed {
+                what: what.action(),
+                reason,
+            });
+        }
         if let Command::PutService(entry) = &what
             && let Some(service) = self.services.get_mut(&entry.key)
         {
@@ -36,6 +37,14 @@ impl Control {
         if !self.retries.iter().any(|(_, command)| *command == what) {
             self.retries.push((now + RETRY_AFTER, what));
         }
+    }
+
+    /// Gives all failed commands again.
+    pub(super) fn retry_all(&mut self, now: Instant) {
+        for (at, _) in &mut self.retries {
+            *at = now;
+        }
+        self.retry_due(now);
     }
 
     /// Gives the failed commands again whose time has come.

@@ -39,7 +39,11 @@ fn told(shell: &Shell, router: u8) -> usize {
 
 fn fail(shell: &mut Shell, what: Command) {
     let (what, reason) = (Box::new(what), "no".to_owned());
-    shell.event(Event::CommandFailed { what, reason });
+    shell.event(Event::CommandFailed {
+        what,
+        reason,
+        again: false,
+    });
 }
 
 #[test]

@@ -365,7 +365,11 @@ impl Shell {
         self.configuring = false;
         for what in failed {
             let (what, reason) = (Box::new(what), "map full".to_owned());
-            self.event(Event::CommandFailed { what, reason });
+            self.event(Event::CommandFailed {
+                what,
+                reason,
+                again: false,
+            });
         }
         self.check();
     }

@@ -496,9 +496,52 @@ fn a_failed_command_whose_state_nobody_wants_any_more_is_not_given_again() {
     let vip = key(146, 80).address.ip();
     for what in [Command::AddAddress(vip), Command::RemoveAddress(vip)] {
         let (what, reason) = (Box::new(what), "no".to_owned());
-        shell.event(Event::CommandFailed { what, reason });
+        shell.event(Event::CommandFailed {
+            what,
+            reason,
+            again: false,
+        });
     }
     shell.log.clear();
+    shell.run(ms(6000));
+    assert_eq!(shell.log, [Command::AddAddress(vip)]);
+}
+
+#[test]
+fn a_failure_that_was_told_is_not_told_again_but_its_command_given_again() {
+    let mut shell = Shell::start(director(vec![web()]));
+    shell.run(ms(100));
+    let vip = key(146, 80).address.ip();
+    for again in [false, true] {
+        shell.log.clear();
+        let (what, reason) = (Box::new(Command::AddAddress(vip)), "no".to_owned());
+        shell.event(Event::CommandFailed {
+            what,
+            reason,
+            again,
+        });
+        shell.run(ms(6000));
+        assert_eq!(shell.log, [Command::AddAddress(vip)]);
+    }
+    let said = shell.said();
+    assert_eq!(said.matches("could not add address").count(), 1, "{said}");
+}
+
+#[test]
+fn failed_commands_are_given_again_at_once_when_the_obstacle_may_be_gone() {
+    let mut shell = Shell::start(director(vec![web()]));
+    shell.run(ms(100));
+    let vip = key(146, 80).address.ip();
+    let (what, reason) = (Box::new(Command::AddAddress(vip)), "no".to_owned());
+    shell.event(Event::CommandFailed {
+        what,
+        reason,
+        again: false,
+    });
+    shell.log.clear();
+    shell.event(Event::TryAgain);
+    assert_eq!(shell.log, [Command::AddAddress(vip)]);
+    shell.event(Event::TryAgain);
     shell.run(ms(6000));
     assert_eq!(shell.log, [Command::AddAddress(vip)]);
 }

@@ -159,6 +159,9 @@ impl Daemon {
         loop {
             let mut failures = Vec::new();
             while let Some(command) = self.control.poll_output() {
+                if matches!(command, Command::ConfigureRouters(_)) {
+                    self.find_source().await;
+                }
                 match self.hands.execute(&command).await {
                     Ok(()) => {
                         self.problems.executed(&command);
@@ -168,10 +171,11 @@ impl Daemon {
                     }
                     Err(error) => {
                         let reason = hands::reason(&error);
-                        self.problems.failed(&command, &reason);
+                        let again = self.problems.failed(&command, &reason);
                         failures.push(Event::CommandFailed {
                             what: Box::new(command),
                             reason,
+                            again,
                         });
                     }
                 }
@@ -218,6 +222,12 @@ impl Daemon {
             }
             NetEvent::AddressRemoved { link, address } if link == ours => {
                 self.tell_address_lost(address);
+            }
+            NetEvent::AddressAdded { link, address } if link == ours => {
+                if !start::virtual_addresses(self.control.director()).contains(&address) {
+                    // Virtual routers may have waited for it.
+                    self.control.handle_event(Event::TryAgain, Instant::now());
+                }
             }
             // A neighbour that does not answer is the checks' affair: its hardware address stays.
             NetEvent::Neighbour { .. }

@@ -21,7 +21,7 @@ pub(crate) struct Hands {
     pub(crate) netlink: Netlink,
     pub(crate) announcer: Announcer,
     pub(crate) link: LinkInfo,
-    /// The interface's own address.
+    /// The interface's own address, as found when virtual routers were configured last.
     pub(crate) source: Option<Ipv4Addr>,
     pub(crate) arp: ArpProblems,
     pub(crate) vrrp: Vrrp,

@@ -45,18 +45,21 @@ impl Subject {
 pub(crate) struct Problems(BTreeMap<Subject, Problem>);
 
 impl Problems {
-    /// The command failed, maybe again.
-    pub(crate) fn failed(&mut self, command: &Command, reason: &str) {
+    /// The command failed; returns whether it failed before for the same reason.
+    pub(crate) fn failed(&mut self, command: &Command, reason: &str) -> bool {
         let Some(subject) = Subject::of(command) else {
-            return;
+            return false;
         };
-        let attempts = self.0.get(&subject).map_or(0, |problem| problem.attempts);
+        let before = self.0.get(&subject);
+        let attempts = before.map_or(0, |problem| problem.attempts);
         let problem = Problem {
             what: command.action(),
             reason: reason.to_owned(),
             attempts: attempts.saturating_add(1),
         };
+        let again = before.is_some_and(|b| b.what == problem.what && b.reason == problem.reason);
         self.0.insert(subject, problem);
+        again
     }
 
     /// The command was executed.

@@ -11,8 +11,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::daemon::event_loop::Daemon;
-use crate::daemon::notify;
 use crate::daemon::vrrp::{News, Sighting, Strangers, look};
+use crate::daemon::{hands, notify, start};
 
 /// Time from the first look for strangers to the second: by then most first elections are over.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
@@ -101,6 +101,18 @@ impl Daemon {
             News::Stopped => return,
         };
         self.control.handle_event(event, Instant::now());
+    }
+
+    /// Finds the interface's own address, which it may have got, or changed, since the start.
+    pub(crate) async fn find_source(&mut self) {
+        let hands = &mut self.hands;
+        let director = self.control.director();
+        match start::source_address(&hands.netlink, &hands.link, director).await {
+            // What runs goes on with the address that it had.
+            Ok(None) if hands.vrrp.is_running() => {}
+            Ok(source) => hands.source = source,
+            Err(error) => tracing::warn!("{}", hands::reason(&error.into())),
+        }
     }
 
     pub(crate) fn tell_link(&self, up: bool) {

@@ -10,7 +10,7 @@ use evenkeel_api::XdpMode;
 use evenkeel_bpf::{DataPlane, Mode, Options, Sizes, StartError};
 use evenkeel_control::Control;
 use evenkeel_model::{Director, Priority, ServiceEntry, XdpPreference};
-use evenkeel_net::{Announcer, LinkError, LinkInfo, Netlink, OnLinkError};
+use evenkeel_net::{AddressError, Announcer, LinkError, LinkInfo, Netlink, OnLinkError};
 use tokio::sync::mpsc;
 
 use crate::command_error::{CommandError, as_root};
@@ -63,7 +63,6 @@ pub(crate) async fn start(setup: Setup) -> Result<Daemon, CommandError> {
     let requests = socket.serve(journal.watch());
     let (vrrp, news) = Vrrp::new();
     let own = own_addresses(&netlink, &director).await;
-    let source = source_address(&netlink, &link, &director).await?;
     Ok(Daemon {
         control: Control::new(director, adopted, own, Instant::now()),
         hands: Hands {
@@ -71,7 +70,7 @@ pub(crate) async fn start(setup: Setup) -> Result<Daemon, CommandError> {
             netlink,
             announcer,
             link,
-            source,
+            source: None,
             arp: ArpProblems::default(),
             vrrp,
             journal,
@@ -149,7 +148,9 @@ async fn start_plane(
         interface: link.name.clone(),
         link_index: link.index,
         mac: link.mac,
-        address: source_address(netlink, link, director).await?,
+        address: source_address(netlink, link, director)
+            .await
+            .map_err(CommandError::new)?,
         mode: Mode::Generic,
         sizes: Sizes {
             connections: director.tables.connections,
@@ -260,7 +261,7 @@ pub(crate) async fn own_addresses(netlink: &Netlink, director: &Director) -> BTr
 }
 
 /// Addresses of services and of virtual routers.
-fn virtual_addresses(director: &Director) -> BTreeSet<IpAddr> {
+pub(crate) fn virtual_addresses(director: &Director) -> BTreeSet<IpAddr> {
     let services = director.services.iter().map(|s| s.key.address.ip());
     let routers = director.virtual_routers.iter();
     let routers = routers.flat_map(|router| &router.addresses);
@@ -269,16 +270,14 @@ fn virtual_addresses(director: &Director) -> BTreeSet<IpAddr> {
         .collect()
 }
 
-/// The interface's own IPv4 address, which ICMP errors come from; a virtual one is not its own.
-async fn source_address(
+/// The interface's own IPv4 address, which advertisements and ICMP errors come from; a virtual one is not
+/// its own.
+pub(crate) async fn source_address(
     netlink: &Netlink,
     link: &LinkInfo,
     director: &Director,
-) -> Result<Option<Ipv4Addr>, CommandError> {
-    let prefixes = netlink
-        .prefixes(link.index)
-        .await
-        .map_err(CommandError::new)?;
+) -> Result<Option<Ipv4Addr>, AddressError> {
+    let prefixes = netlink.prefixes(link.index).await?;
     let virtual_addresses = virtual_addresses(director);
     let is_virtual = |address: IpAddr| virtual_addresses.contains(&address);
     Ok(prefixes.iter().find_map(|prefix| match prefix.address {

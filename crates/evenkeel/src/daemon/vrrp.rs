@@ -103,7 +103,10 @@ pub(crate) struct Ground {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConfigureError {
     /// Advertisements need a source.
-    #[error("interface `{0}` has no IPv4 address of its own, which advertisements need as source")]
+    #[error(
+        "interface `{0}` has no IPv4 address of its own, which advertisements need as source; give it one, or \
+         set `source` in every [[virtual-router]]"
+    )]
     NoSource(String),
     /// The thread has ended or hangs.
     #[error("the VRRP thread does not answer")]
@@ -189,6 +192,9 @@ impl Vrrp {
     ) -> anyhow::Result<()> {
         let wanted: BTreeMap<_, _> = routers.iter().map(|r| (r.id, r.clone())).collect();
         self.retire(&wanted)?;
+        if ground.source.is_none() && wanted.values().any(|router| router.source.is_none()) {
+            return Err(ConfigureError::NoSource(ground.link.name.clone()).into());
+        }
         let lists: Vec<_> = wanted
             .values()
             .map(|router| (router.id, router.addresses.clone()))
@@ -200,7 +206,10 @@ impl Vrrp {
         }
         let places = wanted.values().cloned().zip(gates);
         let places: Vec<Place> = places
-            .map(|(config, gates)| Place { config, gates })
+            .map(|(mut config, gates)| {
+                config.source = config.source.or(ground.source);
+                Place { config, gates }
+            })
             .collect();
         if self.running.is_none() {
             self.running = Some(self.begin(&places, ground)?);
@@ -247,13 +256,6 @@ impl Vrrp {
     /// Starts the thread. Addresses of roles that are not taken up again are gone before the socket is open.
     fn begin(&self, places: &[Place], ground: &Ground) -> anyhow::Result<Running> {
         let link = &ground.link;
-        let missing = || ConfigureError::NoSource(link.name.clone());
-        let given = places.iter().all(|place| place.config.source.is_some());
-        let source = match ground.source {
-            Some(source) => source,
-            None if given => Ipv4Addr::UNSPECIFIED,
-            None => return Err(missing().into()),
-        };
         let mut addresses = AddressSocket::open()?;
         for place in places.iter().filter(|place| !(link.up && place.goes_on())) {
             // The thread tries again, and tells.
@@ -265,7 +267,7 @@ impl Vrrp {
             link: link.index,
             link_up: link.up,
             mac: link.mac,
-            source,
+            source: ground.source.unwrap_or(Ipv4Addr::UNSPECIFIED),
             socket: VrrpSocket::open(link.index, &link.name)?,
             addresses,
             announcer: Announcer::open()?,

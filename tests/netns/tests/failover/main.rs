@@ -11,6 +11,7 @@ mod power;
 mod preemption;
 mod reload;
 mod routers;
+mod source;
 mod stopped;
 mod strangers;
 mod troubles;
