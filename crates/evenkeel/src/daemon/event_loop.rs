@@ -97,6 +97,12 @@ enum Wake {
     Estimate,
 }
 
+/// The next start is within the lease, if it comes at once, and goes on as Active.
+fn vrrp_thread_died() -> CommandError {
+    CommandError::message("the VRRP thread has panicked, and without it nobody advertises")
+        .hint("start `evenkeel run` again at once (systemd does), and report what the log says of the panic")
+}
+
 impl Daemon {
     /// Runs until a signal ends it.
     pub(crate) async fn run(mut self) -> Result<(), CommandError> {
@@ -136,6 +142,7 @@ impl Daemon {
                     notify::ready();
                 }
                 Wake::News(News::Stopped) => return Ok(()),
+                Wake::News(News::Died) => return Err(vrrp_thread_died()),
                 Wake::News(news) => self.handle_news(news),
                 Wake::Look => self.look_for_strangers(),
                 Wake::Sighted(sighting) => self.handle_sighting(sighting),

@@ -98,7 +98,7 @@ impl Daemon {
                 reason,
             },
             News::Trouble { router, what } => Event::RouterTrouble { router, what },
-            News::Stopped => return,
+            News::Stopped | News::Died => return,
         };
         self.control.handle_event(event, Instant::now());
     }

@@ -76,6 +76,8 @@ pub(crate) enum News {
     },
     /// All roles are given up.
     Stopped,
+    /// The thread has panicked; nobody advertises any more.
+    Died,
 }
 
 /// How things stand on the thread.
@@ -155,6 +157,18 @@ impl Running {
         self.order(order(answer))?;
         let answer = answers.recv_timeout(PATIENCE);
         answer.map_err(|_gone: RecvTimeoutError| ConfigureError::Gone)
+    }
+}
+
+/// Tells that the thread it is dropped on has panicked.
+struct Obituary(mpsc::Sender<News>);
+
+impl Drop for Obituary {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            // The event loop may have ended before.
+            drop(self.0.blocking_send(News::Died));
+        }
     }
 }
 
@@ -275,9 +289,13 @@ impl Vrrp {
             lost_news: 0,
             packet: Box::new([0; PACKET_LEN_MAX]),
         };
-        std::thread::Builder::new()
-            .name("vrrp".to_owned())
-            .spawn(move || Thread::run(tools, orders_received, wake))?;
+        std::thread::Builder::new().name("vrrp".to_owned()).spawn({
+            let obituary = Obituary(self.news_sender.clone());
+            move || {
+                let _obituary = obituary;
+                Thread::run(tools, orders_received, wake);
+            }
+        })?;
         Ok(Running {
             orders,
             waker: Arc::new(waker),
@@ -322,3 +340,6 @@ impl Vrrp {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
