@@ -7,11 +7,11 @@ use aya_ebpf::btf_maps::{Array, HashMap, PerCpuArray};
 use aya_ebpf::helpers::bpf_ktime_get_coarse_ns;
 use aya_ebpf::macros::btf_map;
 use evenkeel_abi::{
-    ARENA_WORDS, Bucket, Conn, DropReason, Event, FlowKey, GATES_MAX, Gate, Globals, HINTS, Link,
+    ARENA_WORDS, Bucket, Conn, Costs, DropReason, Event, FlowKey, GATES_MAX, Gate, Globals, HINTS, Link,
     Load, ROUTERS_MAX, Router, SERVERS_MAX, SERVICES_MAX, Server, ServiceKey, ServiceSlot, Shared,
     State, Stats, Tick,
 };
-use evenkeel_datapath::{Insert, Tables, least_connected, server_of_flow};
+use evenkeel_datapath::{Insert, Tables, least_loaded, server_of_flow};
 
 const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
 
@@ -74,17 +74,17 @@ fn increment(counter: *mut u64) {
     unsafe { *counter += 1 };
 }
 
-/// What [`evenkeel_least_connected`] returns if there is no server; no number is as high.
+/// What [`evenkeel_least_loaded`] returns if there is no server; no number is as high.
 const NO_SERVER: u64 = u64::MAX;
 
 /// A function of its own, global, so that the kernel verifies its loop over all servers once.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn evenkeel_least_connected(start: u32, len: u32) -> u64 {
-    least_connected(&Maps, start, len).map_or(NO_SERVER, u64::from)
+extern "C" fn evenkeel_least_loaded(costs: u64, start: u32, len: u32) -> u64 {
+    least_loaded(&Maps, Costs(costs), start, len).map_or(NO_SERVER, u64::from)
 }
 
-/// As [`evenkeel_least_connected`], so that the kernel verifies it once; the key comes in two words.
+/// As [`evenkeel_least_loaded`], so that the kernel verifies it once; the key comes in two words.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn evenkeel_server_of_flow(service: u32, addresses: u64, ports_protocol: u64) -> u64 {
@@ -190,8 +190,8 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
-    fn least_connected(&self, start: u32, len: u32) -> Option<u32> {
-        let number = evenkeel_least_connected(start, len);
+    fn least_loaded(&self, costs: Costs, start: u32, len: u32) -> Option<u32> {
+        let number = evenkeel_least_loaded(costs.0, start, len);
         (number != NO_SERVER).then_some(number as u32)
     }
 

@@ -20,8 +20,8 @@ pub mod shared;
 pub use conn::{BUCKET_WAYS, Bucket, Conn, ConnState, FlowKey, Tick, Word};
 pub use counter::{DropReason, Event, Stats};
 pub use service::{
-    Gate, GateState, Link, Load, Router, SchedulerId, Server, ServerFlags, Service, ServiceKey,
-    ServiceSlot, Span,
+    Costs, Gate, GateState, Link, Load, Router, SchedulerId, Server, ServerFlags, Service,
+    ServiceKey, ServiceSlot, Span,
 };
 pub use shared::Shared;
 

@@ -87,10 +87,109 @@ impl SchedulerId {
     /// over it that are done (bits 0 to 31). User space begins a list with as many passes done as the level has,
     /// which no packet stores: it is the level's last pass, and nothing was picked yet.
     pub const WRR: u64 = 1;
-    /// wlc: the server of the ring with the lowest overhead for its weight; the cursor is not used.
+    /// wlc: the server of the ring with the lowest cost for its share, see [`Costs`]; the cursor is not used.
     pub const WLC: u64 = 2;
+    /// lc, sed, nq, fo, ovf: as wlc, by other costs.
+    pub const LC: u64 = 4;
+    /// See [`LC`](Self::LC).
+    pub const SED: u64 = 5;
+    /// See [`LC`](Self::LC).
+    pub const NQ: u64 = 6;
+    /// See [`LC`](Self::LC).
+    pub const FO: u64 = 7;
+    /// See [`LC`](Self::LC).
+    pub const OVF: u64 = 8;
+    /// dh: `ring` is a table of all servers, quiesced ones included, by the virtual address; the cursor is not used.
+    pub const DH: u64 = 9;
+    /// sh: as dh, by the client's address.
+    pub const SH: u64 = 10;
     /// maglev: `hash_all`, and `hash_fresh` where that names a quiesced server.
     pub const MAGLEV: u64 = 3;
+}
+
+/// What a scheduler compares of servers: a cost and a share, made of their connections and weights with these
+/// factors. The server with the lowest cost for its share wins, the first of equals; none with share 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Costs(pub u64);
+
+impl Costs {
+    /// lc: an active connection costs as much as 257 inactive ones, whatever the weight.
+    pub const LC: Self = Self::of([257, 1, 0, 0, 0, 1, 0]);
+    /// wlc: the same, for the weight.
+    pub const WLC: Self = Self::of([257, 1, 0, 0, 1, 0, 0]);
+    /// sed: active connections with the new one.
+    pub const SED: Self = Self::of([1, 0, 1, 0, 1, 0, 0]);
+    /// nq: the same, but nothing where there is none.
+    pub const NQ: Self = Self::of([1, 0, 1, 1, 1, 0, 0]);
+    /// fo: the weight alone.
+    pub const FO: Self = Self::of([0, 0, 1, 0, 1, 0, 0]);
+    /// ovf: the weight alone, while there are no more active connections.
+    pub const OVF: Self = Self::of([0, 0, 1, 0, 1, 0, 1]);
+
+    const fn of([active, inactive, flow, idle, weight, any_weight, full]: [u64; 7]) -> Self {
+        Self(
+            active
+                | inactive << 16
+                | flow << 24
+                | idle << 32
+                | weight << 40
+                | any_weight << 48
+                | full << 56,
+        )
+    }
+
+    const fn factor(self, shift: u32) -> u64 {
+        self.0 >> shift & 0xff
+    }
+
+    /// Cost of an active connection.
+    #[must_use]
+    #[inline(always)]
+    pub const fn active(self) -> u64 {
+        self.0 & 0xffff
+    }
+
+    /// Cost of an inactive connection.
+    #[must_use]
+    #[inline(always)]
+    pub const fn inactive(self) -> u64 {
+        self.factor(16)
+    }
+
+    /// Cost of the new flow.
+    #[must_use]
+    #[inline(always)]
+    pub const fn flow(self) -> u64 {
+        self.factor(24)
+    }
+
+    /// What a server without active connections costs less.
+    #[must_use]
+    #[inline(always)]
+    pub const fn idle(self) -> u64 {
+        self.factor(32)
+    }
+
+    /// Share for each unit of weight.
+    #[must_use]
+    #[inline(always)]
+    pub const fn weight(self) -> u64 {
+        self.factor(40)
+    }
+
+    /// Share for a weight that is not 0.
+    #[must_use]
+    #[inline(always)]
+    pub const fn any_weight(self) -> u64 {
+        self.factor(48)
+    }
+
+    /// 1: no share with more active connections than the weight.
+    #[must_use]
+    #[inline(always)]
+    pub const fn full(self) -> u64 {
+        self.factor(56)
+    }
 }
 
 /// A service as packets use it. Once published it does not change until both halves of its slot
@@ -113,8 +212,8 @@ pub struct Service {
     pub hash_fresh: Span,
     /// Servers with weight 0: if none, the two hash tables are one.
     pub quiesced: Shared,
-    /// Keeps the size at 64.
-    pub spare: Shared,
+    /// [`Costs`] of a scheduler that compares loads.
+    pub costs: Shared,
 }
 
 /// Where a service stands: two halves, of which `select` names the one in force.

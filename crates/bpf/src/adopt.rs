@@ -165,9 +165,16 @@ fn read_service(
     extents.push(match scheduler {
         Scheduler::WeightedRoundRobin => levels::extent(tables, ring)
             .ok_or_else(|| format!("the levels of service `{key}` are not in order"))?,
-        Scheduler::RoundRobin | Scheduler::WeightedLeastConnection | Scheduler::Maglev => {
-            ring.ring_extent()
-        }
+        Scheduler::RoundRobin
+        | Scheduler::LeastConnection
+        | Scheduler::WeightedLeastConnection
+        | Scheduler::ShortestExpectedDelay
+        | Scheduler::NeverQueue
+        | Scheduler::Failover
+        | Scheduler::Overflow
+        | Scheduler::DestinationHash
+        | Scheduler::SourceHash
+        | Scheduler::Maglev => ring.ring_extent(),
     });
     if !extents.iter().all(|extent| book.arena.occupy(*extent)) {
         return Err(format!("the tables of service `{key}` are also another's"));

@@ -3,7 +3,9 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
-use evenkeel_abi::{GateState as Gates, SchedulerId, Server, ServerFlags, ServiceKey as Key, Tick};
+use evenkeel_abi::{
+    Costs, GateState as Gates, SchedulerId, Server, ServerFlags, ServiceKey as Key, Tick,
+};
 use evenkeel_model::{
     Forwarding, GateState, MacAddress, Protocol, Scheduler, ServerEntry, ServiceKey,
 };
@@ -68,8 +70,32 @@ pub(crate) const fn scheduler_word(scheduler: Scheduler) -> u64 {
     match scheduler {
         Scheduler::RoundRobin => SchedulerId::RR,
         Scheduler::WeightedRoundRobin => SchedulerId::WRR,
+        Scheduler::LeastConnection => SchedulerId::LC,
         Scheduler::WeightedLeastConnection => SchedulerId::WLC,
+        Scheduler::ShortestExpectedDelay => SchedulerId::SED,
+        Scheduler::NeverQueue => SchedulerId::NQ,
+        Scheduler::Failover => SchedulerId::FO,
+        Scheduler::Overflow => SchedulerId::OVF,
+        Scheduler::DestinationHash => SchedulerId::DH,
+        Scheduler::SourceHash => SchedulerId::SH,
         Scheduler::Maglev => SchedulerId::MAGLEV,
+    }
+}
+
+/// What a scheduler compares of servers, if it does.
+pub(crate) const fn costs(scheduler: Scheduler) -> Costs {
+    match scheduler {
+        Scheduler::LeastConnection => Costs::LC,
+        Scheduler::WeightedLeastConnection => Costs::WLC,
+        Scheduler::ShortestExpectedDelay => Costs::SED,
+        Scheduler::NeverQueue => Costs::NQ,
+        Scheduler::Failover => Costs::FO,
+        Scheduler::Overflow => Costs::OVF,
+        Scheduler::RoundRobin
+        | Scheduler::WeightedRoundRobin
+        | Scheduler::DestinationHash
+        | Scheduler::SourceHash
+        | Scheduler::Maglev => Costs(0),
     }
 }
 

@@ -6,11 +6,11 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use evenkeel_abi::{Service, high, low, pair};
 use evenkeel_model::hash_table::build;
 use evenkeel_model::wrr::{Cursor, Level};
-use evenkeel_model::{Scheduler, ServerEntry, ServiceEntry, Weight};
+use evenkeel_model::{Scheduler, ServerEntry, ServiceEntry, Weight, buckets};
 
 use crate::arena::Extent;
 use crate::book::{Listed, Table};
-use crate::convert::scheduler_word;
+use crate::convert::{costs, scheduler_word};
 use crate::cursor::weighted;
 use crate::error::PutError;
 use crate::levels;
@@ -133,7 +133,23 @@ impl DataPlane {
                 let table = weighted(&self.tables, numbers, entry, old);
                 (Content::Levels(table.levels), Some(table.cursor))
             }
-            Scheduler::RoundRobin | Scheduler::WeightedLeastConnection | Scheduler::Maglev => {
+            Scheduler::DestinationHash => {
+                let dealt = buckets::destination_hash(numbers.len());
+                (Content::Ring(by_index(numbers, dealt)), None)
+            }
+            Scheduler::SourceHash => {
+                let weights: Vec<u16> = entry.servers.iter().map(|s| s.weight.get()).collect();
+                let dealt = buckets::source_hash(&weights);
+                (Content::Ring(by_index(numbers, dealt)), None)
+            }
+            Scheduler::RoundRobin
+            | Scheduler::LeastConnection
+            | Scheduler::WeightedLeastConnection
+            | Scheduler::ShortestExpectedDelay
+            | Scheduler::NeverQueue
+            | Scheduler::Failover
+            | Scheduler::Overflow
+            | Scheduler::Maglev => {
                 let servers = numbers.iter().zip(&entry.servers);
                 let ring = servers
                     .filter(|(_, s)| is_eligible(s))
@@ -163,6 +179,14 @@ impl DataPlane {
     }
 }
 
+/// The numbers of servers that are given by their places in the list.
+fn by_index(numbers: &[u32], places: Vec<usize>) -> Vec<u32> {
+    let places = places.into_iter();
+    places
+        .filter_map(|place| numbers.get(place).copied())
+        .collect()
+}
+
 fn is_eligible(server: &ServerEntry) -> bool {
     server.weight != Weight::QUIESCED
 }
@@ -187,6 +211,7 @@ pub(crate) fn fill(half: &Service, gate: u32, draft: &Draft, entry: &ServiceEntr
     half.gate.store(u64::from(gate), Relaxed);
     half.scheduler
         .store(scheduler_word(entry.scheduler), Relaxed);
+    half.costs.store(costs(entry.scheduler).0, Relaxed);
     half.list.store(draft.list.start, draft.list.len);
     half.ring.store(draft.ring.start, draft.ring.len);
     half.hash_all

@@ -27,10 +27,10 @@ mod transport;
 pub use hash::flow_hash;
 pub use icmp::server_of_flow;
 pub use process::process;
-pub use scheduler::least_connected;
+pub use scheduler::least_loaded;
 
 use evenkeel_abi::{
-    Bucket, Conn, DropReason, Event, FlowKey, Gate, Globals, Link, Load, Router, Server,
+    Bucket, Conn, Costs, DropReason, Event, FlowKey, Gate, Globals, Link, Load, Router, Server,
     ServiceKey, ServiceSlot, Shared, State, Tick,
 };
 
@@ -111,11 +111,11 @@ pub trait Tables {
     fn conn(&self, place: u32) -> Option<&Conn>;
     /// A bucket of the half-open table.
     fn bucket(&self, bucket: u32) -> Option<&Bucket>;
-    /// The server that wlc chooses, see [`least_connected`](fn@least_connected).
+    /// The server that wlc and its like choose, see [`least_loaded`](fn@least_loaded).
     ///
     /// A method, so that the program can have its loop verified once and not for each way that leads to it.
-    fn least_connected(&self, start: u32, len: u32) -> Option<u32> {
-        least_connected(self, start, len)
+    fn least_loaded(&self, costs: Costs, start: u32, len: u32) -> Option<u32> {
+        least_loaded(self, costs, start, len)
     }
     /// The server of a service's flow, see [`server_of_flow`](fn@server_of_flow); a method for the same reason.
     fn server_of_flow(&self, service: u32, key: &FlowKey) -> Option<u32> {

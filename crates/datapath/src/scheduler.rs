@@ -2,14 +2,16 @@
 
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 
-use evenkeel_abi::{DropReason, FlowKey, Globals, SchedulerId, Service, Span, high, low, pair};
+use evenkeel_abi::{
+    Costs, DropReason, FlowKey, Globals, SchedulerId, Service, Span, high, low, pair,
+};
 
 use crate::Tables;
-use crate::branchless::{is_below, select};
+use crate::branchless::{is_below, is_zero, select};
 use crate::hash::{flow_hash, slot};
 use crate::table::ATTEMPTS;
 
-/// Servers that wlc looks at; the verifier wants a bound.
+/// Servers that wlc and its like look at; the verifier wants a bound.
 const LEAST_OF: u32 = 1024;
 
 /// The server that the service's scheduler names.
@@ -23,13 +25,20 @@ pub(crate) fn schedule<T: Tables>(
     match service.scheduler.load(Relaxed) {
         SchedulerId::RR => round_robin(tables, &service.ring),
         SchedulerId::WRR => weighted_round_robin(tables, &service.ring),
-        SchedulerId::WLC => {
+        SchedulerId::DH => static_bucket(tables, &service.ring, high(key.addresses)),
+        SchedulerId::SH => static_bucket(tables, &service.ring, low(key.addresses)),
+        SchedulerId::MAGLEV => consistent(tables, globals, service, key),
+        SchedulerId::WLC
+        | SchedulerId::LC
+        | SchedulerId::SED
+        | SchedulerId::NQ
+        | SchedulerId::FO
+        | SchedulerId::OVF => {
             let (start, len) = service.ring.load();
             tables
-                .least_connected(start, len)
+                .least_loaded(Costs(service.costs.load(Relaxed)), start, len)
                 .ok_or(DropReason::NoServer)
         }
-        SchedulerId::MAGLEV => consistent(tables, globals, service, key),
         _ => Err(DropReason::Internal),
     }
 }
@@ -184,30 +193,64 @@ impl Cursor {
     }
 }
 
-/// IPVS's wlc: the server with the lowest overhead for its weight, the first of equals.
+/// IPVS's dh and sh without flags: the bucket of an address, which is refused if its server is quiesced.
 ///
-/// `ip_vs_wlc_schedule` in net/netfilter/ipvs/ip_vs_wlc.c. Looks at the first 1,024 of the `len` servers that
-/// the list at `start` of the arena has. `None`: there is none with a weight; no server wins whose weight
-/// has just become 0.
+/// `ip_vs_sh_hashkey` and `ip_vs_dh_hashkey` in net/netfilter/ipvs; user space has dealt the buckets out.
+#[inline(always)]
+fn static_bucket<T: Tables>(tables: &T, table: &Span, address: u32) -> Result<u32, DropReason> {
+    let (start, len) = table.load();
+    if len == 0 {
+        return Err(DropReason::NoServer);
+    }
+    // hash_32 of include/linux/hash.h, 8 bits.
+    let bucket = u32::from_be(address).wrapping_mul(0x61c8_8647) >> 24;
+    let server = entry(tables, start, bucket)?;
+    if is_quiesced(tables, server) {
+        return Err(DropReason::NoServer);
+    }
+    Ok(server)
+}
+
+/// IPVS's wlc, lc, sed, nq, fo and ovf: the server with the lowest cost for its share, the first of equals.
+///
+/// `ip_vs_{wlc,lc,sed,nq,fo,ovf}_schedule` in net/netfilter/ipvs, as one loop over numbers that user space has
+/// chosen ([`Costs`]): the verifier follows each side of each branch 1,024 times. Looks at the first 1,024 of the
+/// `len` servers that the list at `start` of the arena has. `None`: there is none with a weight; no server wins
+/// whose weight has just become 0.
 #[must_use]
 #[inline(always)]
-pub fn least_connected<T: Tables + ?Sized>(tables: &T, start: u32, len: u32) -> Option<u32> {
-    // The least so far, its weight, and its number plus one.
-    let (mut least, mut weight, mut found) = (1u64 << 40, 1u64, 0);
+pub fn least_loaded<T: Tables + ?Sized>(
+    tables: &T,
+    costs: Costs,
+    start: u32,
+    len: u32,
+) -> Option<u32> {
+    // The least so far, its share, and its number plus one.
+    let (mut least, mut share, mut found) = (1u64 << 40, 1u64, 0);
     for index in 0..LEAST_OF {
         if index >= len {
             break;
         }
         let number = at(tables, start, index)?;
         let load = tables.server_load(number)?;
-        let w = u64::from(low(tables.server(number)?.weights.load(Relaxed)));
+        let weight = u64::from(low(tables.server(number)?.weights.load(Relaxed)));
         let active = load.active.load(Relaxed);
-        let overhead = (active << 8)
-            .wrapping_add(active)
-            .wrapping_add(load.inactive.load(Relaxed));
-        let lower = is_below(overhead.wrapping_mul(weight), least.wrapping_mul(w));
-        least = select(lower, overhead, least);
-        weight = select(lower, w, weight);
+        let inactive = load.inactive.load(Relaxed);
+        let cost = costs
+            .active()
+            .wrapping_mul(active)
+            .wrapping_add(costs.inactive().wrapping_mul(inactive))
+            .wrapping_add(costs.flow())
+            .wrapping_sub(costs.idle().wrapping_mul(is_zero(active)));
+        let full = costs.full().wrapping_mul(is_below(weight, active));
+        let s = costs
+            .weight()
+            .wrapping_mul(weight)
+            .wrapping_add(costs.any_weight().wrapping_mul(1 ^ is_zero(weight)))
+            .wrapping_mul(1 ^ full);
+        let lower = is_below(cost.wrapping_mul(share), least.wrapping_mul(s));
+        least = select(lower, cost, least);
+        share = select(lower, s, share);
         found = select(lower, u64::from(number) + 1, found);
     }
     low(found).checked_sub(1)

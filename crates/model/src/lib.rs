@@ -5,14 +5,15 @@
 
 #![forbid(unsafe_code)]
 
+pub mod buckets;
 pub mod check;
 pub mod diff;
 pub mod hash_table;
+pub mod least;
 pub mod placement;
 pub mod rr;
 pub mod service;
 pub mod virtual_router;
-pub mod wlc;
 pub mod wrr;
 
 pub use check::{BodyMatch, Cadence, Check, CheckKind};

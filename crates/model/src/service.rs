@@ -61,18 +61,39 @@ pub enum Scheduler {
     RoundRobin,
     /// `wrr`: as `rr`, in proportion to the weights, interleaved.
     WeightedRoundRobin,
+    /// `lc`: the server with the fewest connections.
+    LeastConnection,
     /// `wlc`: the server with the fewest connections for its weight.
     WeightedLeastConnection,
+    /// `sed`: the server that would have the fewest active connections for its weight with one more.
+    ShortestExpectedDelay,
+    /// `nq`: the first server without an active connection, else as `sed`.
+    NeverQueue,
+    /// `fo`: the server with the greatest weight.
+    Failover,
+    /// `ovf`: the server with the greatest weight that has no more active connections than that.
+    Overflow,
+    /// `dh`: by a static hash of the virtual address.
+    DestinationHash,
+    /// `sh`: by a static hash of the client's address, in proportion to the weights.
+    SourceHash,
     /// `maglev`: a consistent hash of the flow, the same on every director.
     Maglev,
 }
 
 impl Scheduler {
     /// All schedulers that this version knows.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 11] = [
         Self::RoundRobin,
         Self::WeightedRoundRobin,
+        Self::LeastConnection,
         Self::WeightedLeastConnection,
+        Self::ShortestExpectedDelay,
+        Self::NeverQueue,
+        Self::Failover,
+        Self::Overflow,
+        Self::DestinationHash,
+        Self::SourceHash,
         Self::Maglev,
     ];
 
@@ -82,7 +103,14 @@ impl Scheduler {
         match self {
             Self::RoundRobin => "rr",
             Self::WeightedRoundRobin => "wrr",
+            Self::LeastConnection => "lc",
             Self::WeightedLeastConnection => "wlc",
+            Self::ShortestExpectedDelay => "sed",
+            Self::NeverQueue => "nq",
+            Self::Failover => "fo",
+            Self::Overflow => "ovf",
+            Self::DestinationHash => "dh",
+            Self::SourceHash => "sh",
             Self::Maglev => "maglev",
         }
     }

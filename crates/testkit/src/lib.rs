@@ -9,6 +9,8 @@ pub mod packet;
 mod service;
 mod tables;
 
+/// What the data plane is compared with.
+pub use evenkeel_model as model;
 pub use frame::NativeFrame;
 pub use service::{TestServer, TestService};
 pub use tables::NativeTables;

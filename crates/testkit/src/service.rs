@@ -3,8 +3,10 @@
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::atomic::Ordering::SeqCst;
 
-use evenkeel_abi::{GateState, SchedulerId, Server, ServerFlags, Service, ServiceKey, Span, pair};
-use evenkeel_model::{hash_table, wrr};
+use evenkeel_abi::{
+    Costs, GateState, SchedulerId, Server, ServerFlags, Service, ServiceKey, Span, pair,
+};
+use evenkeel_model::{buckets, hash_table, wrr};
 use evenkeel_wire::ipv4;
 
 use crate::tables::NativeTables;
@@ -12,7 +14,7 @@ use crate::tables::NativeTables;
 /// A service of a test.
 #[derive(Clone, Copy, Debug)]
 pub struct TestService {
-    /// Number, below 16; its gate has the same.
+    /// Number, below 32; its gate has the same.
     pub number: u32,
     /// Virtual address and port.
     pub address: SocketAddrV4,
@@ -141,6 +143,7 @@ impl NativeTables {
         let half = &self.services[number as usize].halves[0];
         half.gate.store(u64::from(gate), SeqCst);
         half.scheduler.store(service.scheduler, SeqCst);
+        half.costs.store(costs(service.scheduler).0, SeqCst);
         self.fill(half, number, service.scheduler, servers);
     }
 
@@ -157,8 +160,7 @@ impl NativeTables {
         } else {
             let last = fresh.len().saturating_sub(1) as u64;
             self.arena[cursor as usize].store(last, SeqCst);
-            let ring: Vec<u32> = fresh.iter().map(|s| s.number).collect();
-            self.lend(&half.ring, cursor + 1, &ring)
+            self.lend(&half.ring, cursor + 1, &ring(scheduler, servers))
         };
         at = self.lend(&half.hash_all, at, &hashed(servers));
         at = self.lend(&half.hash_fresh, at, &hashed(&fresh));
@@ -206,4 +208,33 @@ fn hashed(servers: &[TestServer]) -> Vec<u32> {
         .into_iter()
         .map(|i| servers[i as usize].number)
         .collect()
+}
+
+/// What a scheduler goes by beside wrr: all servers' buckets, or the servers with a weight.
+fn ring(scheduler: u64, servers: &[TestServer]) -> Vec<u32> {
+    let places = match scheduler {
+        SchedulerId::DH => buckets::destination_hash(servers.len()),
+        SchedulerId::SH => {
+            let weights = servers.iter().map(|s| u16::try_from(s.weight));
+            let weights: Result<Vec<u16>, _> = weights.collect();
+            buckets::source_hash(&weights.expect("weights have 16 bits"))
+        }
+        _ => {
+            let fresh = servers.iter().filter(|s| s.weight > 0);
+            return fresh.map(|s| s.number).collect();
+        }
+    };
+    places.into_iter().map(|i| servers[i].number).collect()
+}
+
+const fn costs(scheduler: u64) -> Costs {
+    match scheduler {
+        SchedulerId::LC => Costs::LC,
+        SchedulerId::WLC => Costs::WLC,
+        SchedulerId::SED => Costs::SED,
+        SchedulerId::NQ => Costs::NQ,
+        SchedulerId::FO => Costs::FO,
+        SchedulerId::OVF => Costs::OVF,
+        _ => Costs(0),
+    }
 }

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use evenkeel_model::wrr::WeightedRoundRobin;
 use evenkeel_model::{
-    Forwarding, GateState, MacAddress, Protocol, Scheduler, ServerEntry, ServiceEntry, Weight, wlc,
+    Forwarding, GateState, MacAddress, Protocol, Scheduler, ServerEntry, ServiceEntry, Weight,
+    buckets, least,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -114,7 +115,7 @@ impl Bench {
     }
 }
 
-fn check(follow: fn(&mut Bench, &[Op])) {
+fn check(follow: impl Fn(&mut Bench, &[Op])) {
     let bench = RefCell::new(Bench::new());
     let mut runner = TestRunner::new(ProptestConfig::with_cases(48));
     let run = runner.run(&ops(), |ops| {
@@ -239,18 +240,28 @@ fn a_hash_weight_alone_does_not_disturb_wrr() {
     });
 }
 
+/// The schedulers that compare loads.
+const BY_LOAD: [Scheduler; 6] = [
+    Scheduler::LeastConnection,
+    Scheduler::WeightedLeastConnection,
+    Scheduler::ShortestExpectedDelay,
+    Scheduler::NeverQueue,
+    Scheduler::Failover,
+    Scheduler::Overflow,
+];
+
 /// Opens, confirms and ends connections, and compares each pick with the model's.
-fn follow_wlc(bench: &mut Bench, ops: &[Op]) {
+fn follow_loads(bench: &mut Bench, ops: &[Op], scheduler: Scheduler) {
     // Only its list is used.
     let mut model = Model::new();
-    bench.begin(Scheduler::WeightedLeastConnection);
+    bench.begin(scheduler);
     for op in ops {
         match op {
             Op::Open(n) => {
                 for _ in 0..*n {
                     bench.port += 1;
                     let (plane, port) = (&bench.plane, bench.port);
-                    let want = least(plane);
+                    let want = least(plane, scheduler);
                     assert_eq!(pick(plane, port), want, "port {port}");
                     // A third stays half-open, a third is established, a third ends.
                     for flags in [ACK, FIN | ACK].into_iter().take(usize::from(port % 3)) {
@@ -261,7 +272,7 @@ fn follow_wlc(bench: &mut Bench, ops: &[Op]) {
             Op::Adopt => bench.adopt(),
             Op::Add(..) | Op::Remove(_) | Op::Weigh(..) | Op::Batch(..) => {
                 edit(&mut model, op);
-                let entry = by(Scheduler::WeightedLeastConnection, &servers_of(&model));
+                let entry = by(scheduler, &servers_of(&model));
                 bench.plane.put_service(&entry).unwrap();
             }
         }
@@ -269,13 +280,13 @@ fn follow_wlc(bench: &mut Bench, ops: &[Op]) {
 }
 
 /// The model's next pick.
-fn least(plane: &DataPlane) -> Option<u8> {
+fn least(plane: &DataPlane, scheduler: Scheduler) -> Option<u8> {
     let view = &plane.snapshot().unwrap()[0];
     let servers = view.servers.iter();
     let loads: Vec<_> = servers
         .map(|s| (s.weight.get(), s.active, s.inactive))
         .collect();
-    let picked = view.servers.get(wlc::pick(&loads)?)?;
+    let picked = view.servers.get(least::pick(scheduler, &loads)?)?;
     match picked.address {
         SocketAddr::V4(address) => Some(address.ip().octets()[3]),
         SocketAddr::V6(_) => None,
@@ -283,8 +294,34 @@ fn least(plane: &DataPlane) -> Option<u8> {
 }
 
 #[test]
-fn wlc_picks_what_ipvs_picks_with_real_connections() {
-    in_room(|_| check(follow_wlc));
+fn those_that_compare_loads_pick_what_ipvs_picks_with_real_connections() {
+    for scheduler in BY_LOAD {
+        in_room(move |_| check(|bench, ops| follow_loads(bench, ops, scheduler)));
+    }
+}
+
+#[test]
+fn dh_and_sh_place_by_address_and_refuse_those_of_a_quiesced_server() {
+    in_room(|_| {
+        let servers = [server(1, 1), server(2, 3), server(3, 0)];
+        let mut plane = plane_with(&by(Scheduler::SourceHash, &servers));
+        let client = u32::from(Ipv4Addr::new(198, 18, 14, 99));
+        let dealt = buckets::source_hash(&[1, 3, 0]);
+        let place = dealt[usize::from(buckets::bucket(client))];
+        let expected = (place < 2).then(|| u8::try_from(place + 1).unwrap());
+        for port in 1000..1010 {
+            assert_eq!(pick(&plane, port), expected, "all of one client's");
+        }
+        plane
+            .put_service(&by(Scheduler::DestinationHash, &servers))
+            .unwrap();
+        let dealt = buckets::destination_hash(3);
+        let place = dealt[usize::from(buckets::bucket(u32::from(VIP)))];
+        let expected = (place < 2).then(|| u8::try_from(place + 1).unwrap());
+        for port in 2000..2010 {
+            assert_eq!(pick(&plane, port), expected);
+        }
+    });
 }
 
 /// The n-th of many servers.

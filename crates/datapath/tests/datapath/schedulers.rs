@@ -1,14 +1,26 @@
 //! Schedulers, compared with IPVS's own algorithms.
 
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::atomic::Ordering::SeqCst;
 
 use evenkeel_abi::{DropReason, Event, SchedulerId, Shared};
 use evenkeel_datapath::Verdict;
+use evenkeel_testkit::model::{Scheduler, buckets, least};
 use evenkeel_testkit::packet::flags::{ACK, SYN};
 use evenkeel_testkit::{NativeTables, TestServer, TestService};
 use proptest::prelude::*;
 
 use crate::common::{SERVICE, World, client};
+
+/// The schedulers that compare loads.
+const BY_LOAD: [(Scheduler, u64); 6] = [
+    (Scheduler::LeastConnection, SchedulerId::LC),
+    (Scheduler::WeightedLeastConnection, SchedulerId::WLC),
+    (Scheduler::ShortestExpectedDelay, SchedulerId::SED),
+    (Scheduler::NeverQueue, SchedulerId::NQ),
+    (Scheduler::Failover, SchedulerId::FO),
+    (Scheduler::Overflow, SchedulerId::OVF),
+];
 
 /// The servers of the first flows.
 fn picks(world: &World, flows: u16) -> Vec<u32> {
@@ -164,7 +176,7 @@ fn wlc_passes_over_a_server_whose_weight_has_just_become_0() {
 fn wlc_looks_at_1024_servers() {
     let mut tables = NativeTables::new(16, 16);
     let grow = |of: &mut Vec<Shared>, len| of.resize_with(len, Shared::default);
-    grow(&mut tables.arena, 1 << 22);
+    grow(&mut tables.arena, 1 << 23);
     tables.servers.resize_with(2048, Default::default);
     tables.loads.resize_with(2048, Default::default);
     let servers: Vec<_> = (1..1100).map(|number| TestServer::new(number, 1)).collect();
@@ -241,7 +253,7 @@ fn maglev_flow_is_found_again_without_its_entry_unless_its_slot_is_a_quiesced_se
 
 #[test]
 fn unknown_scheduler_is_an_internal_fault() {
-    let world = World::scheduled(SchedulerId::MAGLEV + 1, &[1]);
+    let world = World::scheduled(u64::MAX, &[1]);
     assert_eq!(
         world.send(client(0), SYN),
         Verdict::Drop(DropReason::Internal)
@@ -262,28 +274,47 @@ proptest! {
         prop_assert_eq!(picks(&world, 150), expected);
     }
 
-    /// `ip_vs_wlc_schedule`: ratios compared without a division, the first of equals wins.
+    /// One loop over [`Costs`](evenkeel_abi::Costs) picks what each of IPVS's functions would.
     #[test]
-    fn wlc_picks_ipvs_server(servers in prop::collection::vec((0u32..9, 0u64..20, 0u64..400), 1..20)) {
-        let weights: Vec<u32> = servers.iter().map(|s| s.0).collect();
-        let world = World::scheduled(SchedulerId::WLC, &weights);
+    fn those_that_compare_loads_pick_ipvs_server(
+        servers in prop::collection::vec((0u16..9, 0u32..20, 0u32..400), 1..20),
+        which in prop::sample::select(&BY_LOAD[..]),
+    ) {
+        let (scheduler, id) = which;
+        let weights: Vec<u32> = servers.iter().map(|s| s.0.into()).collect();
+        let world = World::scheduled(id, &weights);
         for ((_, active, inactive), load) in servers.iter().zip(&world.tables.loads[1..]) {
-            load.active.store(*active, SeqCst);
-            load.inactive.store(*inactive, SeqCst);
-        }
-        let mut least: Option<(u32, u64, u64)> = None;
-        for (number, &(weight, active, inactive)) in (1..).zip(&servers) {
-            let overhead = active * 256 + active + inactive;
-            let weight = u64::from(weight);
-            let better = least.is_none_or(|(_, l, w)| l * weight > overhead * w);
-            if weight > 0 && better {
-                least = Some((number, overhead, weight));
-            }
+            load.active.store((*active).into(), SeqCst);
+            load.inactive.store((*inactive).into(), SeqCst);
         }
         world.send(client(0), SYN);
-        match least {
-            Some((number, ..)) => prop_assert_eq!(world.last_server(), number),
+        match least::pick(scheduler, &servers) {
+            Some(place) => prop_assert_eq!(world.last_server() as usize, place + 1),
             None => prop_assert_eq!(world.tables.dropped(DropReason::NoServer), 1),
+        }
+    }
+
+    /// `ip_vs_sh_schedule` and `ip_vs_dh_schedule`.
+    #[test]
+    fn static_tables_place_by_address(weights in prop::collection::vec(0u16..5, 1..9), i in 0u16..500) {
+        let of = |table: Vec<usize>, address: Ipv4Addr| {
+            let place = table[usize::from(buckets::bucket(u32::from(address)))];
+            (weights[place] > 0).then_some(u32::try_from(place).unwrap() + 1)
+        };
+        let wide: Vec<u32> = weights.iter().map(|w| (*w).into()).collect();
+        let [low, high] = i.to_le_bytes();
+        let address = Ipv4Addr::new(203, 0, high, low);
+        for (id, expected) in [
+            (SchedulerId::SH, of(buckets::source_hash(&weights), address)),
+            (SchedulerId::DH, of(buckets::destination_hash(weights.len()), *SERVICE.ip())),
+        ] {
+            let world = World::scheduled(id, &wide);
+            let verdict = world.send(SocketAddrV4::new(address, 1000 + i), SYN);
+            match expected {
+                Some(server) => prop_assert_eq!(world.last_server(), server),
+                None => prop_assert_ne!(verdict, Verdict::Pass),
+            }
+            prop_assert_eq!(world.tables.dropped(DropReason::NoServer), u64::from(expected.is_none()));
         }
     }
 }

@@ -49,11 +49,13 @@ const fn local(spec: Spec) -> Spec {
 
 use Protocol::{Tcp, Udp};
 use Scheduler::{
-    Maglev, RoundRobin as Rr, WeightedLeastConnection as Wlc, WeightedRoundRobin as Wrr,
+    DestinationHash as Dh, Failover as Fo, LeastConnection as Lc, Maglev, NeverQueue as Nq,
+    Overflow as Ovf, RoundRobin as Rr, ShortestExpectedDelay as Sed, SourceHash as Sh,
+    WeightedLeastConnection as Wlc, WeightedRoundRobin as Wrr,
 };
 
 /// The services; the second has a quiesced server at times, the third none at all.
-pub(crate) const SERVICES: [Spec; 11] = [
+pub(crate) const SERVICES: [Spec; 18] = [
     spec(146, 80, Tcp, Rr),
     weighing(spec(147, 443, Tcp, Rr), &[1, 0, 1], &[1, 3, 1]),
     weighing(spec(148, 25, Tcp, Rr), &[], &[]),
@@ -63,6 +65,13 @@ pub(crate) const SERVICES: [Spec; 11] = [
     weighing(spec(150, 80, Tcp, Wlc), &[2, 1, 1], &[2, 1]),
     weighing(spec(150, 443, Tcp, Maglev), &[1, 2, 1], &[1, 0, 1]),
     weighing(spec(150, 443, Udp, Maglev), &[1, 1], &[0, 0]),
+    weighing(spec(152, 80, Tcp, Lc), &[2, 1, 1], &[2, 1]),
+    weighing(spec(152, 81, Tcp, Sed), &[2, 1, 1], &[2, 0, 1]),
+    weighing(spec(152, 82, Tcp, Nq), &[2, 1, 1], &[2, 1]),
+    weighing(spec(152, 83, Tcp, Fo), &[2, 3, 3], &[2, 1]),
+    weighing(spec(152, 84, Tcp, Ovf), &[2, 3, 3], &[9, 1]),
+    weighing(spec(152, 85, Tcp, Dh), &[2, 3, 3], &[0, 1, 1]),
+    weighing(spec(152, 86, Udp, Sh), &[2, 3, 3], &[0, 1, 1]),
     local(spec(151, 80, Tcp, Rr)),
     local(weighing(spec(151, 53, Udp, Wrr), &[1, 2], &[2, 1])),
 ];

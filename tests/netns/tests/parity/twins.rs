@@ -184,6 +184,7 @@ impl Twins {
             for (k, n) in kernel.halves.iter().zip(&slot.halves) {
                 copy(&k.gate, &n.gate);
                 copy(&k.scheduler, &n.scheduler);
+                copy(&k.costs, &n.costs);
                 copy(&k.quiesced, &n.quiesced);
                 for (k, n) in [
                     (&k.ring, &n.ring),
