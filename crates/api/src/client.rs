@@ -14,7 +14,8 @@ use tokio::net::UnixStream;
 
 use crate::{
     API_VERSION, CONNECTIONS_PATH, Connections, EVENTS_PATH, EVENTS_WAIT_MS_MAX, ErrorAnswer,
-    Events, RELOAD_PATH, ReloadAnswer, SERVICES_PATH, STATUS_PATH, Services, Status,
+    Events, RELOAD_PATH, ReloadAnswer, SERVICES_PATH, STATUS_PATH, Services, Status, TRACE_PATH,
+    TraceAnswer, TraceQuery,
 };
 
 /// Longest wait for an answer. The daemon answers from memory and maps; a full table of a million
@@ -160,6 +161,24 @@ impl Client {
         let wait = wait.min(longest);
         let path = format!("{EVENTS_PATH}?after={after}&wait_ms={}", wait.as_millis());
         self.call(Method::GET, &path, DEADLINE + wait).await
+    }
+
+    /// Asks where a packet would go, and why.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn trace(&self, packet: &TraceQuery) -> Result<TraceAnswer, ClientError> {
+        let TraceQuery {
+            protocol,
+            client,
+            virtual_address,
+            flags,
+        } = packet;
+        let path = format!(
+            "{TRACE_PATH}?protocol={}&client={client}&virtual_address={virtual_address}&flags={flags}",
+            protocol.word()
+        );
+        self.call(Method::GET, &path, DEADLINE).await
     }
 
     /// Has the daemon read its config file again.

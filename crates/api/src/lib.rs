@@ -13,6 +13,7 @@ pub mod events;
 pub mod reload;
 pub mod services;
 pub mod status;
+pub mod trace;
 pub mod virtual_routers;
 
 pub use client::{Client, ClientError};
@@ -25,6 +26,10 @@ pub use services::{
 pub use status::{
     DropCount, EventCount, GateStatus, InterfaceStatus, OnFailure, Problem, ServerState,
     ServerStatus, ServiceStatus, Status, TableStatus, XdpMode,
+};
+pub use trace::{
+    ChosenBy, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, TraceAnswer, TraceQuery, TraceVerdict,
+    TracedEntry, TracedServer, TracedService,
 };
 pub use virtual_routers::{
     AddressHolder, LatenessBucket, PartnerStatus, Role, RouterCount, VirtualRouterStatus,
@@ -48,6 +53,8 @@ pub const SERVICES_PATH: &str = "/v1/services";
 pub const CONNECTIONS_PATH: &str = "/v1/connections";
 /// Path of [`Events`], GET, with [`EventsQuery`] as its query.
 pub const EVENTS_PATH: &str = "/v1/events";
+/// Path of [`TraceAnswer`], GET, with [`TraceQuery`] as its query.
+pub const TRACE_PATH: &str = "/v1/trace";
 /// Path of [`ReloadAnswer`], POST.
 pub const RELOAD_PATH: &str = "/v1/reload";
 
@@ -70,6 +77,15 @@ impl Protocol {
         match self {
             Self::Tcp => "TCP",
             Self::Udp => "UDP",
+        }
+    }
+
+    /// The name in JSON and config files.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
         }
     }
 

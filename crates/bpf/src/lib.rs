@@ -37,6 +37,7 @@ mod run;
 mod service;
 mod sweep;
 mod tables;
+mod trace;
 mod view;
 
 pub use attach::{PassProgram, attach_pass};
@@ -51,6 +52,7 @@ pub use router::{RouterGates, Standing};
 pub use run::{Ran, Run};
 pub use sweep::{SweepBudget, Swept};
 pub use tables::Tables;
+pub use trace::{Chosen, Fate, Trace, TracePacket, TracedEntry, TracedServer};
 pub use view::{Connection, Counter, ServerView, ServiceView, Usage};
 
 #[cfg(test)]

@@ -10,3 +10,4 @@ mod service;
 mod start;
 mod support;
 mod sweep;
+mod trace;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{check, events, generate, ipvsadm, lab, purge, reload, run, status};
+use crate::commands::{check, events, generate, ipvsadm, lab, purge, reload, run, status, trace};
 
 /// Keeps a network service on an even keel: an XDP load balancer with health checks.
 #[derive(Debug, Parser)]
@@ -23,6 +23,7 @@ pub(crate) enum Command {
     Run(run::Args),
     Status(status::Args),
     Events(events::Args),
+    Trace(trace::Args),
     Reload(reload::Args),
     Check(check::Args),
     Purge(purge::Args),

@@ -9,6 +9,7 @@ pub(crate) mod purge;
 pub(crate) mod reload;
 pub(crate) mod run;
 pub(crate) mod status;
+pub(crate) mod trace;
 
 use std::process::ExitCode;
 
@@ -23,6 +24,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, CommandError> {
         Command::Run(args) => run::run(args, socket),
         Command::Status(args) => status::run(&args, socket),
         Command::Events(args) => events::run(&args, socket),
+        Command::Trace(args) => trace::run(&args, socket),
         Command::Reload(args) => reload::run(&args, socket),
         Command::Check(args) => check::run(&args),
         Command::Purge(args) => purge::run(&args, socket),

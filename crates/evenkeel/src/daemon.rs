@@ -17,6 +17,7 @@ mod report;
 mod roles;
 mod server;
 mod start;
+mod trace;
 mod view;
 mod view_routers;
 mod vrrp;

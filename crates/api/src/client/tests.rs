@@ -2,7 +2,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixListener;
 
 use super::*;
-use crate::{ErrorKind, GateStatus};
+use crate::{ChosenBy, ErrorKind, GateStatus, Protocol, TCP_SYN, TraceVerdict};
 
 /// Answers one connection with `answer`, whatever it asks.
 fn serve_once(path: &Path, answer: String) -> tokio::task::JoinHandle<String> {
@@ -54,6 +54,32 @@ async fn services_are_read() {
             .unwrap()
             .starts_with("GET /v1/services HTTP/1.1\r\n")
     );
+}
+
+#[tokio::test]
+async fn a_trace_is_asked_for_with_its_packet() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("api.sock");
+    let body = r#"{"api_version":1,"packet":{"protocol":"udp","client":"198.18.14.1:4000",
+        "virtual_address":"198.18.14.146:53"},"verdict":"forward","drop_reason":null,"gate":"open",
+        "virtual_router":null,"service":{"name":"dns","scheduler":"rr"},"entry":null,
+        "entry_after":{"half_open":true,"state":"UDP","expires_s":300,"assured":false,
+        "server":"198.18.14.12:53"},"chosen_by":"scheduler","server":{"address":"198.18.14.12:53",
+        "forwarding":"direct","mac":"02:00:00:00:01:0c"},"events":[],"why":"w","hints":[]}"#;
+    let server = serve_once(&path, http("200 OK", body));
+    let packet = TraceQuery {
+        protocol: Protocol::Udp,
+        client: "198.18.14.1:4000".parse().unwrap(),
+        virtual_address: "198.18.14.146:53".parse().unwrap(),
+        flags: TCP_SYN,
+    };
+    let answer = Client::new(path).trace(&packet).await.unwrap();
+    assert_eq!(answer.packet, packet, "the flags have a default");
+    assert_eq!(answer.verdict, TraceVerdict::Forward);
+    assert_eq!(answer.chosen_by, Some(ChosenBy::Scheduler));
+    let request = server.await.unwrap();
+    let expected = "GET /v1/trace?protocol=udp&client=198.18.14.1:4000&virtual_address=198.18.14.146:53&flags=2 HTTP/1.1\r\n";
+    assert!(request.starts_with(expected), "{request}");
 }
 
 #[tokio::test]

@@ -253,6 +253,7 @@ impl Daemon {
             Request::Status(answer) => drop(answer.send(self.status())),
             Request::Services(answer) => drop(answer.send(self.services())),
             Request::Connections(answer) => drop(answer.send(Ok(self.connections()))),
+            Request::Trace(packet, answer) => drop(answer.send(self.trace(&packet))),
             Request::Reload(answer) => drop(answer.send(self.reload().await)),
             Request::Events(after, answer) => {
                 drop(answer.send(Ok(self.hands.journal.after(after))));

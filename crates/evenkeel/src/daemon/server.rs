@@ -7,6 +7,7 @@ use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
@@ -15,7 +16,7 @@ use axum::{Json, Router};
 use evenkeel_api::{
     API_VERSION, CONNECTIONS_PATH, Connections, EVENTS_PATH, EVENTS_WAIT_MS_MAX, ErrorAnswer,
     ErrorKind, Events, EventsQuery, RELOAD_PATH, ReloadAnswer, SERVICES_PATH, STATUS_PATH,
-    Services, Status,
+    Services, Status, TRACE_PATH, TraceAnswer, TraceQuery,
 };
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -34,6 +35,7 @@ pub(crate) enum Request {
     Services(oneshot::Sender<Answer<Services>>),
     Connections(oneshot::Sender<Answer<Connections>>),
     Reload(oneshot::Sender<Answer<ReloadAnswer>>),
+    Trace(TraceQuery, oneshot::Sender<Answer<TraceAnswer>>),
     /// What happened after the event of this number.
     Events(u64, oneshot::Sender<Answer<Events>>),
 }
@@ -132,6 +134,7 @@ fn router(requests: mpsc::Sender<Request>, happened: watch::Receiver<u64>) -> Ro
         .route(STATUS_PATH, get(status))
         .route(SERVICES_PATH, get(services))
         .route(CONNECTIONS_PATH, get(connections))
+        .route(TRACE_PATH, get(trace))
         .route(RELOAD_PATH, post(reload))
         .fallback(not_found)
         .with_state(requests)
@@ -154,6 +157,22 @@ async fn connections(State(requests): Requests) -> Response {
 
 async fn reload(State(requests): Requests) -> Response {
     ask(&requests, Request::Reload).await
+}
+
+async fn trace(
+    State(requests): Requests,
+    query: Result<Query<TraceQuery>, QueryRejection>,
+) -> Response {
+    match query {
+        Ok(Query(packet)) => respond(put(&requests, |sender| Request::Trace(packet, sender)).await),
+        Err(bad) => {
+            let answer = failed(format!(
+                "the packet to trace is not understood: {}",
+                bad.body_text()
+            ));
+            (StatusCode::BAD_REQUEST, Json(answer)).into_response()
+        }
+    }
 }
 
 async fn events(

@@ -177,7 +177,7 @@ impl Daemon {
     }
 }
 
-fn unread(error: ReadError) -> evenkeel_api::ErrorAnswer {
+pub(crate) fn unread(error: ReadError) -> evenkeel_api::ErrorAnswer {
     server::failed(hands::reason(&error.into()))
 }
 
@@ -247,7 +247,7 @@ fn server_status(
     }
 }
 
-const fn gate(state: GateState) -> GateStatus {
+pub(crate) const fn gate(state: GateState) -> GateStatus {
     match state {
         GateState::Open => GateStatus::Open,
         GateState::Draining => GateStatus::Draining,
@@ -263,14 +263,14 @@ fn totals(stats: &evenkeel_abi::Stats) -> Totals {
     }
 }
 
-const fn protocol(protocol: model::Protocol) -> Protocol {
+pub(crate) const fn protocol(protocol: model::Protocol) -> Protocol {
     match protocol {
         model::Protocol::Tcp => Protocol::Tcp,
         model::Protocol::Udp => Protocol::Udp,
     }
 }
 
-const fn forwarding(forwarding: model::Forwarding) -> Forwarding {
+pub(crate) const fn forwarding(forwarding: model::Forwarding) -> Forwarding {
     match forwarding {
         model::Forwarding::DirectRouting => Forwarding::Direct,
         model::Forwarding::Local => Forwarding::Local,
@@ -294,7 +294,7 @@ fn connection(held: &evenkeel_bpf::Connection) -> Connection {
     }
 }
 
-const fn state(state: evenkeel_abi::ConnState) -> ConnectionState {
+pub(crate) const fn state(state: evenkeel_abi::ConnState) -> ConnectionState {
     use evenkeel_abi::ConnState as Held;
 
     match state {

@@ -15,6 +15,7 @@ Commands:
   run                   Run the director daemon in the foreground
   status                Show the director's state
   events                Show what happened: changes of roles, servers and config, with their reasons
+  trace                 Show where a packet would go now, and why; asking changes nothing
   reload                Have the daemon read its config file again; a bad file changes nothing
   check                 Check a config file and show all of its mistakes
   purge                 Stop forwarding: remove all pins, and the addresses that evenkeel added

@@ -8,6 +8,7 @@ mod help;
 mod ipvsadm;
 mod no_daemon;
 mod run;
+mod trace;
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};

@@ -9,6 +9,7 @@ fn commands_that_ask_the_daemon_say_how_to_start_the_daemon() {
         &["reload"],
         &["events"],
         &["events", "--follow"],
+        &["trace", "198.18.14.1:4000", "198.18.14.146:80"],
     ] {
         let told = evenkeel(&[words, &["--socket", path(&socket)]].concat());
         assert_eq!(told.code, Some(1), "{told:?}");

@@ -5,6 +5,7 @@
 mod checks;
 mod reload;
 mod start;
+mod trace;
 mod traffic;
 
 use evenkeel_lab::load::OpenLoad;

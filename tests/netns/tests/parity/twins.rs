@@ -296,8 +296,11 @@ impl Twins {
             Verdict::Pass => 2,
             Verdict::Transmit => 3,
         };
+        let traced = self.kernel.trace_frame(packet).expect("the maps are read");
         let (kernel, bytes) = self.kernel.run(packet).expect("the program runs");
         assert_eq!(native, kernel, "verdict of {what}: {packet:02x?}");
+        assert_eq!(traced.0, kernel, "traced verdict of {what}: {packet:02x?}");
+        assert_eq!(traced.1, bytes, "traced bytes of {what}: {packet:02x?}");
         assert_eq!(frame.bytes(), bytes, "bytes of {what}: {packet:02x?}");
         for (id, native) in (0..).zip(&self.native.routers) {
             let kernel = self.kernel.tables().routers.get(id).expect("as many");

@@ -53,3 +53,54 @@ async fn a_file_in_the_sockets_place_is_left_alone() {
     assert!(matches!(error, BindError::Failed { .. }), "{error}");
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
 }
+
+/// Asks for a path on a socket of its own and returns all that is answered, with the request's packet.
+async fn ask_for_trace(query: &str) -> (String, Option<TraceQuery>) {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("api.sock");
+    let mut socket = Socket::bind(&path).await.unwrap();
+    let mut requests = socket.serve(watch::channel(0).1);
+    let mut stream = UnixStream::connect(&path).await.unwrap();
+    let request =
+        format!("GET {TRACE_PATH}?{query} HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    let mut packet = None;
+    loop {
+        tokio::select! {
+            read = stream.read_to_string(&mut answer) => {
+                read.unwrap();
+                return (answer, packet);
+            }
+            Some(request) = requests.recv() => {
+                let Request::Trace(asked, sender) = request else {
+                    panic!("a trace was asked for");
+                };
+                packet = Some(asked);
+                sender.send(Err(failed("no"))).unwrap();
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_trace_without_flags_is_of_a_syn() {
+    let query = "protocol=tcp&client=198.18.14.1:4000&virtual_address=198.18.14.146:80";
+    let (answer, packet) = ask_for_trace(query).await;
+    assert!(answer.contains(r#""error":"no""#), "{answer}");
+    assert_eq!(packet.unwrap().flags, evenkeel_api::TCP_SYN);
+}
+
+#[tokio::test]
+async fn a_packet_that_is_not_understood_is_refused_in_the_apis_words() {
+    for query in ["protocol=tcp", "protocol=sctp&client=c&virtual_address=v"] {
+        let (answer, packet) = ask_for_trace(query).await;
+        assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+        let (_head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let refusal: ErrorAnswer = serde_json::from_str(body).unwrap();
+        assert!(refusal.error.contains("packet to trace"), "{refusal:?}");
+        assert_eq!(packet, None);
+    }
+}

@@ -1,0 +1,259 @@
+//! Where a packet would go, and why: the decision itself, run on a view of the maps that changes nothing.
+
+mod copies;
+mod frame;
+mod view;
+
+use std::net::SocketAddrV4;
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
+use std::time::Duration;
+
+use evenkeel_abi::{ConnState, DropReason, Event, FlowKey, Server, ServiceKey as Key, Tick, Word};
+use evenkeel_datapath::{Tables as _, Verdict, process};
+use evenkeel_model::{Forwarding, GateState, MacAddress, Protocol, Scheduler};
+
+use crate::adopt::server_address;
+use crate::convert::{address_word, forwarding, now, port_word, scheduler};
+use crate::error::ReadError;
+use crate::plane::DataPlane;
+use crate::trace::frame::Bytes;
+use crate::trace::view::{Counted, Entry, View};
+
+/// A packet without data to trace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TracePacket {
+    /// Its protocol.
+    pub protocol: Protocol,
+    /// The client, who sends it.
+    pub client: SocketAddrV4,
+    /// The virtual address and port that it is for.
+    pub address: SocketAddrV4,
+    /// TCP's flags; of no meaning with UDP.
+    pub flags: u8,
+}
+
+/// What becomes of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// Up to this host's own stack, untouched.
+    Passed,
+    /// On to the server.
+    Forwarded,
+    /// Dropped, and its sender told by an ICMP error.
+    Answered(DropReason),
+    /// Dropped.
+    Dropped(DropReason),
+}
+
+/// How the server of a packet is chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Chosen {
+    /// By the flow's entry.
+    Entry,
+    /// By the scheduler: the packet begins a flow.
+    Scheduler,
+    /// By the scheduler: the packet begins its flow anew, in the place of the entry.
+    SchedulerAnew,
+    /// By the consistent hash: no table knows the flow.
+    HashUnknown,
+    /// By the consistent hash: the sweep is taking the flow's entry out.
+    HashLeaving,
+    /// By the consistent hash: flood mode.
+    HashFlood,
+    /// By the consistent hash: too many connections, or too many unassured ones.
+    HashFull,
+    /// By the consistent hash without quiesced servers, for the whole one names such a server; in flood mode or
+    /// with too many connections.
+    HashFresh,
+}
+
+/// A flow's entry in a connection table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TracedEntry {
+    /// Whether it stands in the half-open table.
+    pub half_open: bool,
+    /// Its state.
+    pub state: ConnState,
+    /// Time until it expires; zero if it has expired.
+    pub expires: Duration,
+    /// Whether a client's packet confirmed it a second or more after its first.
+    pub assured: bool,
+    /// Its real server.
+    pub server: SocketAddrV4,
+}
+
+/// The server of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TracedServer {
+    /// Address and port.
+    pub address: SocketAddrV4,
+    /// How packets reach it.
+    pub forwarding: Forwarding,
+    /// Its hardware address.
+    pub mac: MacAddress,
+}
+
+/// Where a packet would go, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trace {
+    /// What becomes of it.
+    pub fate: Fate,
+    /// The gate of its address as it acts; `None`: that is no virtual address of this director.
+    pub gate: Option<GateState>,
+    /// The scheduler of its service; `None`: there is no such service.
+    pub scheduler: Option<Scheduler>,
+    /// How its server was chosen.
+    pub chosen: Option<Chosen>,
+    /// Its server, if it goes to one.
+    pub server: Option<TracedServer>,
+    /// The flow's entry as it is.
+    pub entry: Option<TracedEntry>,
+    /// The flow's entry as the packet would leave it.
+    pub entry_after: Option<TracedEntry>,
+    /// What would be counted besides.
+    pub events: Vec<Event>,
+}
+
+impl DataPlane {
+    /// Says where a packet would go now. No map changes by it: no entry, no cursor, no counter.
+    ///
+    /// # Errors
+    /// If a map can't be read.
+    pub fn trace(&self, packet: &TracePacket) -> Result<Trace, ReadError> {
+        let key = flow_of(packet);
+        let view = View::new(&self.tables, now());
+        // What is looked up here stands in the view's copies, and the decision meets the same.
+        let (before, pressed) = (view.entry(&key), view.is_pressed());
+        let (verdict, _frame) = decide(&view, &frame::build(packet, self.mac()));
+        let after = view.entry(&key);
+        let counted = view.counted.get();
+        let trace = Trace {
+            fate: fate(verdict, view.dropped.get()),
+            gate: self.traced_gate(&view, packet),
+            scheduler: scheduler_of(&view, packet),
+            chosen: counted.and_then(|counted| chosen(&view, counted, before, pressed)),
+            server: counted.and_then(|counted| server(&view, counted)),
+            entry: before.and_then(|entry| traced_entry(&view, entry)),
+            entry_after: after.and_then(|entry| traced_entry(&view, entry)),
+            events: view.events.take(),
+        };
+        view.check().map(|()| trace)
+    }
+
+    /// Says what would become of a frame now, `XDP_DROP` 1, `XDP_PASS` 2 or `XDP_TX` 3, and how it would look then;
+    /// changes nothing, as [`trace`](Self::trace).
+    ///
+    /// # Errors
+    /// If a map can't be read.
+    pub fn trace_frame(&self, frame: &[u8]) -> Result<(u32, Vec<u8>), ReadError> {
+        let view = View::new(&self.tables, now());
+        let (verdict, frame) = decide(&view, frame);
+        let number = match verdict {
+            Verdict::Drop(_) => 1,
+            Verdict::Pass => 2,
+            Verdict::Transmit => 3,
+        };
+        view.check().map(|()| (number, frame.get().to_vec()))
+    }
+
+    /// The interface's hardware address, as the program knows it.
+    fn mac(&self) -> MacAddress {
+        let link = self.tables.links.get(0);
+        let word = link.map_or(0, |link| link.mac.load(Relaxed));
+        MacAddress(Server::unpack_mac(word))
+    }
+
+    fn traced_gate(&self, view: &View<'_>, packet: &TracePacket) -> Option<GateState> {
+        let address = *packet.address.ip();
+        view.gate_of(address_word(address))?;
+        Some(self.gate_of(address.into()))
+    }
+}
+
+/// The decision, on the view.
+#[inline(never)]
+fn decide(view: &View<'_>, frame: &[u8]) -> (Verdict, Bytes) {
+    let mut frame = Bytes::new(frame);
+    let verdict = process(&mut frame, view);
+    (verdict, frame)
+}
+
+fn fate(verdict: Verdict, dropped: Option<DropReason>) -> Fate {
+    match (verdict, dropped) {
+        (Verdict::Pass, _) => Fate::Passed,
+        (Verdict::Transmit, None) => Fate::Forwarded,
+        (Verdict::Transmit, Some(reason)) => Fate::Answered(reason),
+        (Verdict::Drop(reason), _) => Fate::Dropped(reason),
+    }
+}
+
+/// How the server was chosen, told from what was there before and what was noted on the way.
+fn chosen(
+    view: &View<'_>,
+    counted: Counted,
+    before: Option<Entry>,
+    pressed: bool,
+) -> Option<Chosen> {
+    let events = view.events.borrow();
+    let hashed = events.iter().find_map(|event| match event {
+        Event::UnknownFlow => Some(Chosen::HashUnknown),
+        Event::FloodSyn => Some(Chosen::HashFlood),
+        Event::FullSyn => Some(Chosen::HashFull),
+        Event::Evicted | Event::FloodBegan => None,
+    });
+    Some(match (hashed, before) {
+        (Some(hashed), _) => hashed,
+        (None, Some(Entry::Leaving)) => Chosen::HashLeaving,
+        (None, Some(_)) if counted.new_flow => Chosen::SchedulerAnew,
+        (None, None) if !counted.new_flow => return None,
+        (None, Some(_)) => Chosen::Entry,
+        (None, None) if pressed => Chosen::HashFresh,
+        (None, None) => Chosen::Scheduler,
+    })
+}
+
+fn server(view: &View<'_>, counted: Counted) -> Option<TracedServer> {
+    let server = view.server(counted.server)?;
+    let mac = server.mac.load(Acquire);
+    Some(TracedServer {
+        address: server_address(server),
+        forwarding: forwarding(mac),
+        mac: MacAddress(Server::unpack_mac(mac)),
+    })
+}
+
+fn scheduler_of(view: &View<'_>, packet: &TracePacket) -> Option<Scheduler> {
+    let address = packet.address;
+    let (address, port) = (address_word(*address.ip()), port_word(address.port()));
+    let key = Key::new(address, port, packet.protocol.number());
+    let counted = view.counted.get().map(|counted| counted.service);
+    let slot = view.service(counted.or_else(|| view.service_of(&key))?)?;
+    let half = usize::try_from(slot.select.load(Acquire) & 1).ok()?;
+    let service = slot.halves.get(half)?;
+    scheduler(service.scheduler.load(Relaxed))
+}
+
+fn flow_of(packet: &TracePacket) -> FlowKey {
+    let [a, b] = packet.client.port().to_be_bytes();
+    let [c, d] = packet.address.port().to_be_bytes();
+    FlowKey::new(
+        address_word(*packet.client.ip()),
+        address_word(*packet.address.ip()),
+        u32::from_ne_bytes([a, b, c, d]),
+        packet.protocol.number(),
+    )
+}
+
+fn traced_entry(view: &View<'_>, entry: Entry) -> Option<TracedEntry> {
+    let word: Word = entry.word()?;
+    let half_open = matches!(entry, Entry::HalfOpen(_));
+    let state = ConnState::ALL.get(usize::from(word.state()));
+    let ticks = word.expiry().0.saturating_sub(view.now().0);
+    Some(TracedEntry {
+        half_open,
+        state: state.copied().unwrap_or(ConnState::None),
+        expires: Duration::from_nanos(ticks << Tick::SHIFT),
+        assured: !half_open && !word.is_unassured(),
+        server: server_address(view.server(word.server())?),
+    })
+}

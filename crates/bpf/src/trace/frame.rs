@@ -1,0 +1,126 @@
+//! The packet that is traced: made from what was asked, and in memory as the decision wants it.
+
+use evenkeel_datapath::{Frame, OFFSET_MAX};
+use evenkeel_model::{MacAddress, Protocol};
+use evenkeel_wire::{checksum, eth, ipv4, tcp, udp};
+
+use crate::trace::TracePacket;
+
+/// Room before the packet, as the kernel leaves it (`XDP_PACKET_HEADROOM`).
+const HEADROOM: usize = 256;
+
+/// Time to live of a packet that is made: none of its own makes a difference.
+const TTL: u8 = 64;
+
+/// Where the packet seems to come from: a locally administered address that no host has.
+const SOURCE: [u8; 6] = [2, 0, 0, 0, 0, 0];
+
+/// A packet in memory.
+pub(super) struct Bytes {
+    buffer: Vec<u8>,
+    start: usize,
+}
+
+impl Bytes {
+    pub(super) fn new(frame: &[u8]) -> Self {
+        let mut buffer = vec![0; HEADROOM];
+        buffer.extend_from_slice(frame);
+        Self {
+            buffer,
+            start: HEADROOM,
+        }
+    }
+
+    pub(super) fn get(&self) -> &[u8] {
+        self.buffer.get(self.start..).unwrap_or_default()
+    }
+}
+
+impl Frame for Bytes {
+    fn len(&self) -> usize {
+        self.get().len()
+    }
+
+    fn load<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
+        if offset > OFFSET_MAX {
+            return None;
+        }
+        self.get().get(offset..offset + N)?.try_into().ok()
+    }
+
+    fn store<const N: usize>(&mut self, offset: usize, bytes: [u8; N]) -> Option<()> {
+        if offset > OFFSET_MAX {
+            return None;
+        }
+        let start = self.start + offset;
+        let place = self.buffer.get_mut(start..start + N)?;
+        place.copy_from_slice(&bytes);
+        Some(())
+    }
+
+    fn grow_head<const N: usize>(&mut self) -> Option<()> {
+        self.start = self.start.checked_sub(N)?;
+        Some(())
+    }
+
+    fn truncate(&mut self, len: usize) -> Option<()> {
+        // The kernel refuses to shrink a frame below an Ethernet header (`bpf_xdp_adjust_tail`).
+        if len > self.len() || len < eth::LEN {
+            return None;
+        }
+        self.buffer.truncate(self.start + len);
+        Some(())
+    }
+}
+
+/// The frame of a packet without data that was sent to `destination`.
+///
+/// The data plane does not look at the checksum of TCP and UDP, which stays 0.
+pub(super) fn build(packet: &TracePacket, destination: MacAddress) -> Vec<u8> {
+    let transport = transport(packet);
+    let mut frame = Vec::new();
+    frame.extend(destination.0);
+    frame.extend(SOURCE);
+    frame.extend(eth::IPV4);
+    frame.extend(ip_header(packet, transport.len()));
+    frame.extend(transport);
+    frame
+}
+
+fn transport(packet: &TracePacket) -> Vec<u8> {
+    let mut header = Vec::new();
+    header.extend(packet.client.port().to_be_bytes());
+    header.extend(packet.address.port().to_be_bytes());
+    match packet.protocol {
+        Protocol::Tcp => {
+            // Sequence and acknowledgement numbers, and the window, mean nothing to the decision.
+            header.extend([0; 8]);
+            header.extend([0x50, packet.flags, 0xff, 0xff, 0, 0, 0, 0]);
+            debug_assert_eq!(header.len(), tcp::MIN_LEN, "a header without options");
+        }
+        Protocol::Udp => {
+            header.extend([0, 8, 0, 0]);
+            debug_assert_eq!(header.len(), udp::LEN, "a datagram without data");
+        }
+    }
+    header
+}
+
+fn ip_header(packet: &TracePacket, payload: usize) -> [u8; ipv4::MIN_LEN] {
+    let total = u8::try_from(ipv4::MIN_LEN + payload).unwrap_or(u8::MAX);
+    let [a, b, c, d] = packet.client.ip().octets();
+    let [e, f, g, h] = packet.address.ip().octets();
+    let protocol = packet.protocol.number();
+    let mut header = [
+        0x45, 0, 0, total, 0, 0, 0, 0, TTL, protocol, 0, 0, a, b, c, d, e, f, g, h,
+    ];
+    let words = header.chunks_exact(2).map(|two| match two {
+        [high, low] => u16::from_be_bytes([*high, *low]),
+        _ => 0,
+    });
+    let sum = checksum::finish(words.fold(0, checksum::add)).to_be_bytes();
+    if let Some(place) = header.get_mut(ipv4::CHECKSUM..ipv4::CHECKSUM + 2) {
+        place.copy_from_slice(&sum);
+    }
+    header
+}

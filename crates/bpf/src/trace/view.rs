@@ -1,0 +1,233 @@
+//! The maps as one packet sees them, which they never learn of.
+//!
+//! What packets write is copied at first sight, and the copy is given out: writes end there. What only
+//! user space writes is the maps' own. Counters are notes here.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
+
+use evenkeel_abi::{
+    Bucket, Conn, DropReason, Event, FlowKey, Gate, Globals, Link, Load, Router, Server,
+    ServiceKey, ServiceSlot, Shared, State, Tick, Word, low, map,
+};
+use evenkeel_datapath::{Insert, Tables as _, flow_hash};
+
+use crate::error::ReadError;
+use crate::sweep::flow_key;
+use crate::tables::{Tables, found};
+use crate::trace::copies::{Copied as _, Copies};
+
+/// What a packet that was forwarded was counted for.
+#[derive(Clone, Copy)]
+pub(super) struct Counted {
+    pub(super) service: u32,
+    pub(super) server: u32,
+    pub(super) new_flow: bool,
+}
+
+/// A flow's entry.
+#[derive(Clone, Copy)]
+pub(super) enum Entry {
+    /// The sweep is taking it out.
+    Leaving,
+    /// In the established table.
+    Established(Word),
+    /// In the half-open table.
+    HalfOpen(Word),
+}
+
+impl Entry {
+    /// Its word, unless it is leaving.
+    pub(super) const fn word(self) -> Option<Word> {
+        match self {
+            Self::Leaving => None,
+            Self::Established(word) | Self::HalfOpen(word) => Some(word),
+        }
+    }
+}
+
+pub(super) struct View<'a> {
+    tables: &'a Tables,
+    now: Tick,
+    state: OnceCell<State>,
+    routers: Copies<Router>,
+    loads: Copies<Load>,
+    arena: Copies<Shared>,
+    conns: Copies<Conn>,
+    buckets: Copies<Bucket>,
+    /// Flows that were looked up or entered, with their places.
+    flows: RefCell<Vec<(FlowKey, Option<u32>)>>,
+    pub(super) counted: Cell<Option<Counted>>,
+    pub(super) dropped: Cell<Option<DropReason>>,
+    pub(super) events: RefCell<Vec<Event>>,
+    unread: RefCell<Option<ReadError>>,
+}
+
+impl<'a> View<'a> {
+    pub(super) fn new(tables: &'a Tables, now: Tick) -> Self {
+        Self {
+            tables,
+            now,
+            state: OnceCell::new(),
+            routers: Copies::new(),
+            loads: Copies::new(),
+            arena: Copies::new(),
+            conns: Copies::new(),
+            buckets: Copies::new(),
+            flows: RefCell::default(),
+            counted: Cell::new(None),
+            dropped: Cell::new(None),
+            events: RefCell::default(),
+            unread: RefCell::new(None),
+        }
+    }
+
+    /// What could not be read, if something could not.
+    pub(super) fn check(&self) -> Result<(), ReadError> {
+        self.unread.take().map_or(Ok(()), Err)
+    }
+
+    /// Whether new flows are placed by the consistent hash now: too many connections, or flood mode.
+    pub(super) fn is_pressed(&self) -> bool {
+        let (Some(globals), Some(state)) = (self.globals(), self.state()) else {
+            return false;
+        };
+        state.established.load(Relaxed) >= globals.conns.load(Relaxed)
+            || state.unassured.load(Relaxed) >= globals.unassured_max.load(Relaxed)
+            || state.flood_until.load(Relaxed) > self.now.0
+    }
+
+    /// The entry of a flow, expired or not.
+    pub(super) fn entry(&self, key: &FlowKey) -> Option<Entry> {
+        if let Some(conn) = self.flow(key).and_then(|place| self.conn(place)) {
+            let word = Word(conn.word.load(Acquire));
+            if word.is_dead() {
+                return Some(Entry::Leaving);
+            }
+            if word.is_live() && flow_key(conn) == *key {
+                return Some(Entry::Established(word));
+            }
+        }
+        let globals = self.globals()?;
+        let hash = flow_hash(key, low(globals.secret.load(Relaxed)));
+        let bucket = self.bucket(hash & low(globals.bucket_mask.load(Relaxed)))?;
+        let mut ways = bucket.ways.iter().filter_map(|way| {
+            let word = Word(way.word.load(Acquire));
+            (word.is_live() && flow_key(way) == *key).then_some(word)
+        });
+        ways.next_back().map(Entry::HalfOpen)
+    }
+
+    fn read<T>(&self, read: Result<Option<T>, ReadError>) -> Option<T> {
+        read.unwrap_or_else(|error| {
+            self.unread.replace(Some(error));
+            None
+        })
+    }
+
+    fn noted(&self, key: &FlowKey) -> Option<Option<u32>> {
+        let flows = self.flows.borrow();
+        let mut newest_first = flows.iter().rev();
+        newest_first
+            .find(|(noted, _)| noted == key)
+            .map(|(_, place)| *place)
+    }
+}
+
+impl evenkeel_datapath::Tables for View<'_> {
+    fn now(&self) -> Tick {
+        self.now
+    }
+
+    fn globals(&self) -> Option<&Globals> {
+        self.tables.globals.get(0)
+    }
+
+    fn state(&self) -> Option<&State> {
+        let original = self.tables.state.get(0)?;
+        Some(self.state.get_or_init(|| original.copied()))
+    }
+
+    fn link(&self) -> Option<&Link> {
+        self.tables.links.get(0)
+    }
+
+    fn gate_of(&self, address: u32) -> Option<u32> {
+        self.read(found(map::VIPS, self.tables.vips.get(&address, 0)))
+    }
+
+    fn gate(&self, gate: u32) -> Option<&Gate> {
+        self.tables.gates.get(gate)
+    }
+
+    fn router(&self, id: u32) -> Option<&Router> {
+        self.routers.of(id, self.tables.routers.get(id))
+    }
+
+    fn service_hint(&self, index: u32) -> Option<&Shared> {
+        self.tables.service_hints.get(index)
+    }
+
+    fn service_of(&self, key: &ServiceKey) -> Option<u32> {
+        let number = self.tables.service_ids.get(key, 0);
+        self.read(found(map::SERVICE_IDS, number))
+    }
+
+    fn service(&self, service: u32) -> Option<&ServiceSlot> {
+        self.tables.services.get(service)
+    }
+
+    fn server(&self, server: u32) -> Option<&Server> {
+        self.tables.servers.get(server)
+    }
+
+    fn server_load(&self, server: u32) -> Option<&Load> {
+        self.loads.of(server, self.tables.loads.get(server))
+    }
+
+    fn arena(&self, word: u32) -> Option<&Shared> {
+        self.arena.of(word, self.tables.arena.get(word))
+    }
+
+    fn flow(&self, key: &FlowKey) -> Option<u32> {
+        if let Some(place) = self.noted(key) {
+            return place;
+        }
+        let place = self.read(self.tables.flow(key));
+        self.flows.borrow_mut().push((*key, place));
+        place
+    }
+
+    fn insert_flow(&self, key: &FlowKey, place: u32) -> Insert {
+        if self.flow(key).is_some() {
+            return Insert::Exists;
+        }
+        // The map holds as many keys as there are places, and a place was found.
+        self.flows.borrow_mut().push((*key, Some(place)));
+        Insert::Done
+    }
+
+    fn conn(&self, place: u32) -> Option<&Conn> {
+        self.conns.of(place, self.tables.conns.get(place))
+    }
+
+    fn bucket(&self, bucket: u32) -> Option<&Bucket> {
+        self.buckets.of(bucket, self.tables.half_open.get(bucket))
+    }
+
+    fn count(&self, service: u32, server: u32, _bytes: u64, new_flow: bool) {
+        self.counted.set(Some(Counted {
+            service,
+            server,
+            new_flow,
+        }));
+    }
+
+    fn count_drop(&self, reason: DropReason) {
+        self.dropped.set(Some(reason));
+    }
+
+    fn count_event(&self, event: Event) {
+        self.events.borrow_mut().push(event);
+    }
+}

@@ -1,0 +1,258 @@
+//! Answers `trace`: asks the data plane, and says in words what it tells.
+
+use std::net::{SocketAddr, SocketAddrV4};
+
+use evenkeel_api::{
+    API_VERSION, ChosenBy, ErrorAnswer, GateStatus, Protocol, Role, RouterRole, TraceAnswer,
+    TraceQuery, TraceVerdict, TracedEntry, TracedServer, TracedService,
+};
+use evenkeel_bpf::{Chosen, Fate, Trace, TracePacket};
+use evenkeel_model::{self as model, ServiceKey};
+
+use crate::daemon::event_loop::Daemon;
+use crate::daemon::server::{self, Answer};
+use crate::daemon::{view, view_routers};
+
+impl Daemon {
+    /// Answers `trace`.
+    pub(crate) fn trace(&self, packet: &TraceQuery) -> Answer<TraceAnswer> {
+        let asked = TracePacket {
+            protocol: match packet.protocol {
+                Protocol::Tcp => model::Protocol::Tcp,
+                Protocol::Udp => model::Protocol::Udp,
+            },
+            client: ipv4(packet.client)?,
+            address: ipv4(packet.virtual_address)?,
+            flags: packet.flags,
+        };
+        let trace = self.hands.plane.trace(&asked).map_err(view::unread)?;
+        let key = ServiceKey {
+            protocol: asked.protocol,
+            address: packet.virtual_address,
+        };
+        let thread = self.hands.vrrp.view();
+        let ip = packet.virtual_address.ip();
+        let router = thread.and_then(|thread| view_routers::role_of(&thread, ip));
+        let services = self.control.view().services;
+        let named = services.iter().find(|service| service.key == key);
+        let keys: Vec<ServiceKey> = services.iter().map(|service| service.key).collect();
+        let story = Story {
+            packet,
+            trace: &trace,
+            router: router.as_ref(),
+        };
+        Ok(TraceAnswer {
+            api_version: API_VERSION,
+            packet: *packet,
+            verdict: verdict(trace.fate),
+            drop_reason: drop_reason(trace.fate).map(|reason| reason.name().to_owned()),
+            gate: trace.gate.map(view::gate),
+            service: trace.scheduler.map(|scheduler| TracedService {
+                name: named.map(|service| service.name.clone()),
+                scheduler: scheduler.name().to_owned(),
+            }),
+            entry: trace.entry.map(entry),
+            entry_after: trace.entry_after.map(entry),
+            chosen_by: trace.chosen.map(chosen_by),
+            server: trace.server.map(|server| TracedServer {
+                address: server.address.into(),
+                forwarding: view::forwarding(server.forwarding),
+                mac: match server.forwarding {
+                    model::Forwarding::DirectRouting => Some(server.mac.to_string()),
+                    model::Forwarding::Local => None,
+                },
+            }),
+            events: trace
+                .events
+                .iter()
+                .map(|event| event.name().to_owned())
+                .collect(),
+            why: story.why(),
+            hints: story.hints(&keys),
+            virtual_router: router,
+        })
+    }
+}
+
+fn ipv4(address: SocketAddr) -> Result<SocketAddrV4, ErrorAnswer> {
+    match address {
+        SocketAddr::V4(address) => Ok(address),
+        SocketAddr::V6(_) => Err(ErrorAnswer {
+            hints: vec!["Services have IPv4 addresses.".to_owned()],
+            ..server::failed(format!("`{address}` is not an IPv4 address"))
+        }),
+    }
+}
+
+const fn verdict(fate: Fate) -> TraceVerdict {
+    match fate {
+        Fate::Passed => TraceVerdict::Pass,
+        Fate::Forwarded => TraceVerdict::Forward,
+        Fate::Answered(_) => TraceVerdict::Answer,
+        Fate::Dropped(_) => TraceVerdict::Drop,
+    }
+}
+
+const fn drop_reason(fate: Fate) -> Option<evenkeel_abi::DropReason> {
+    match fate {
+        Fate::Passed | Fate::Forwarded => None,
+        Fate::Answered(reason) | Fate::Dropped(reason) => Some(reason),
+    }
+}
+
+const fn chosen_by(chosen: Chosen) -> ChosenBy {
+    match chosen {
+        Chosen::Entry => ChosenBy::Entry,
+        Chosen::Scheduler | Chosen::SchedulerAnew => ChosenBy::Scheduler,
+        Chosen::HashUnknown | Chosen::HashLeaving | Chosen::HashFlood | Chosen::HashFull => {
+            ChosenBy::ConsistentHash
+        }
+        Chosen::HashFresh => ChosenBy::FreshHash,
+    }
+}
+
+fn entry(entry: evenkeel_bpf::TracedEntry) -> TracedEntry {
+    TracedEntry {
+        half_open: entry.half_open,
+        state: view::state(entry.state),
+        expires_s: entry.expires.as_secs(),
+        assured: entry.assured,
+        server: entry.server.into(),
+    }
+}
+
+/// A trace, to be told in words.
+struct Story<'a> {
+    packet: &'a TraceQuery,
+    trace: &'a Trace,
+    router: Option<&'a RouterRole>,
+}
+
+impl Story<'_> {
+    fn why(&self) -> String {
+        let mut why = match (self.trace.chosen, drop_reason(self.trace.fate)) {
+            (Some(chosen), _) => self.chosen(chosen).to_owned(),
+            (None, Some(reason)) => self.refused(reason).to_owned(),
+            (None, None) => self.passed(),
+        };
+        if self.trace.chosen.is_some() && self.trace.fate == Fate::Passed {
+            why += "; the server is this director itself";
+        }
+        why
+    }
+
+    const fn chosen(&self, chosen: Chosen) -> &'static str {
+        match chosen {
+            Chosen::Entry => "its flow has an entry",
+            Chosen::Scheduler => "it begins a flow",
+            Chosen::SchedulerAnew => {
+                "it begins its flow anew: the entry is of a connection that is closing or closed, \
+                 has expired, or its server has left"
+            }
+            Chosen::HashUnknown => {
+                "no table knows its flow, and it begins none: the server that it goes to knows it or resets it"
+            }
+            Chosen::HashLeaving => "the entry of its flow has expired and is just being taken out",
+            Chosen::HashFlood => "it begins a flow in flood mode, and gets no entry",
+            Chosen::HashFull => {
+                "it begins a flow while there are too many connections, or too many unassured ones, and gets no entry"
+            }
+            Chosen::HashFresh => {
+                "it begins a flow in flood mode or with too many connections, and the consistent hash names a \
+                 quiesced server"
+            }
+        }
+    }
+
+    const fn refused(&self, reason: evenkeel_abi::DropReason) -> &'static str {
+        use evenkeel_abi::DropReason;
+
+        match reason {
+            DropReason::NoServer => "the service has no server that takes it",
+            DropReason::ServerGone => "the server of its flow has left the service",
+            DropReason::TableFull => {
+                "it begins a flow that needs an entry, and there is no room for one"
+            }
+            DropReason::Malformed
+            | DropReason::Fragment
+            | DropReason::TtlExceeded
+            | DropReason::GateDraining
+            | DropReason::Internal => "the data plane found its own maps inconsistent",
+        }
+    }
+
+    fn passed(&self) -> String {
+        let TraceQuery {
+            protocol,
+            virtual_address,
+            ..
+        } = self.packet;
+        let (ip, port) = (virtual_address.ip(), virtual_address.port());
+        let Some(gate) = self.trace.gate else {
+            return format!("{ip} is no virtual address of this director");
+        };
+        if self.trace.scheduler.is_none() {
+            let protocol = protocol.name();
+            return format!(
+                "{ip} is a virtual address, but has no {protocol} service at port {port}"
+            );
+        }
+        match (view::gate(gate), self.router) {
+            (GateStatus::Closed, Some(router)) => format!(
+                "the gate of {ip} is closed: this director is {} in virtual router `{}`",
+                router.role.name(),
+                router.name
+            ),
+            (GateStatus::Closed, None) => format!("the gate of {ip} is closed"),
+            // Something changed between the decision and the look at the gate.
+            (GateStatus::Open | GateStatus::Draining, _) => {
+                "the service is just changing; ask again".to_owned()
+            }
+        }
+    }
+
+    fn hints(&self, services: &[ServiceKey]) -> Vec<String> {
+        let mut hints = Vec::new();
+        match self.trace.fate {
+            Fate::Forwarded => {}
+            Fate::Dropped(_) | Fate::Answered(_) => {
+                hints.push("`evenkeel status` shows the servers with their states.".to_owned());
+            }
+            Fate::Passed if self.trace.chosen.is_some() => {}
+            Fate::Passed if self.trace.gate.is_none() => {
+                hints.push("`evenkeel status` shows the services.".to_owned());
+            }
+            Fate::Passed if self.trace.scheduler.is_none() => {
+                hints.extend(self.neighbours(services));
+            }
+            Fate::Passed => hints.push(match self.router.map(|router| router.role) {
+                Some(Role::Backup | Role::Initialize) => {
+                    "Ask on the Active director, whom `evenkeel status` names as the partner."
+                        .to_owned()
+                }
+                Some(Role::Active) | None => {
+                    "`evenkeel status` and `evenkeel events` show what the service waits for."
+                        .to_owned()
+                }
+            }),
+        }
+        hints
+    }
+
+    /// The services of the same address.
+    fn neighbours(&self, services: &[ServiceKey]) -> Option<String> {
+        let asked = self.packet.virtual_address;
+        let there = services.iter().filter(|key| key.address.ip() == asked.ip());
+        let mut there: Vec<String> = there
+            .map(|key| {
+                let protocol = view::protocol(key.protocol);
+                format!("{} {}", protocol.name(), key.address.port())
+            })
+            .collect();
+        there.sort();
+        (!there.is_empty()).then(|| format!("Its services: {}.", there.join(", ")))
+    }
+}
+
+#[cfg(test)]
+mod tests;
