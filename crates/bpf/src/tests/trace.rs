@@ -195,6 +195,9 @@ fn a_trace_changes_no_word_of_any_map() {
     in_room(|_| {
         let servers = [server(12, 1), server(13, 2), server(14, 0)];
         let mut plane = plane_with(Scheduler::RoundRobin, &servers);
+        // So that an advertisement is noted.
+        let router = plane.tables().routers.get(51).unwrap();
+        router.used.store(1, SeqCst);
         for scheduler in Scheduler::ALL {
             put(&mut plane, scheduler, &servers);
             for port in 1000..1010 {
