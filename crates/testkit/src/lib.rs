@@ -4,7 +4,10 @@
 
 #![forbid(unsafe_code)]
 
+mod check;
 mod frame;
+pub mod fuzz;
+mod judge;
 pub mod packet;
 mod service;
 mod tables;

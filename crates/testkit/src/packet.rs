@@ -6,6 +6,10 @@ use etherparse::checksum::Sum16BitWords;
 use etherparse::{IpNumber, Ipv4Header, PacketBuilder, TcpHeader};
 pub use evenkeel_wire::tcp as flags;
 
+mod crafted;
+
+pub use crafted::{Content, Crafted};
+
 /// MAC address of the router that the clients' packets come from.
 pub const ROUTER: [u8; 6] = [2, 0, 0, 0, 0, 1];
 /// MAC address of the director's interface.

@@ -1,10 +1,9 @@
 //! A service, its clients, and the invariants that hold after every packet.
 
-use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::atomic::Ordering::SeqCst;
 
-use evenkeel_abi::{Conn, ConnState, FlowKey, Word};
+use evenkeel_abi::{ConnState, FlowKey, Word};
 use evenkeel_datapath::{Verdict, process};
 use evenkeel_testkit::packet::flags::{ACK, SYN};
 use evenkeel_testkit::packet::{Datagram, Segment};
@@ -188,57 +187,6 @@ impl World {
 
     /// Every counter equals what the tables hold, and every key leads to its entry.
     pub(crate) fn check(&self) {
-        let mut loads: BTreeMap<u32, (u64, u64)> = BTreeMap::new();
-        let mut count = |conn: &Conn| {
-            let word = Word(conn.word.load(SeqCst));
-            if !word.is_free() {
-                let load = loads.entry(word.server()).or_default();
-                *(if word.is_active() {
-                    &mut load.0
-                } else {
-                    &mut load.1
-                }) += 1;
-            }
-            word
-        };
-        let words: Vec<_> = self
-            .tables
-            .conns
-            .iter()
-            .map(&mut count)
-            .filter(|w| !w.is_free())
-            .collect();
-        let half_open = self
-            .tables
-            .buckets
-            .iter()
-            .flat_map(|b| &b.ways)
-            .filter(|c| !count(c).is_free())
-            .count();
-        assert_eq!(self.established(), words.len() as u64, "established");
-        assert_eq!(
-            self.unassured(),
-            words.iter().filter(|w| w.is_unassured()).count() as u64,
-            "unassured"
-        );
-        assert_eq!(self.half_open(), half_open as u64, "half-open");
-        for server in 0..256 {
-            assert_eq!(
-                self.counts(server),
-                loads.get(&server).copied().unwrap_or_default(),
-                "server {server}"
-            );
-        }
-        let flows = self
-            .tables
-            .flows
-            .lock()
-            .expect("no test panics while it holds the lock");
-        assert_eq!(flows.len(), words.len());
-        for (key, place) in flows.iter() {
-            let conn = &self.tables.conns[*place as usize];
-            assert_eq!(conn.addresses.load(SeqCst), key.addresses);
-            assert_eq!(conn.ports_protocol.load(SeqCst), key.ports_protocol);
-        }
+        self.tables.check();
     }
 }

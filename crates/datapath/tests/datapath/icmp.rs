@@ -77,6 +77,23 @@ fn errors_of_unknown_flows_go_where_their_packets_would() {
 }
 
 #[test]
+fn errors_of_flows_that_have_timed_out_go_where_those_of_unknown_ones_do() {
+    let world = World::with_weights(&[1, 1, 1]);
+    let unknown = World::with_weights(&[1, 1, 1]);
+    for i in 0..30 {
+        world.open(client(i));
+        world.send(client(30 + i), SYN);
+    }
+    world.tables.advance_secs(1000);
+    for i in 0..60 {
+        world.send_frame(&error(i, TCP).frame());
+        unknown.send_frame(&error(i, TCP).frame());
+        assert_eq!(world.last_server(), unknown.last_server());
+    }
+    world.check();
+}
+
+#[test]
 fn every_kind_of_error_is_followed_and_nothing_else() {
     let world = World::with_weights(&[1]);
     world.open(client(0));

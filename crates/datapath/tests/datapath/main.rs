@@ -4,6 +4,7 @@ mod common;
 mod gates;
 mod icmp;
 mod local;
+mod packets;
 mod properties;
 mod schedulers;
 mod stories;

@@ -1,0 +1,73 @@
+//! What holds of the tables after every packet.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering::SeqCst;
+
+use evenkeel_abi::{Conn, Word};
+
+use crate::tables::NativeTables;
+
+impl NativeTables {
+    /// Every counter equals what the tables hold, and every key leads to its entry.
+    ///
+    /// # Panics
+    ///
+    /// If that is not so.
+    pub fn check(&self) {
+        let mut loads: BTreeMap<u32, (u64, u64)> = BTreeMap::new();
+        let mut count = |conn: &Conn| {
+            let word = Word(conn.word.load(SeqCst));
+            if !word.is_free() {
+                let load = loads.entry(word.server()).or_default();
+                *(if word.is_active() {
+                    &mut load.0
+                } else {
+                    &mut load.1
+                }) += 1;
+            }
+            word
+        };
+        let words: Vec<_> = self
+            .conns
+            .iter()
+            .map(&mut count)
+            .filter(|w| !w.is_free())
+            .collect();
+        let half_open = self
+            .buckets
+            .iter()
+            .flat_map(|b| &b.ways)
+            .filter(|c| !count(c).is_free())
+            .count();
+        let unassured = words.iter().filter(|w| w.is_unassured()).count();
+        let state = &self.state;
+        assert_eq!(
+            state.established.load(SeqCst),
+            words.len() as u64,
+            "established"
+        );
+        assert_eq!(state.unassured.load(SeqCst), unassured as u64, "unassured");
+        assert_eq!(state.half_open.load(SeqCst), half_open as u64, "half-open");
+        for (server, load) in (0..).zip(&self.loads) {
+            assert_eq!(
+                (load.active.load(SeqCst), load.inactive.load(SeqCst)),
+                loads.get(&server).copied().unwrap_or_default(),
+                "server {server}"
+            );
+        }
+        self.check_keys(words.len());
+    }
+
+    fn check_keys(&self, established: usize) {
+        let flows = self
+            .flows
+            .lock()
+            .expect("no test panics while it holds the lock");
+        assert_eq!(flows.len(), established, "keys of established flows");
+        for (key, place) in flows.iter() {
+            let conn = &self.conns[*place as usize];
+            assert_eq!(conn.addresses.load(SeqCst), key.addresses);
+            assert_eq!(conn.ports_protocol.load(SeqCst), key.ports_protocol);
+        }
+    }
+}

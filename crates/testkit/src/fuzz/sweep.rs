@@ -1,0 +1,51 @@
+//! User space's sweep, in the simplest way.
+
+use std::sync::atomic::Ordering::SeqCst;
+
+use evenkeel_abi::{FlowKey, Word};
+use evenkeel_datapath::table::free_place;
+
+use crate::tables::NativeTables;
+
+impl NativeTables {
+    /// Takes out what has expired.
+    pub(super) fn sweep(&self) {
+        let now = self.now.load(SeqCst);
+        let is_over = |word: Word| word.is_live() && word.expiry().0 <= now;
+        for (place, conn) in (0..).zip(&self.conns) {
+            let word = Word(conn.word.load(SeqCst));
+            if !is_over(word) {
+                continue;
+            }
+            self.leave(word);
+            self.state.established.fetch_sub(1, SeqCst);
+            let unassured = u64::from(word.is_unassured());
+            self.state.unassured.fetch_sub(unassured, SeqCst);
+            let key = FlowKey {
+                addresses: conn.addresses.load(SeqCst),
+                ports_protocol: conn.ports_protocol.load(SeqCst),
+            };
+            let mut flows = self.flows.lock().expect("no test panics while it sweeps");
+            assert_eq!(flows.remove(&key), Some(place), "the key of an entry");
+            conn.word.store(Word::FREE.0, SeqCst);
+            assert!(free_place(&self.state, conn, place), "nobody interrupts");
+        }
+        for conn in self.buckets.iter().flat_map(|bucket| &bucket.ways) {
+            let word = Word(conn.word.load(SeqCst));
+            if is_over(word) {
+                conn.word.store(Word::FREE.0, SeqCst);
+                self.leave(word);
+                self.state.half_open.fetch_sub(1, SeqCst);
+            }
+        }
+    }
+
+    fn leave(&self, word: Word) {
+        let load = &self.loads[word.server() as usize];
+        let count = match word.is_active() {
+            true => &load.active,
+            false => &load.inactive,
+        };
+        count.fetch_sub(1, SeqCst);
+    }
+}

@@ -1,0 +1,350 @@
+//! Whether the data plane did right with a frame, by what a parser that is not ours reads in it.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::sync::atomic::Ordering::SeqCst;
+
+use etherparse::checksum::Sum16BitWords;
+use etherparse::icmpv4::{DestUnreachableHeader, TimeExceededCode};
+use etherparse::{Icmpv4Type, Ipv4HeaderSlice, NetSlice, SlicedPacket, TransportSlice};
+use evenkeel_abi::{
+    DropReason, FlowKey, GateState, Server, ServerFlags, ServiceKey, Stats, Word, low,
+};
+use evenkeel_datapath::tcp::is_reusable;
+use evenkeel_datapath::{Verdict, process};
+
+use crate::frame::NativeFrame;
+use crate::tables::NativeTables;
+
+/// Length of an Ethernet header.
+const ETHERNET: usize = 14;
+
+/// A packet of a service, as etherparse reads it.
+struct Read {
+    service: u32,
+    flow: FlowKey,
+    /// An ICMP error about the flow, not a packet of it.
+    is_error: bool,
+    /// A SYN that asks for a connection.
+    asks: bool,
+    /// Its service's gate is not closed.
+    is_open: bool,
+    /// A UDP datagram that says it has no bytes at all, which etherparse takes for one of any length.
+    has_no_length: bool,
+}
+
+/// The server that a packet was counted for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Counted {
+    service: u32,
+    server: u32,
+    bytes: u64,
+}
+
+/// Counters before a packet.
+struct Before {
+    drops: Vec<u64>,
+    services: BTreeMap<u32, Stats>,
+    servers: BTreeMap<u32, Stats>,
+}
+
+impl NativeTables {
+    /// Sends a frame through the data plane and judges what becomes of it:
+    ///
+    /// - what is transmitted is a packet of a service whose gate is not closed, or an ICMP error about one;
+    ///   it goes to a present server of that service, to that of its flow's entry if it has one, and differs
+    ///   in nothing but MAC addresses, TTL and IP checksum; or it is the ICMP error that is due;
+    /// - what passes is untouched, and no packet of such a service but for a local server;
+    /// - what is dropped is counted once and for one reason, and is not called malformed if etherparse reads it.
+    ///
+    /// # Panics
+    ///
+    /// If one of these does not hold.
+    pub fn judged(&self, sent: &[u8]) -> (Verdict, Vec<u8>) {
+        let read = self.read(sent);
+        let home = read.as_ref().and_then(|read| self.home(read));
+        let before = self.before();
+        let mut frame = NativeFrame::new(sent);
+        let verdict = process(&mut frame, self);
+        let out = frame.bytes().to_vec();
+        let counted = self.counted(&before);
+        let dropped = self.dropped_since(&before);
+        if let (Some(counted), Some(home)) = (counted, home) {
+            assert_eq!(counted.server, home, "a flow keeps its server");
+        }
+        match (verdict, counted) {
+            (Verdict::Pass, _) => {
+                assert_eq!(out, sent, "what passes is untouched");
+                assert_eq!(dropped, None, "what passes was not dropped");
+                self.judge_pass(sent, read.as_ref(), counted);
+            }
+            (Verdict::Drop(reason), _) => {
+                assert_eq!(dropped, Some(reason), "the drop is counted");
+                assert_eq!(counted, None, "a drop is no packet of a server");
+                assert_ne!(reason, DropReason::Internal);
+                let is_sound = read.is_some_and(|read| read.is_open && !read.has_no_length);
+                let is_called_bad = reason == DropReason::Malformed;
+                assert!(!(is_sound && is_called_bad), "a sound packet is malformed");
+            }
+            (Verdict::Transmit, Some(counted)) => {
+                assert_eq!(dropped, None, "what is forwarded was not dropped");
+                let read = read.expect("etherparse reads what is forwarded as a service's");
+                self.judge_forwarded(sent, &out, &read, counted);
+            }
+            (Verdict::Transmit, None) => {
+                let read = read.expect("etherparse reads what is answered as a service's");
+                assert!(read.is_open && !read.is_error, "no error is due");
+                let reason = dropped.expect("what is answered was dropped");
+                self.judge_answer(sent, &out, reason);
+            }
+        }
+        (verdict, out)
+    }
+
+    fn before(&self) -> Before {
+        let lock = "no test panics while it holds the lock";
+        Before {
+            drops: self.drops.iter().map(|count| count.load(SeqCst)).collect(),
+            services: self.service_stats.lock().expect(lock).clone(),
+            servers: self.server_stats.lock().expect(lock).clone(),
+        }
+    }
+
+    fn counted(&self, before: &Before) -> Option<Counted> {
+        let lock = "no test panics while it holds the lock";
+        let services = self.service_stats.lock().expect(lock);
+        let servers = self.server_stats.lock().expect(lock);
+        let service = grown(&before.services, &services);
+        let server = grown(&before.servers, &servers);
+        assert_eq!(
+            service.map(|(_, bytes)| bytes),
+            server.map(|(_, bytes)| bytes),
+            "service and server count the same"
+        );
+        let ((service, bytes), (server, _)) = (service?, server?);
+        Some(Counted {
+            service,
+            server,
+            bytes,
+        })
+    }
+
+    /// Why a packet was dropped since then.
+    fn dropped_since(&self, before: &Before) -> Option<DropReason> {
+        let now = self.drops.iter().map(|count| count.load(SeqCst));
+        let grown = now.zip(&before.drops).map(|(now, then)| now - then);
+        let mut reasons = DropReason::ALL.iter().zip(grown).filter(|(_, n)| *n > 0);
+        let (reason, times) = reasons.next()?;
+        assert_eq!((times, reasons.next()), (1, None), "one packet, one reason");
+        Some(*reason)
+    }
+
+    /// What etherparse reads, if it is a service's and was sent to the director.
+    fn read(&self, frame: &[u8]) -> Option<Read> {
+        let packet = SlicedPacket::from_ethernet(frame).ok()?;
+        self.is_to_director(frame).then_some(())?;
+        let Some(NetSlice::Ipv4(net)) = &packet.net else {
+            return None;
+        };
+        let (client, address) = (net.header().source(), net.header().destination());
+        let mut read = match packet.transport? {
+            TransportSlice::Tcp(tcp) => {
+                let ports = [tcp.source_port(), tcp.destination_port()];
+                let mut read = self.read_flow(client, address, ports, 6)?;
+                read.asks = tcp.syn() && !tcp.ack() && !tcp.rst() && !tcp.fin();
+                read
+            }
+            TransportSlice::Udp(udp) => {
+                let ports = [udp.source_port(), udp.destination_port()];
+                let mut read = self.read_flow(client, address, ports, 17)?;
+                read.has_no_length = udp.length() == 0;
+                read
+            }
+            TransportSlice::Icmpv4(icmp) if [3, 11, 12].contains(&icmp.type_u8()) => {
+                let quoted = Ipv4HeaderSlice::from_slice(icmp.payload()).ok()?;
+                let (ports, _) = icmp.payload()[quoted.slice().len()..].split_first_chunk::<4>()?;
+                let [a, b, c, d] = *ports;
+                let is_first = quoted.fragments_offset().value() == 0;
+                (is_first && quoted.source() == address).then_some(())?;
+                let ports = [u16::from_be_bytes([c, d]), u16::from_be_bytes([a, b])];
+                let client = quoted.destination();
+                let mut read = self.read_flow(client, address, ports, quoted.protocol().0)?;
+                read.is_error = true;
+                read
+            }
+            TransportSlice::Icmpv4(_) | TransportSlice::Icmpv6(_) | TransportSlice::Igmp(_) => {
+                return None;
+            }
+        };
+        let half = &self.services[read.service as usize].halves[0];
+        let gate = &self.gates[low(half.gate.load(SeqCst)) as usize];
+        read.is_open = gate.state.load(SeqCst) != GateState::CLOSED;
+        Some(read)
+    }
+
+    fn is_to_director(&self, frame: &[u8]) -> bool {
+        frame.starts_with(&Server::unpack_mac(self.link.mac.load(SeqCst)))
+    }
+
+    fn read_flow(
+        &self,
+        client: [u8; 4],
+        address: [u8; 4],
+        [from, to]: [u16; 2],
+        protocol: u8,
+    ) -> Option<Read> {
+        let word = u32::from_ne_bytes(address);
+        let key = ServiceKey::new(word, to.to_be(), protocol);
+        let [[a, b], [c, d]] = [from.to_be_bytes(), to.to_be_bytes()];
+        let ports = u32::from_ne_bytes([a, b, c, d]);
+        Some(Read {
+            service: *self.service_ids.get(&key)?,
+            flow: FlowKey::new(u32::from_ne_bytes(client), word, ports, protocol),
+            is_error: false,
+            asks: false,
+            is_open: false,
+            has_no_length: false,
+        })
+    }
+
+    /// The server that the packet has to go to by its flow's entry.
+    fn home(&self, read: &Read) -> Option<u32> {
+        let lock = "no test panics while it holds the lock";
+        let place = self.flows.lock().expect(lock).get(&read.flow).copied();
+        let established = place.map(|place| &self.conns[place as usize]);
+        let half_open = self.buckets.iter().flat_map(|bucket| &bucket.ways);
+        let word = established
+            .into_iter()
+            .chain(half_open)
+            .filter(|conn| {
+                conn.addresses.load(SeqCst) == read.flow.addresses
+                    && conn.ports_protocol.load(SeqCst) == read.flow.ports_protocol
+            })
+            .map(|conn| Word(conn.word.load(SeqCst)))
+            .find(|word| word.is_live() && word.expiry().0 > self.now.load(SeqCst))?;
+        let begins_anew = read.asks && is_reusable(word.state());
+        let is_present = self.flags(word.server()) & ServerFlags::PRESENT != 0;
+        (is_present && !begins_anew).then_some(word.server())
+    }
+
+    fn flags(&self, server: u32) -> u16 {
+        Server::unpack_flags(self.servers[server as usize].mac.load(SeqCst))
+    }
+
+    fn judge_pass(&self, sent: &[u8], read: Option<&Read>, counted: Option<Counted>) {
+        if let Some(counted) = counted {
+            let read = read.expect("etherparse reads what a local server gets as a service's");
+            self.judge_counted(read, counted);
+            let local = ServerFlags::PRESENT | ServerFlags::LOCAL;
+            assert_eq!(self.flags(counted.server), local, "the server is local");
+            return;
+        }
+        let is_open = read.is_some_and(|read| read.is_open);
+        assert!(!is_open, "a service's packet reached the stack");
+        let fragment = SlicedPacket::from_ethernet(sent)
+            .ok()
+            .filter(|packet| packet.is_ip_payload_fragmented() && self.is_to_director(sent));
+        if let Some(NetSlice::Ipv4(net)) = fragment.and_then(|packet| packet.net)
+            && [1, 6, 17].contains(&net.header().protocol().0)
+            && let Some(gate) = self
+                .vips
+                .get(&u32::from_ne_bytes(net.header().destination()))
+        {
+            let state = self.gates[*gate as usize].state.load(SeqCst);
+            assert_eq!(state, GateState::CLOSED, "a fragment reached the stack");
+        }
+    }
+
+    fn judge_counted(&self, read: &Read, counted: Counted) {
+        assert!(read.is_open, "the gate is closed");
+        assert_eq!(counted.service, read.service, "it is this service's");
+        let owner = low(self.servers[counted.server as usize].owner.load(SeqCst));
+        assert_eq!(owner, read.service + 1, "the server is the service's");
+    }
+
+    fn judge_forwarded(&self, sent: &[u8], out: &[u8], read: &Read, counted: Counted) {
+        self.judge_counted(read, counted);
+        let flags = self.flags(counted.server);
+        assert_eq!(flags, ServerFlags::PRESENT, "the server is there");
+        let mac = Server::unpack_mac(self.servers[counted.server as usize].mac.load(SeqCst));
+        assert_eq!(out[..6], mac, "it goes to the server");
+        assert_eq!(out.len(), sent.len(), "length");
+        self.judge_source(out);
+        assert_eq!(out[12..ETHERNET], sent[12..ETHERNET], "kind");
+        let old = Ipv4HeaderSlice::from_slice(&sent[ETHERNET..]).expect("a good header came");
+        let new = Ipv4HeaderSlice::from_slice(&out[ETHERNET..]).expect("a good header goes");
+        let rest = ETHERNET + old.slice().len();
+        assert_eq!(out[rest..], sent[rest..], "all behind the IP header");
+        assert_eq!(counted.bytes, u64::from(old.total_len()), "bytes counted");
+        assert!(old.ttl() > 1, "its time was over");
+        let mut expected = old.to_header();
+        expected.time_to_live -= 1;
+        // A damaged header stays damaged: no router mends it.
+        let was_good = is_zero_sum(old.slice());
+        assert_eq!(is_zero_sum(new.slice()), was_good, "IP checksum");
+        expected.header_checksum = match was_good {
+            true => expected.calc_header_checksum(),
+            false => new.header_checksum(),
+        };
+        assert_eq!(new.to_header(), expected, "IP header");
+        // The reserved flag, which etherparse's header does not hold.
+        assert_eq!(out[20..22], sent[20..22], "flags");
+    }
+
+    fn judge_source(&self, out: &[u8]) {
+        let own = Server::unpack_mac(self.link.mac.load(SeqCst));
+        assert_eq!(out[6..12], own, "it comes from the director");
+    }
+
+    fn judge_answer(&self, sent: &[u8], out: &[u8], reason: DropReason) {
+        let old = Ipv4HeaderSlice::from_slice(&sent[ETHERNET..]).expect("a good header came");
+        let client = old.source_addr();
+        let is_host = client.octets()[0] != 0 && client.octets()[0] < 224 && !client.is_loopback();
+        assert!(is_host, "no errors to {client}");
+        assert_eq!(out[..6], sent[6..12], "it goes back to where it came from");
+        self.judge_source(out);
+        let packet = SlicedPacket::from_ethernet(out).expect("a good error");
+        let (Some(NetSlice::Ipv4(net)), Some(TransportSlice::Icmpv4(icmp))) =
+            (packet.net, packet.transport)
+        else {
+            panic!("it is no ICMP");
+        };
+        let own = low(self.globals.address.load(SeqCst)).to_ne_bytes();
+        let (kind, source) = if reason == DropReason::TtlExceeded {
+            assert!(old.ttl() <= 1, "its time was not over");
+            let kind = Icmpv4Type::TimeExceeded(TimeExceededCode::TtlExceededInTransit);
+            (kind, Ipv4Addr::from(own))
+        } else {
+            assert_eq!(reason, DropReason::NoServer, "the reason has no error");
+            let kind = Icmpv4Type::DestinationUnreachable(DestUnreachableHeader::Port);
+            (kind, old.destination_addr())
+        };
+        let header = net.header().to_header();
+        assert_eq!(header.header_checksum, header.calc_header_checksum());
+        assert_eq!(usize::from(header.total_len), out.len() - ETHERNET);
+        assert_eq!(Ipv4Addr::from(header.source), source, "source");
+        assert_eq!(Ipv4Addr::from(header.destination), client, "destination");
+        assert!(header.time_to_live > 32 && header.options.is_empty());
+        assert_eq!(icmp.icmp_type(), kind, "kind of error");
+        let sum = icmp.icmp_type().calc_checksum(icmp.payload());
+        assert_eq!(icmp.checksum(), sum, "checksum of the error");
+        let quoted = &sent[ETHERNET..ETHERNET + old.slice().len() + 8];
+        assert_eq!(icmp.payload(), quoted, "it quotes the packet");
+    }
+}
+
+fn is_zero_sum(header: &[u8]) -> bool {
+    Sum16BitWords::new().add_slice(header).ones_complement() == 0
+}
+
+/// Where a packet was counted, and its bytes.
+fn grown(before: &BTreeMap<u32, Stats>, now: &BTreeMap<u32, Stats>) -> Option<(u32, u64)> {
+    let mut grown = now.iter().filter_map(|(index, now)| {
+        let then = before.get(index).copied().unwrap_or_default();
+        let packets = now.packets - then.packets;
+        (packets != 0).then(|| (*index, packets, now.bytes - then.bytes))
+    });
+    let (index, packets, bytes) = grown.next()?;
+    assert_eq!((packets, grown.next()), (1, None), "one packet, one count");
+    Some((index, bytes))
+}

@@ -1,0 +1,7 @@
+//! VRRP's codec; see `evenkeel_testkit::fuzz::vrrp`.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|input: &[u8]| evenkeel_testkit::fuzz::vrrp::run(input));
