@@ -81,7 +81,6 @@ impl NativeTables {
             (Verdict::Drop(reason), _) => {
                 assert_eq!(dropped, Some(reason), "the drop is counted");
                 assert_eq!(counted, None, "a drop is no packet of a server");
-                assert_ne!(reason, DropReason::Internal);
                 let is_sound = read.is_some_and(|read| read.is_open && !read.has_no_length);
                 let is_called_bad = reason == DropReason::Malformed;
                 assert!(!(is_sound && is_called_bad), "a sound packet is malformed");

@@ -4,10 +4,10 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::atomic::Ordering::SeqCst;
 
 use evenkeel_abi::{ConnState, FlowKey, Word};
-use evenkeel_datapath::{Verdict, process};
+use evenkeel_datapath::Verdict;
 use evenkeel_testkit::packet::flags::{ACK, SYN};
 use evenkeel_testkit::packet::{Datagram, Segment};
-use evenkeel_testkit::{NativeFrame, NativeTables, TestServer, TestService};
+use evenkeel_testkit::{NativeTables, TestServer, TestService};
 
 pub(crate) const SERVICE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(198, 18, 14, 146), 80);
 pub(crate) const CLIENT: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(203, 0, 113, 1), 40_000);
@@ -91,9 +91,7 @@ impl World {
     }
 
     pub(crate) fn send_frame(&self, bytes: &[u8]) -> (Verdict, Vec<u8>) {
-        let mut frame = NativeFrame::new(bytes);
-        let verdict = process(&mut frame, &self.tables);
-        let out = frame.bytes().to_vec();
+        let (verdict, out) = self.tables.judged(bytes);
         self.last.set(0);
         if verdict == Verdict::Transmit && out[..4] == [2, 0, 0, 1] {
             self.last.set(u32::from_be_bytes([0, 0, out[4], out[5]]));

@@ -10,6 +10,9 @@ mod world;
 
 pub use seeds::seeds;
 
+use evenkeel_abi::DropReason;
+use evenkeel_datapath::Verdict;
+
 use super::input::Input;
 use crate::NativeTables;
 use world::World;
@@ -60,7 +63,8 @@ fn step(world: &mut World, input: &mut Input<'_>) -> Option<()> {
         kind => {
             let mut frame = packets::frame(kind, input)?;
             packets::damage(&mut frame, operation >> 4, input)?;
-            world.tables.judged(&frame);
+            let (verdict, _) = world.tables.judged(&frame);
+            assert_ne!(verdict, Verdict::Drop(DropReason::Internal));
         }
     }
     Some(())
