@@ -11,7 +11,7 @@ use evenkeel_abi::{
     Load, ROUTERS_MAX, Router, SERVERS_MAX, SERVICES_MAX, Server, ServiceKey, ServiceSlot, Shared,
     State, Stats, Tick,
 };
-use evenkeel_datapath::{Insert, Tables, least_loaded, server_of_flow};
+use evenkeel_datapath::{Insert, Tables, least_loaded, less_loaded_of_two, schedule, server_of_flow};
 
 const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
 
@@ -76,12 +76,36 @@ fn increment(counter: *mut u64) {
 
 /// What [`evenkeel_least_loaded`] returns if there is no server; no number is as high.
 const NO_SERVER: u64 = u64::MAX;
+/// What [`evenkeel_schedule`] returns if the maps contradict each other.
+const INTERNAL: u64 = u64::MAX - 1;
 
 /// A function of its own, global, so that the kernel verifies its loop over all servers once.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn evenkeel_least_loaded(costs: u64, start: u32, len: u32) -> u64 {
     least_loaded(&Maps, Costs(costs), start, len).map_or(NO_SERVER, u64::from)
+}
+
+/// As [`evenkeel_least_loaded`], so that the kernel verifies it once.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn evenkeel_less_loaded_of_two(random: u64, start: u32, len: u32) -> u64 {
+    less_loaded_of_two(&Maps, random, start, len).map_or(NO_SERVER, u64::from)
+}
+
+/// As [`evenkeel_least_loaded`]; the key comes in two words, and a reason not to place the flow above all numbers.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn evenkeel_schedule(service: u32, addresses: u64, ports_protocol: u64) -> u64 {
+    let key = FlowKey {
+        addresses,
+        ports_protocol,
+    };
+    match schedule(&Maps, service, &key) {
+        Ok(server) => server.into(),
+        Err(DropReason::NoServer) => NO_SERVER,
+        Err(_) => INTERNAL,
+    }
 }
 
 /// As [`evenkeel_least_loaded`], so that the kernel verifies it once; the key comes in two words.
@@ -192,6 +216,21 @@ impl Tables for Maps {
     #[inline(always)]
     fn least_loaded(&self, costs: Costs, start: u32, len: u32) -> Option<u32> {
         let number = evenkeel_least_loaded(costs.0, start, len);
+        (number != NO_SERVER).then_some(number as u32)
+    }
+
+    #[inline(always)]
+    fn schedule(&self, service: u32, key: &FlowKey) -> Result<u32, DropReason> {
+        match evenkeel_schedule(service, key.addresses, key.ports_protocol) {
+            NO_SERVER => Err(DropReason::NoServer),
+            INTERNAL => Err(DropReason::Internal),
+            server => Ok(server as u32),
+        }
+    }
+
+    #[inline(always)]
+    fn less_loaded_of_two(&self, random: u64, start: u32, len: u32) -> Option<u32> {
+        let number = evenkeel_less_loaded_of_two(random, start, len);
         (number != NO_SERVER).then_some(number as u32)
     }
 

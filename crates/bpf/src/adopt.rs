@@ -174,6 +174,8 @@ fn read_service(
         | Scheduler::Overflow
         | Scheduler::DestinationHash
         | Scheduler::SourceHash
+        | Scheduler::MaglevHash
+        | Scheduler::TwoChoices
         | Scheduler::Maglev => ring.ring_extent(),
     });
     if !extents.iter().all(|extent| book.arena.occupy(*extent)) {

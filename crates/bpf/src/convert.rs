@@ -78,6 +78,8 @@ pub(crate) const fn scheduler_word(scheduler: Scheduler) -> u64 {
         Scheduler::Overflow => SchedulerId::OVF,
         Scheduler::DestinationHash => SchedulerId::DH,
         Scheduler::SourceHash => SchedulerId::SH,
+        Scheduler::MaglevHash => SchedulerId::MH,
+        Scheduler::TwoChoices => SchedulerId::TWOS,
         Scheduler::Maglev => SchedulerId::MAGLEV,
     }
 }
@@ -95,6 +97,8 @@ pub(crate) const fn costs(scheduler: Scheduler) -> Costs {
         | Scheduler::WeightedRoundRobin
         | Scheduler::DestinationHash
         | Scheduler::SourceHash
+        | Scheduler::MaglevHash
+        | Scheduler::TwoChoices
         | Scheduler::Maglev => Costs(0),
     }
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use evenkeel_abi::{Service, high, low, pair};
 use evenkeel_model::hash_table::build;
 use evenkeel_model::wrr::{Cursor, Level};
-use evenkeel_model::{Scheduler, ServerEntry, ServiceEntry, Weight, buckets};
+use evenkeel_model::{Scheduler, ServerEntry, ServiceEntry, Weight, buckets, mh};
 
 use crate::arena::Extent;
 use crate::book::{Listed, Table};
@@ -142,6 +142,12 @@ impl DataPlane {
                 let dealt = buckets::source_hash(&weights);
                 (Content::Ring(by_index(numbers, dealt)), None)
             }
+            Scheduler::MaglevHash => {
+                let servers = entry.servers.iter();
+                let weighed: Vec<_> = servers.map(|s| (s.address, s.hash_weight.get())).collect();
+                (Content::Ring(by_index(numbers, mh::build(&weighed))), None)
+            }
+            Scheduler::TwoChoices => (Content::Ring(sums(numbers, entry)), None),
             Scheduler::RoundRobin
             | Scheduler::LeastConnection
             | Scheduler::WeightedLeastConnection
@@ -177,6 +183,19 @@ impl DataPlane {
         let written = written.map(|(content, extent)| content.write(&self.tables, *extent));
         Ok((written.collect(), extents))
     }
+}
+
+/// For each server with a weight its number, and the sum of the weights up to it.
+fn sums(numbers: &[u32], entry: &ServiceEntry) -> Vec<u32> {
+    let mut sum = 0;
+    let servers = numbers.iter().zip(&entry.servers);
+    let weighed = servers.filter(|(_, server)| is_eligible(server));
+    weighed
+        .flat_map(|(number, server)| {
+            sum += u32::from(server.weight.get());
+            [*number, sum]
+        })
+        .collect()
 }
 
 /// The numbers of servers that are given by their places in the list.

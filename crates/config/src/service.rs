@@ -15,7 +15,7 @@ use crate::reader::{Field, Section};
 use crate::{address, check, keys};
 
 /// Schedulers of IPVS that this version does not have.
-const PLANNED_SCHEDULERS: [&str; 4] = ["lblc", "lblcr", "mh", "twos"];
+const PLANNED_SCHEDULERS: [&str; 2] = ["lblc", "lblcr"];
 const PLANNED_PROTOCOLS: [&str; 1] = ["sctp"];
 /// IPVS's other forwarding methods, by their names here, in ipvsadm and in ldirectord.
 const PLANNED_FORWARDING: [&str; 6] = [

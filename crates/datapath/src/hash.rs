@@ -23,6 +23,44 @@ pub const fn flow_hash(key: &FlowKey, seed: u32) -> u32 {
     (c ^ b).wrapping_sub(b.rotate_left(24))
 }
 
+/// `hsiphash` of one word on 64-bit kernels, with both halves of the key alike: SipHash-1-3 (lib/siphash.c).
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "as the kernel cuts it")]
+pub(crate) const fn hsiphash(word: u32, key: u64) -> u32 {
+    let block = 4 << 56 | word as u64;
+    let a = 0x736f_6d65_7073_6575 ^ key;
+    let b = 0x646f_7261_6e64_6f6d ^ key;
+    let c = 0x6c79_6765_6e65_7261 ^ key;
+    let d = 0x7465_6462_7974_6573 ^ key ^ block;
+    let [a, b, c, d] = sip_round([a, b, c, d]);
+    let [a, b, c, d] = sip_round([a ^ block, b, c ^ 0xff, d]);
+    let [a, b, c, d] = sip_round(sip_round([a, b, c, d]));
+    (a ^ b ^ c ^ d) as u32
+}
+
+#[inline(always)]
+const fn sip_round([a, b, c, d]: [u64; 4]) -> [u64; 4] {
+    let a = a.wrapping_add(b);
+    let b = b.rotate_left(13) ^ a;
+    let a = a.rotate_left(32);
+    let c = c.wrapping_add(d);
+    let d = d.rotate_left(16) ^ c;
+    let a = a.wrapping_add(d);
+    let d = d.rotate_left(21) ^ a;
+    let c = c.wrapping_add(b);
+    let b = b.rotate_left(17) ^ c;
+    [a, b, c.rotate_left(32), d]
+}
+
+/// Chance: the `n`-th number of a sequence that `seed` chooses (splitmix64).
+#[inline(always)]
+pub(crate) const fn chance(n: u64, seed: u64) -> u64 {
+    let x = n.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ seed;
+    let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
+}
+
 /// Maps a hash to a slot of a table of `len` slots, without a division.
 #[must_use]
 #[inline(always)]

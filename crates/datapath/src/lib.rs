@@ -27,7 +27,7 @@ mod transport;
 pub use hash::flow_hash;
 pub use icmp::server_of_flow;
 pub use process::process;
-pub use scheduler::least_loaded;
+pub use scheduler::{least_loaded, less_loaded_of_two, schedule};
 
 use evenkeel_abi::{
     Bucket, Conn, Costs, DropReason, Event, FlowKey, Gate, Globals, Link, Load, Router, Server,
@@ -111,11 +111,24 @@ pub trait Tables {
     fn conn(&self, place: u32) -> Option<&Conn>;
     /// A bucket of the half-open table.
     fn bucket(&self, bucket: u32) -> Option<&Bucket>;
+    /// The server of a service's new flow, see [`schedule`](fn@schedule).
+    ///
+    /// A method, so that the program can have it verified once and not for each way that leads to it.
+    ///
+    /// # Errors
+    /// As [`schedule`](fn@schedule).
+    fn schedule(&self, service: u32, key: &FlowKey) -> Result<u32, DropReason> {
+        schedule(self, service, key)
+    }
     /// The server that wlc and its like choose, see [`least_loaded`](fn@least_loaded).
     ///
     /// A method, so that the program can have its loop verified once and not for each way that leads to it.
     fn least_loaded(&self, costs: Costs, start: u32, len: u32) -> Option<u32> {
         least_loaded(self, costs, start, len)
+    }
+    /// The server that twos chooses, see [`less_loaded_of_two`](fn@less_loaded_of_two); a method for the same reason.
+    fn less_loaded_of_two(&self, random: u64, start: u32, len: u32) -> Option<u32> {
+        less_loaded_of_two(self, random, start, len)
     }
     /// The server of a service's flow, see [`server_of_flow`](fn@server_of_flow); a method for the same reason.
     fn server_of_flow(&self, service: u32, key: &FlowKey) -> Option<u32> {

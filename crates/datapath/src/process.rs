@@ -111,7 +111,7 @@ fn ipv4<F: Frame, T: Tables>(frame: &mut F, tables: &T, link: &Link, is_ours: bo
         u32::from_ne_bytes(ports),
         ip.protocol,
     );
-    match balance(frame, tables, link, service, &ip, &key) {
+    match balance(frame, tables, link, (number, service), &ip, &key) {
         Ok((choice, verdict)) => {
             tables.count(number, choice.server, ip.total_len as u64, choice.new_flow);
             verdict
@@ -156,7 +156,7 @@ fn balance<F: Frame, T: Tables>(
     frame: &mut F,
     tables: &T,
     link: &Link,
-    service: &Service,
+    (number, service): (u32, &Service),
     ip: &Ip,
     key: &FlowKey,
 ) -> Result<(Choice, Verdict), DropReason> {
@@ -165,6 +165,7 @@ fn balance<F: Frame, T: Tables>(
         tables,
         service,
         &Packet {
+            number,
             key,
             transport,
             now: tables.now(),

@@ -7,7 +7,7 @@ use evenkeel_abi::{Bucket, DropReason, Event, FlowKey, Globals, Service, State, 
 use crate::Tables;
 use crate::established::{self, Place};
 use crate::half_open::{self, Way, bucket_of};
-use crate::scheduler::{by_hash, is_quiesced, schedule};
+use crate::scheduler::{by_hash, is_quiesced};
 use crate::table::{Known, exchange};
 use crate::transport::Transport;
 
@@ -25,6 +25,8 @@ pub(crate) struct Choice {
 
 /// A packet of a service, as far as the choice of its server goes.
 pub(crate) struct Packet<'a> {
+    /// Number of the service.
+    pub(crate) number: u32,
     pub(crate) key: &'a FlowKey,
     pub(crate) transport: Transport,
     pub(crate) now: Tick,
@@ -58,6 +60,7 @@ pub(crate) fn choose<T: Tables>(
     let globals = tables.globals().ok_or(DropReason::Internal)?;
     let state = tables.state().ok_or(DropReason::Internal)?;
     let &Packet {
+        number,
         key,
         transport,
         now,
@@ -88,7 +91,7 @@ pub(crate) fn choose<T: Tables>(
         }
     };
     let server = match method {
-        Method::Scheduler => schedule(tables, globals, service, key)?,
+        Method::Scheduler => tables.schedule(number, key)?,
         Method::HashAll => without_entry(tables, globals, service, key, new_flow)?,
         Method::HashFresh => by_hash(tables, globals, &service.hash_fresh, key)?,
     };
@@ -131,6 +134,7 @@ fn enter<T: Tables>(
         key,
         transport,
         now,
+        ..
     } = packet;
     let expiry = now.after(transport.lifetime);
     let opened = Word::live(server, transport.opening, expiry);

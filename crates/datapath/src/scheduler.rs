@@ -8,25 +8,52 @@ use evenkeel_abi::{
 
 use crate::Tables;
 use crate::branchless::{is_below, is_zero, select};
-use crate::hash::{flow_hash, slot};
+use crate::hash::{chance, flow_hash, hsiphash, slot};
 use crate::table::ATTEMPTS;
+
+/// Key and buckets of mh (`generate_hash_secret`, `CONFIG_IP_VS_MH_TAB_INDEX` 12).
+const MH_KEY: u64 = 2_654_435_761;
+const MH_BUCKETS: u32 = 4093;
 
 /// Servers that wlc and its like look at; the verifier wants a bound.
 const LEAST_OF: u32 = 1024;
 
-/// The server that the service's scheduler names.
+/// The server that a service's scheduler names for a new flow.
+///
+/// # Errors
+/// No server may have it, or the tables contradict each other.
 #[inline(always)]
-pub(crate) fn schedule<T: Tables>(
+pub fn schedule<T: Tables + ?Sized>(
     tables: &T,
-    globals: &Globals,
-    service: &Service,
+    service: u32,
     key: &FlowKey,
 ) -> Result<u32, DropReason> {
+    let globals = tables.globals().ok_or(DropReason::Internal)?;
+    let slot = tables.service(service).ok_or(DropReason::Internal)?;
+    let service = &slot.halves[(slot.select.load(Acquire) & 1) as usize];
     match service.scheduler.load(Relaxed) {
         SchedulerId::RR => round_robin(tables, &service.ring),
         SchedulerId::WRR => weighted_round_robin(tables, &service.ring),
-        SchedulerId::DH => static_bucket(tables, &service.ring, high(key.addresses)),
-        SchedulerId::SH => static_bucket(tables, &service.ring, low(key.addresses)),
+        SchedulerId::DH => static_bucket(tables, &service.ring, bucket(high(key.addresses))),
+        SchedulerId::SH => static_bucket(tables, &service.ring, bucket(low(key.addresses))),
+        SchedulerId::MH => {
+            let hash = hsiphash(u32::from_be(low(key.addresses)), MH_KEY);
+            static_bucket(tables, &service.ring, hash % MH_BUCKETS)
+        }
+        SchedulerId::TWOS => {
+            let (start, len) = service.ring.load();
+            if len == 0 || start == 0 {
+                return Err(DropReason::NoServer);
+            }
+            let cursor = tables.arena(start - 1).ok_or(DropReason::Internal)?;
+            let n = cursor.load(Relaxed);
+            // Where another packet was faster, both have the same number: it is chance for each.
+            let _moved = cursor.compare_exchange(n, n.wrapping_add(1), Relaxed, Relaxed);
+            let random = chance(n, globals.secret.load(Relaxed));
+            tables
+                .less_loaded_of_two(random, start, len)
+                .ok_or(DropReason::NoServer)
+        }
         SchedulerId::MAGLEV => consistent(tables, globals, service, key),
         SchedulerId::WLC
         | SchedulerId::LC
@@ -46,7 +73,7 @@ pub(crate) fn schedule<T: Tables>(
 /// maglev: the server that the flow's later packets go to without an entry; only where that one is quiesced
 /// another one, of which only the entry knows.
 #[inline(always)]
-fn consistent<T: Tables>(
+fn consistent<T: Tables + ?Sized>(
     tables: &T,
     globals: &Globals,
     service: &Service,
@@ -61,7 +88,7 @@ fn consistent<T: Tables>(
 
 /// Whether a server takes no new flows.
 #[inline(always)]
-pub(crate) fn is_quiesced<T: Tables>(tables: &T, server: u32) -> bool {
+pub(crate) fn is_quiesced<T: Tables + ?Sized>(tables: &T, server: u32) -> bool {
     tables
         .server(server)
         .is_none_or(|s| low(s.weights.load(Relaxed)) == 0)
@@ -91,7 +118,7 @@ pub(crate) fn by_hash<T: Tables + ?Sized>(
 /// User space keeps only servers with a weight in the ring and sets its cursor so that the order
 /// is the one of `ip_vs_rr_schedule` in net/netfilter/ipvs/ip_vs_rr.c.
 #[inline(always)]
-fn round_robin<T: Tables>(tables: &T, ring: &Span) -> Result<u32, DropReason> {
+fn round_robin<T: Tables + ?Sized>(tables: &T, ring: &Span) -> Result<u32, DropReason> {
     let (start, len) = ring.load();
     if len == 0 || start == 0 {
         return Err(DropReason::NoServer);
@@ -120,7 +147,7 @@ fn round_robin<T: Tables>(tables: &T, ring: &Span) -> Result<u32, DropReason> {
 /// User space has counted the passes between two weights ([`SchedulerId::WRR`]), so that each step is the
 /// one of `ip_vs_wrr_schedule` in net/netfilter/ipvs/ip_vs_wrr.c, but found without a search.
 #[inline(always)]
-fn weighted_round_robin<T: Tables>(tables: &T, ring: &Span) -> Result<u32, DropReason> {
+fn weighted_round_robin<T: Tables + ?Sized>(tables: &T, ring: &Span) -> Result<u32, DropReason> {
     let (start, levels) = ring.load();
     if levels == 0 || start == 0 {
         return Err(DropReason::NoServer);
@@ -193,17 +220,25 @@ impl Cursor {
     }
 }
 
-/// IPVS's dh and sh without flags: the bucket of an address, which is refused if its server is quiesced.
-///
-/// `ip_vs_sh_hashkey` and `ip_vs_dh_hashkey` in net/netfilter/ipvs; user space has dealt the buckets out.
+/// The bucket of an address in dh and sh, `ip_vs_{dh,sh}_hashkey`: hash_32 of include/linux/hash.h, 8 bits.
 #[inline(always)]
-fn static_bucket<T: Tables>(tables: &T, table: &Span, address: u32) -> Result<u32, DropReason> {
+const fn bucket(address: u32) -> u32 {
+    u32::from_be(address).wrapping_mul(0x61c8_8647) >> 24
+}
+
+/// IPVS's dh, sh and mh without flags: the server of a bucket, which is refused if that is quiesced.
+///
+/// `ip_vs_{dh,sh,mh}_get` in net/netfilter/ipvs; user space has dealt the buckets out.
+#[inline(always)]
+fn static_bucket<T: Tables + ?Sized>(
+    tables: &T,
+    table: &Span,
+    bucket: u32,
+) -> Result<u32, DropReason> {
     let (start, len) = table.load();
     if len == 0 {
         return Err(DropReason::NoServer);
     }
-    // hash_32 of include/linux/hash.h, 8 bits.
-    let bucket = u32::from_be(address).wrapping_mul(0x61c8_8647) >> 24;
     let server = entry(tables, start, bucket)?;
     if is_quiesced(tables, server) {
         return Err(DropReason::NoServer);
@@ -254,6 +289,62 @@ pub fn least_loaded<T: Tables + ?Sized>(
         found = select(lower, u64::from(number) + 1, found);
     }
     low(found).checked_sub(1)
+}
+
+/// IPVS's twos: of two servers that chance picks by their weights, the one with the lower overhead for its weight,
+/// the first of equals (`ip_vs_twos_schedule` in net/netfilter/ipvs/ip_vs_twos.c).
+///
+/// `len` counts entries of the table at `start` of the arena, see [`SchedulerId::TWOS`]; of more than 1,024
+/// servers, the first so many are looked at.
+#[must_use]
+#[inline(always)]
+pub fn less_loaded_of_two<T: Tables + ?Sized>(
+    tables: &T,
+    random: u64,
+    start: u32,
+    len: u32,
+) -> Option<u32> {
+    let servers = (len / 2).min(LEAST_OF);
+    let last = servers.checked_sub(1)?;
+    let sum = high(tables.arena(start + last)?.load(Relaxed));
+    // From 0 to the sum, both included.
+    let up_to = |random: u32| (u64::from(random) * (u64::from(sum) + 1)) >> 32;
+    let (first, second) = (up_to(low(random)) << 32, up_to(high(random)) << 32);
+    // The servers before each choice: those whose sum is below. Not by halves, whose branches the verifier would
+    // multiply; and as whole words, of which LLVM does not know that it may compare them.
+    let (mut before_first, mut before_second) = (0, 0);
+    for index in 0..LEAST_OF {
+        if index >= servers {
+            break;
+        }
+        let here = tables.arena(start + index)?.load(Relaxed);
+        before_first += is_below(here, first);
+        before_second += is_below(here, second);
+    }
+    let number = |before: u64| {
+        let word = tables.arena(start + low(before).min(last))?;
+        Some(low(word.load(Relaxed)))
+    };
+    let (one, other) = (number(before_first)?, number(before_second)?);
+    let (overhead, weight) = overhead(tables, one)?;
+    let (other_overhead, other_weight) = self::overhead(tables, other)?;
+    let better = is_below(
+        other_overhead.wrapping_mul(weight),
+        overhead.wrapping_mul(other_weight),
+    );
+    Some(low(select(better, other.into(), one.into())))
+}
+
+/// A server's overhead (`ip_vs_dest_conn_overhead`) and weight.
+#[inline(always)]
+fn overhead<T: Tables + ?Sized>(tables: &T, server: u32) -> Option<(u64, u64)> {
+    let load = tables.server_load(server)?;
+    let active = load.active.load(Relaxed);
+    let overhead = (active << 8)
+        .wrapping_add(active)
+        .wrapping_add(load.inactive.load(Relaxed));
+    let weight = low(tables.server(server)?.weights.load(Relaxed));
+    Some((overhead, weight.into()))
 }
 
 #[inline(always)]

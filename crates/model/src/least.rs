@@ -9,7 +9,7 @@ use crate::Scheduler;
 pub type Loaded = (u16, u32, u32);
 
 /// What a connection of a server costs, an active one 256 times as much beside (`ip_vs_dest_conn_overhead`).
-fn overhead(&(_, active, inactive): &Loaded) -> u64 {
+pub(crate) fn overhead(&(_, active, inactive): &Loaded) -> u64 {
     u64::from(active) * 256 + u64::from(active) + u64::from(inactive)
 }
 
@@ -33,6 +33,8 @@ pub fn pick(scheduler: Scheduler, servers: &[Loaded]) -> Option<usize> {
         | Scheduler::WeightedRoundRobin
         | Scheduler::DestinationHash
         | Scheduler::SourceHash
+        | Scheduler::MaglevHash
+        | Scheduler::TwoChoices
         | Scheduler::Maglev => None,
     }
 }

@@ -10,9 +10,11 @@ pub mod check;
 pub mod diff;
 pub mod hash_table;
 pub mod least;
+pub mod mh;
 pub mod placement;
 pub mod rr;
 pub mod service;
+pub mod twos;
 pub mod virtual_router;
 pub mod wrr;
 

@@ -77,13 +77,17 @@ pub enum Scheduler {
     DestinationHash,
     /// `sh`: by a static hash of the client's address, in proportion to the weights.
     SourceHash,
+    /// `mh`: by IPVS's Maglev table of the client's address.
+    MaglevHash,
+    /// `twos`: the less loaded of two servers that chance picks by their weights.
+    TwoChoices,
     /// `maglev`: a consistent hash of the flow, the same on every director.
     Maglev,
 }
 
 impl Scheduler {
     /// All schedulers that this version knows.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::RoundRobin,
         Self::WeightedRoundRobin,
         Self::LeastConnection,
@@ -94,6 +98,8 @@ impl Scheduler {
         Self::Overflow,
         Self::DestinationHash,
         Self::SourceHash,
+        Self::MaglevHash,
+        Self::TwoChoices,
         Self::Maglev,
     ];
 
@@ -111,6 +117,8 @@ impl Scheduler {
             Self::Overflow => "ovf",
             Self::DestinationHash => "dh",
             Self::SourceHash => "sh",
+            Self::MaglevHash => "mh",
+            Self::TwoChoices => "twos",
             Self::Maglev => "maglev",
         }
     }

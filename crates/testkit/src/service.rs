@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use evenkeel_abi::{
     Costs, GateState, SchedulerId, Server, ServerFlags, Service, ServiceKey, Span, pair,
 };
-use evenkeel_model::{buckets, hash_table, wrr};
+use evenkeel_model::{buckets, hash_table, mh, wrr};
 use evenkeel_wire::ipv4;
 
 use crate::tables::NativeTables;
@@ -219,12 +219,32 @@ fn ring(scheduler: u64, servers: &[TestServer]) -> Vec<u32> {
             let weights: Result<Vec<u16>, _> = weights.collect();
             buckets::source_hash(&weights.expect("weights have 16 bits"))
         }
+        SchedulerId::MH => {
+            let weighed = servers.iter().map(|s| {
+                let weight = u16::try_from(s.weight.max(1)).expect("weights have 16 bits");
+                (SocketAddr::V4(s.address(80)), weight)
+            });
+            mh::build(&weighed.collect::<Vec<_>>())
+        }
+        SchedulerId::TWOS => return sums(servers),
         _ => {
             let fresh = servers.iter().filter(|s| s.weight > 0);
             return fresh.map(|s| s.number).collect();
         }
     };
     places.into_iter().map(|i| servers[i].number).collect()
+}
+
+/// For each server with a weight its number, and the sum of the weights up to it.
+fn sums(servers: &[TestServer]) -> Vec<u32> {
+    let mut sum = 0;
+    let weighed = servers.iter().filter(|s| s.weight > 0);
+    weighed
+        .flat_map(|s| {
+            sum += s.weight;
+            [s.number, sum]
+        })
+        .collect()
 }
 
 const fn costs(scheduler: u64) -> Costs {

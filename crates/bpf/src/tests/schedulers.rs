@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use evenkeel_model::wrr::WeightedRoundRobin;
 use evenkeel_model::{
     Forwarding, GateState, MacAddress, Protocol, Scheduler, ServerEntry, ServiceEntry, Weight,
-    buckets, least,
+    buckets, least, mh,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -301,7 +301,7 @@ fn those_that_compare_loads_pick_what_ipvs_picks_with_real_connections() {
 }
 
 #[test]
-fn dh_and_sh_place_by_address_and_refuse_those_of_a_quiesced_server() {
+fn dh_sh_and_mh_place_by_address_and_refuse_those_of_a_quiesced_server() {
     in_room(|_| {
         let servers = [server(1, 1), server(2, 3), server(3, 0)];
         let mut plane = plane_with(&by(Scheduler::SourceHash, &servers));
@@ -311,6 +311,17 @@ fn dh_and_sh_place_by_address_and_refuse_those_of_a_quiesced_server() {
         let expected = (place < 2).then(|| u8::try_from(place + 1).unwrap());
         for port in 1000..1010 {
             assert_eq!(pick(&plane, port), expected, "all of one client's");
+        }
+        plane
+            .put_service(&by(Scheduler::MaglevHash, &servers[..2]))
+            .unwrap();
+        let weighed: Vec<_> = servers[..2]
+            .iter()
+            .map(|s| (s.address, s.hash_weight.get()))
+            .collect();
+        let place = mh::build(&weighed)[mh::bucket(client)];
+        for port in 1500..1510 {
+            assert_eq!(pick(&plane, port), u8::try_from(place + 1).ok());
         }
         plane
             .put_service(&by(Scheduler::DestinationHash, &servers))
@@ -532,5 +543,19 @@ fn flows_of_a_local_server_pass_to_the_stack_and_are_counted() {
             ]))
             .unwrap();
         assert_eq!(send(&plane, 1000, ACK), (TX, 1));
+    });
+}
+
+#[test]
+fn twos_takes_the_less_loaded_of_two_by_weight() {
+    in_room(|_| {
+        let mut plane = plane_with(&by(Scheduler::TwoChoices, &[server(1, 1), server(2, 3)]));
+        let picked = open(&plane, 1000..1400);
+        let heavy = picked.iter().filter(|host| **host == 2).count();
+        assert!((280..320).contains(&heavy), "{heavy} of 400");
+        plane
+            .put_service(&by(Scheduler::TwoChoices, &[server(1, 0)]))
+            .unwrap();
+        assert_eq!(pick(&plane, 3000), None);
     });
 }

@@ -34,7 +34,7 @@ const SIZES: Sizes = Sizes {
     connections: 1 << 8,
     half_open: 1 << 8,
     servers: 1 << 6,
-    arena_words: 1 << 11,
+    arena_words: 1 << 13,
     ..Sizes::small()
 };
 

@@ -30,7 +30,7 @@ fn op() -> impl Strategy<Value = Op> {
 /// A service of either protocol with any scheduler.
 fn service() -> impl Strategy<Value = TestService> {
     let service = TestService::new(SERVICE);
-    (SchedulerId::RR..=SchedulerId::MAGLEV, any::<bool>()).prop_map(move |(scheduler, udp)| {
+    (SchedulerId::RR..=SchedulerId::TWOS, any::<bool>()).prop_map(move |(scheduler, udp)| {
         let service = service.scheduled(scheduler);
         if udp { service.udp() } else { service }
     })

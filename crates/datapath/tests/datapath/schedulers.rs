@@ -4,8 +4,8 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::atomic::Ordering::SeqCst;
 
 use evenkeel_abi::{DropReason, Event, SchedulerId, Shared};
-use evenkeel_datapath::Verdict;
-use evenkeel_testkit::model::{Scheduler, buckets, least};
+use evenkeel_datapath::{Verdict, less_loaded_of_two};
+use evenkeel_testkit::model::{Scheduler, buckets, least, mh, twos};
 use evenkeel_testkit::packet::flags::{ACK, SYN};
 use evenkeel_testkit::{NativeTables, TestServer, TestService};
 use proptest::prelude::*;
@@ -294,7 +294,7 @@ proptest! {
         }
     }
 
-    /// `ip_vs_sh_schedule` and `ip_vs_dh_schedule`.
+    /// `ip_vs_sh_schedule`, `ip_vs_dh_schedule` and `ip_vs_mh_schedule`.
     #[test]
     fn static_tables_place_by_address(weights in prop::collection::vec(0u16..5, 1..9), i in 0u16..500) {
         let of = |table: Vec<usize>, address: Ipv4Addr| {
@@ -304,7 +304,14 @@ proptest! {
         let wide: Vec<u32> = weights.iter().map(|w| (*w).into()).collect();
         let [low, high] = i.to_le_bytes();
         let address = Ipv4Addr::new(203, 0, high, low);
+        let hashed: Vec<_> = (1..)
+            .zip(&weights)
+            .map(|(number, weight)| (TestServer::new(number, 1).address(80).into(), (*weight).max(1)))
+            .collect();
+        let place = mh::build(&hashed)[mh::bucket(u32::from(address))];
+        let of_mh = (weights[place] > 0).then_some(u32::try_from(place).unwrap() + 1);
         for (id, expected) in [
+            (SchedulerId::MH, of_mh),
             (SchedulerId::SH, of(buckets::source_hash(&weights), address)),
             (SchedulerId::DH, of(buckets::destination_hash(weights.len()), *SERVICE.ip())),
         ] {
@@ -317,4 +324,33 @@ proptest! {
             prop_assert_eq!(world.tables.dropped(DropReason::NoServer), u64::from(expected.is_none()));
         }
     }
+
+    /// `ip_vs_twos_schedule`, whatever chance says.
+    #[test]
+    fn twos_picks_ipvs_server(
+        servers in prop::collection::vec((0u16..9, 0u32..20, 0u32..400), 1..20),
+        random: u64,
+    ) {
+        let weights: Vec<u32> = servers.iter().map(|s| s.0.into()).collect();
+        let world = World::scheduled(SchedulerId::TWOS, &weights);
+        for ((_, active, inactive), load) in servers.iter().zip(&world.tables.loads[1..]) {
+            load.active.store((*active).into(), SeqCst);
+            load.inactive.store((*inactive).into(), SeqCst);
+        }
+        let sum: u64 = weights.iter().copied().map(u64::from).sum();
+        let numbers = [random & 0xffff_ffff, random >> 32].map(|r| (r * (sum + 1)) >> 32);
+        let (start, len) = world.tables.services[0].halves[0].ring.load();
+        let picked = less_loaded_of_two(&world.tables, random, start, len);
+        let expected = twos::pick(&servers, numbers);
+        prop_assert_eq!(picked.map(|server| server as usize - 1), expected);
+    }
+}
+
+#[test]
+fn twos_spreads_flows_by_weight_and_goes_on_from_pick_to_pick() {
+    let world = World::scheduled(SchedulerId::TWOS, &[1, 3, 0]);
+    let picked = picks(&world, 200);
+    let heavy = picked.iter().filter(|server| **server == 2).count();
+    assert!((140..160).contains(&heavy), "{heavy} of 200");
+    assert!(!picked.contains(&3), "quiesced");
 }

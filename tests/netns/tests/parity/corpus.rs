@@ -49,13 +49,14 @@ const fn local(spec: Spec) -> Spec {
 
 use Protocol::{Tcp, Udp};
 use Scheduler::{
-    DestinationHash as Dh, Failover as Fo, LeastConnection as Lc, Maglev, NeverQueue as Nq,
-    Overflow as Ovf, RoundRobin as Rr, ShortestExpectedDelay as Sed, SourceHash as Sh,
-    WeightedLeastConnection as Wlc, WeightedRoundRobin as Wrr,
+    DestinationHash as Dh, Failover as Fo, LeastConnection as Lc, Maglev, MaglevHash as Mh,
+    NeverQueue as Nq, Overflow as Ovf, RoundRobin as Rr, ShortestExpectedDelay as Sed,
+    SourceHash as Sh, TwoChoices as Twos, WeightedLeastConnection as Wlc,
+    WeightedRoundRobin as Wrr,
 };
 
 /// The services; the second has a quiesced server at times, the third none at all.
-pub(crate) const SERVICES: [Spec; 18] = [
+pub(crate) const SERVICES: [Spec; 20] = [
     spec(146, 80, Tcp, Rr),
     weighing(spec(147, 443, Tcp, Rr), &[1, 0, 1], &[1, 3, 1]),
     weighing(spec(148, 25, Tcp, Rr), &[], &[]),
@@ -72,6 +73,8 @@ pub(crate) const SERVICES: [Spec; 18] = [
     weighing(spec(152, 84, Tcp, Ovf), &[2, 3, 3], &[9, 1]),
     weighing(spec(152, 85, Tcp, Dh), &[2, 3, 3], &[0, 1, 1]),
     weighing(spec(152, 86, Udp, Sh), &[2, 3, 3], &[0, 1, 1]),
+    weighing(spec(152, 87, Tcp, Mh), &[2, 3, 3], &[0, 1, 1]),
+    weighing(spec(152, 88, Tcp, Twos), &[2, 3, 3], &[0, 1, 1]),
     local(spec(151, 80, Tcp, Rr)),
     local(weighing(spec(151, 53, Udp, Wrr), &[1, 2], &[2, 1])),
 ];

@@ -155,7 +155,7 @@ fn damaged() -> Vec<u8> {
 #[must_use]
 pub fn seeds() -> Vec<Vec<u8>> {
     let mut seeds = vec![gates(), answers(), damaged()];
-    for scheduler in 0..11 {
+    for scheduler in 0..13 {
         // With tables for few flows and for many.
         seeds.push(story(if scheduler & 1 == 0 { 0 } else { 11 }, scheduler));
     }

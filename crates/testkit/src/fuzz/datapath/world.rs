@@ -9,7 +9,7 @@ use crate::fuzz::input::{Input, pick};
 use crate::{NativeTables, TestServer, TestService};
 
 /// The schedulers that a byte of the input chooses from.
-const SCHEDULERS: [u64; 11] = [
+const SCHEDULERS: [u64; 13] = [
     SchedulerId::RR,
     SchedulerId::WRR,
     SchedulerId::WLC,
@@ -21,6 +21,8 @@ const SCHEDULERS: [u64; 11] = [
     SchedulerId::OVF,
     SchedulerId::DH,
     SchedulerId::SH,
+    SchedulerId::MH,
+    SchedulerId::TWOS,
 ];
 
 /// Services: the even ones are of TCP, each odd one of UDP at the address of the one before it.
