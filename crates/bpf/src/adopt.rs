@@ -16,7 +16,7 @@ use evenkeel_abi::{
 use evenkeel_model::{MacAddress, Scheduler, ServerEntry, ServiceEntry, ServiceKey, Weight};
 
 use crate::book::{Book, Listed, Record, Table};
-use crate::convert::{address, forwarding, key, scheduler, socket_address};
+use crate::convert::{address, costs, forwarding, key, scheduler, socket_address};
 use crate::cursor::Start;
 use crate::draft::{self, extents};
 use crate::error::{StartError, failed};
@@ -159,24 +159,16 @@ fn read_service(
     let half: &Service = &slot.halves[usize::from(slot.select.load(Acquire) & 1 == 1)];
     let scheduler = scheduler(half.scheduler.load(Relaxed))
         .ok_or_else(|| format!("service `{key}` has an unknown scheduler"))?;
+    // A predecessor may have left them out: its program compared loads without them.
+    half.costs.store(costs(scheduler).0, Relaxed);
     let [list, ring, all, fresh] =
         [&half.list, &half.ring, &half.hash_all, &half.hash_fresh].map(Table::of);
     let mut extents = extents(list, all, fresh);
-    extents.push(match scheduler {
-        Scheduler::WeightedRoundRobin => levels::extent(tables, ring)
-            .ok_or_else(|| format!("the levels of service `{key}` are not in order"))?,
-        Scheduler::RoundRobin
-        | Scheduler::LeastConnection
-        | Scheduler::WeightedLeastConnection
-        | Scheduler::ShortestExpectedDelay
-        | Scheduler::NeverQueue
-        | Scheduler::Failover
-        | Scheduler::Overflow
-        | Scheduler::DestinationHash
-        | Scheduler::SourceHash
-        | Scheduler::MaglevHash
-        | Scheduler::TwoChoices
-        | Scheduler::Maglev => ring.ring_extent(),
+    extents.push(if scheduler == Scheduler::WeightedRoundRobin {
+        levels::extent(tables, ring)
+            .ok_or_else(|| format!("the levels of service `{key}` are not in order"))?
+    } else {
+        ring.ring_extent()
     });
     if !extents.iter().all(|extent| book.arena.occupy(*extent)) {
         return Err(format!("the tables of service `{key}` are also another's"));

@@ -1,5 +1,6 @@
 use std::cell::RefCell;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
 use evenkeel_model::wrr::WeightedRoundRobin;
@@ -485,6 +486,25 @@ fn every_scheduler_and_protocol_survives_a_restart() {
             plane.remove_service(&entry.key).unwrap();
         }
         assert!(all_words_are_free(&mut plane, &options.sizes));
+    });
+}
+
+#[test]
+fn a_service_of_a_program_that_knew_no_costs_goes_on_after_its_adoption() {
+    in_room(|_| {
+        let entry = by(
+            Scheduler::WeightedLeastConnection,
+            &[server(1, 1), server(2, 2)],
+        );
+        let mut plane = plane_with(&entry);
+        for slot in plane.tables.services.as_slice() {
+            slot.halves
+                .iter()
+                .for_each(|half| half.costs.store(0, SeqCst));
+        }
+        assert_eq!(pick(&plane, 999), None, "nothing is compared");
+        adopt(&mut plane, &Sizes::small());
+        assert_eq!(open(&plane, 1000..1003), [1, 2, 2]);
     });
 }
 
