@@ -21,12 +21,12 @@ pub use conn::{BUCKET_WAYS, Bucket, Conn, ConnState, FlowKey, Tick, Word};
 pub use counter::{DropReason, Event, Stats};
 pub use service::{
     Costs, Gate, GateState, Link, Load, Router, SchedulerId, Server, ServerFlags, Service,
-    ServiceKey, ServiceSlot, Span,
+    ServiceFlags, ServiceKey, ServiceSlot, Span,
 };
 pub use shared::Shared;
 
 /// Version of everything in this crate; pins of another schema are refused.
-pub const SCHEMA: u32 = 2;
+pub const SCHEMA: u32 = 3;
 
 /// Names of the maps, the same in the object file and among the pins.
 pub mod map {

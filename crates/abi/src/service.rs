@@ -219,6 +219,37 @@ pub struct Service {
     pub quiesced: Shared,
     /// [`Costs`] of a scheduler that compares loads.
     pub costs: Shared,
+    /// Bits of [`ServiceFlags`].
+    pub flags: Shared,
+    /// Persistence: how long a template lives without a new flow, in ticks (0: there is none), and the
+    /// mask of the client's address as it lies in the packet, or its prefix length with IPv6.
+    pub persistence: Shared,
+    /// Keeps the timeouts on cache lines of their own.
+    pub spare: [Shared; 6],
+    /// How long an entry lives without a packet, in ticks, by the number of its state.
+    pub timeouts: [Shared; 16],
+}
+
+/// Bits of [`Service::flags`].
+pub struct ServiceFlags;
+
+impl ServiceFlags {
+    /// Each packet is scheduled by itself and leaves no entry.
+    pub const ONE_PACKET: u64 = 1;
+    /// It has several addresses or ports: its gate is the one of the packet's address.
+    pub const GROUP: u64 = 1 << 1;
+    /// Fragments are placed by addresses and protocol alone, first ones too.
+    pub const FRAGMENTS_BY_ADDRESS: u64 = 1 << 2;
+    /// The consistent hash is of the client's address alone.
+    pub const HASH_CLIENT: u64 = 1 << 3;
+    /// sh and mh: the client's port counts too.
+    pub const HASH_PORT: u64 = 1 << 4;
+    /// sh and mh: where the bucket's server takes no new flow, another one does.
+    pub const FALLBACK: u64 = 1 << 5;
+    /// A packet of a flow whose server has left: a UDP flow is placed anew.
+    pub const GONE_RESCHEDULE: u64 = 1 << 6;
+    /// A packet of a flow whose server has left: a TCP flow is reset.
+    pub const GONE_RESET: u64 = 1 << 7;
 }
 
 /// Where a service stands: two halves, of which `select` names the one in force.
@@ -249,7 +280,7 @@ impl ServerFlags {
     pub const LOCAL: u16 = 2;
 }
 
-/// A real server of one service; half a cache line.
+/// A real server of one service; a cache line.
 #[repr(C)]
 #[derive(Default)]
 pub struct Server {
@@ -261,6 +292,13 @@ pub struct Server {
     pub endpoint: Shared,
     /// Number of its service plus one (0: the entry is free), index of the interface that it is reached by.
     pub owner: Shared,
+    /// Its IPv6 address, as it lies in memory; `endpoint` holds no address then.
+    pub address6: [Shared; 2],
+    /// Where its packets leave: 0: by the interface that they came in by; else the index of another one, and in the
+    /// high half the 802.1Q tag that they carry there.
+    pub egress: Shared,
+    /// Keeps the size at 64.
+    pub spare: Shared,
 }
 
 impl Server {
@@ -297,6 +335,10 @@ pub struct Load {
     pub active: Shared,
     /// All others.
     pub inactive: Shared,
+    /// Connections from which on it is overloaded (0: never), and below which it is not any more.
+    pub thresholds: Shared,
+    /// 1 while it is overloaded: it gets no new flows.
+    pub overloaded: Shared,
 }
 
 /// Values of [`Gate::state`].
@@ -321,8 +363,12 @@ pub struct Gate {
     pub address_used: Shared,
     /// The address belongs to this virtual router, an index into `ROUTERS`; 0: to none.
     pub virtual_router: Shared,
-    /// Keeps the size at 32.
-    pub spare: Shared,
+    /// The IPv6 address, as it lies in memory; `address_used` holds no address then.
+    pub address6: [Shared; 2],
+    /// For an address with port ranges: the service of each of the 65,536 ports, by protocol.
+    pub ports: Span,
+    /// Keeps the size at 64.
+    pub spare: [Shared; 2],
 }
 
 /// A virtual router that this director takes part in.
@@ -357,9 +403,9 @@ pub struct Link {
 }
 
 const _: () = assert!(size_of::<ServiceKey>() == 8);
-const _: () = assert!(size_of::<Service>() == 64);
-const _: () = assert!(size_of::<ServiceSlot>() == 192);
-const _: () = assert!(size_of::<Server>() == 32);
-const _: () = assert!(size_of::<Load>() == 16);
-const _: () = assert!(size_of::<Gate>() == 32);
+const _: () = assert!(size_of::<Service>() == 256);
+const _: () = assert!(size_of::<ServiceSlot>() == 576);
+const _: () = assert!(size_of::<Server>() == 64);
+const _: () = assert!(size_of::<Load>() == 32);
+const _: () = assert!(size_of::<Gate>() == 64);
 const _: () = assert!(size_of::<Router>() == 64);

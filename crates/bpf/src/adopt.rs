@@ -13,7 +13,10 @@ use aya::maps::MapData;
 use evenkeel_abi::{
     Globals, SCHEMA, Server, ServerFlags, Service, ServiceKey as Key, ServiceSlot, high, low, map,
 };
-use evenkeel_model::{MacAddress, Scheduler, ServerEntry, ServiceEntry, ServiceKey, Weight};
+use evenkeel_model::{
+    MacAddress, Scheduler, ServerEntry, ServiceEntry, ServiceKey, ServiceOptions, Thresholds,
+    Weight,
+};
 
 use crate::book::{Book, Listed, Record, Table};
 use crate::convert::{address, costs, forwarding, key, scheduler, socket_address};
@@ -186,6 +189,7 @@ fn read_service(
     let entry = ServiceEntry {
         key,
         scheduler,
+        options: ServiceOptions::default(),
         servers,
     };
     Ok(Listed {
@@ -213,6 +217,7 @@ fn read_server(server: &Server, service: u32) -> Option<ServerEntry> {
         hash_weight: weight(high(weights))?,
         forwarding: forwarding(mac),
         mac: MacAddress(Server::unpack_mac(mac)),
+        thresholds: Thresholds::default(),
     })
 }
 

@@ -27,7 +27,7 @@ pub struct Sizes {
     /// Virtual addresses.
     pub gates: u32,
     /// Real servers over all services, those included that left and still have connections. Each
-    /// costs 64 bytes, and 24 per processor.
+    /// costs 96 bytes, and 24 per processor.
     pub servers: u32,
     /// Words of 8 bytes for rings and hash tables: some 55 for each server of a service, 110 while one
     /// of the service's servers is quiesced, and as much again while the service changes. With wrr further

@@ -333,8 +333,18 @@ fn check(entry: &ServiceEntry) -> Result<(), PutError> {
 
 /// Whether two entries differ in hardware addresses at most.
 fn same_tables(a: &ServiceEntry, b: &ServiceEntry) -> bool {
-    let shape = |s: &ServerEntry| (s.address, s.weight, s.hash_weight, s.forwarding);
-    a.scheduler == b.scheduler && a.servers.iter().map(shape).eq(b.servers.iter().map(shape))
+    let shape = |s: &ServerEntry| {
+        (
+            s.address,
+            s.weight,
+            s.hash_weight,
+            s.forwarding,
+            s.thresholds,
+        )
+    };
+    a.scheduler == b.scheduler
+        && a.options == b.options
+        && a.servers.iter().map(shape).eq(b.servers.iter().map(shape))
 }
 
 pub(crate) fn ignore_missing(

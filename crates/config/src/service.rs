@@ -5,8 +5,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::Range;
 
 use evenkeel_model::{
-    Check, Forwarding, OnFailure, Protocol, RealServer, Scheduler, ServiceKey, VirtualService,
-    Weight,
+    Check, Forwarding, OnFailure, Protocol, RealServer, Scheduler, ServiceKey, ServiceOptions,
+    Thresholds, VirtualService, Weight,
 };
 
 use crate::diagnostic::{Faults, Reported};
@@ -105,6 +105,7 @@ fn read<'t>(
             address: listen?,
         },
         scheduler: scheduler?,
+        options: ServiceOptions::default(),
         on_failure: on_failure?,
         check: check?,
         servers: servers?,
@@ -209,6 +210,7 @@ fn read_servers(
                 address: SocketAddr::from((address?, listen?.port())),
                 weight: weight?,
                 forwarding: forwarding?,
+                thresholds: Thresholds::default(),
             })
         })
         .collect();

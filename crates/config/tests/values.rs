@@ -10,8 +10,8 @@ use std::time::Duration;
 use evenkeel_config::{LoadError, default_text, load, parse};
 use evenkeel_model::{
     AdvertChecksum, BodyMatch, Cadence, Check, CheckKind, Director, Forwarding, OnFailure,
-    Priority, Protocol, RealServer, Scheduler, ServiceKey, TableSizes, VirtualRouter,
-    VirtualRouterId, VirtualService, VrrpVersion, Weight, XdpPreference,
+    Priority, Protocol, RealServer, Scheduler, ServiceKey, ServiceOptions, TableSizes, Thresholds,
+    VirtualRouter, VirtualRouterId, VirtualService, VrrpVersion, Weight, XdpPreference,
 };
 
 fn sample(text: &str) -> Director {
@@ -30,6 +30,7 @@ fn server(text: &str, weight: i64) -> RealServer {
         address: address(text),
         weight: Weight::try_from(weight).unwrap(),
         forwarding: Forwarding::DirectRouting,
+        thresholds: Thresholds::default(),
     }
 }
 
@@ -99,6 +100,7 @@ fn the_papers_cluster_is_read_as_written() {
             address: SocketAddr::from((ipv4("198.18.14.146"), port)),
         },
         scheduler: Scheduler::RoundRobin,
+        options: ServiceOptions::default(),
         on_failure: OnFailure::Remove,
         check: Some(Check {
             kind: CheckKind::Http {

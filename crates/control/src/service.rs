@@ -269,11 +269,13 @@ impl Service {
                 hash_weight: server.config.weight.max(Weight::ONE),
                 forwarding: server.forwarding(),
                 mac: server.mac(neighbours)?,
+                thresholds: server.config.thresholds,
             })
         });
         ServiceEntry {
             key: self.config.key,
             scheduler: self.config.scheduler,
+            options: self.config.options,
             servers: listed.collect(),
         }
     }

@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 
 pub use self::routers::{RouterChange, RouterChanges, RouterName, RouterPlan, routers};
 use crate::check::{Check, CheckKind};
+use crate::options::Thresholds;
 use crate::service::{
     Director, OnFailure, RealServer, Scheduler, ServiceKey, TableSizes, VirtualService, Weight,
     XdpPreference,
@@ -128,6 +129,8 @@ pub enum Change {
         /// The new scheduler.
         to: Scheduler,
     },
+    /// The service's options change.
+    Options,
     /// Another thing happens to servers whose check fails.
     OnFailure {
         /// The old rule.
@@ -155,6 +158,13 @@ pub enum Change {
         /// The new weight.
         to: Weight,
     },
+    /// A real server is overloaded from another number of connections on.
+    Thresholds {
+        /// The server.
+        server: SocketAddr,
+        /// The new thresholds.
+        to: Thresholds,
+    },
     /// A real server is reached in another way.
     Forwarding(RealServer),
 }
@@ -166,6 +176,7 @@ impl fmt::Display for Change {
             Self::Scheduler { from, to } => {
                 write!(f, "scheduler `{}` to `{}`", from.name(), to.name())
             }
+            Self::Options => f.write_str("options changed"),
             Self::OnFailure { from, to } => {
                 write!(f, "on failure `{}` to `{}`", rule(*from), rule(*to))
             }
@@ -180,6 +191,13 @@ impl fmt::Display for Change {
             Self::ServerRemoved(server) => write!(f, "server {} removed", server.address),
             Self::Weight { server, from, to } => {
                 write!(f, "server {server} weight {} to {}", from.get(), to.get())
+            }
+            Self::Thresholds { server, to } => {
+                write!(
+                    f,
+                    "server {server} thresholds to {} and {}",
+                    to.upper, to.lower
+                )
             }
             Self::Forwarding(server) => {
                 let forwarding = server.forwarding.listing_name();
@@ -356,6 +374,9 @@ fn changes(old: &VirtualService, new: &VirtualService) -> Vec<Change> {
             to: new.scheduler,
         });
     }
+    if old.options != new.options {
+        changes.push(Change::Options);
+    }
     if old.on_failure != new.on_failure {
         changes.push(Change::OnFailure {
             from: old.on_failure,
@@ -387,6 +408,12 @@ fn server_changes(old: &[RealServer], new: &[RealServer], changes: &mut Vec<Chan
                 server: server.address,
                 from: before.weight,
                 to: server.weight,
+            });
+        }
+        if before.thresholds != server.thresholds {
+            changes.push(Change::Thresholds {
+                server: server.address,
+                to: server.thresholds,
             });
         }
         if before.forwarding != server.forwarding {

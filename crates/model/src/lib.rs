@@ -11,6 +11,7 @@ pub mod diff;
 pub mod hash_table;
 pub mod least;
 pub mod mh;
+pub mod options;
 pub mod placement;
 pub mod rr;
 pub mod service;
@@ -22,6 +23,10 @@ pub use check::{BodyMatch, Cadence, Check, CheckKind};
 pub use diff::{
     Change, Plan, Renamed, RestartNeeded, RouterChange, RouterChanges, RouterName, RouterPlan,
     ServiceChanges, ServiceName, diff,
+};
+pub use options::{
+    Fragments, MaglevOptions, MaglevSlots, OnRemoval, Persistence, SchedulerFlags, ServiceOptions,
+    Thresholds, Timeouts,
 };
 pub use placement::{GateState, MacAddress, ServerEntry, ServiceEntry};
 pub use service::{

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 
+use crate::options::{ServiceOptions, Thresholds};
 use crate::service::{Forwarding, Scheduler, ServiceKey, Weight};
 
 /// An Ethernet hardware address.
@@ -53,6 +54,8 @@ pub struct ServerEntry {
     /// Hardware address of its neighbour entry; a server is listed only once it is known.
     /// [`MacAddress::ZERO`] with [`Forwarding::Local`].
     pub mac: MacAddress,
+    /// When it is overloaded.
+    pub thresholds: Thresholds,
 }
 
 /// A virtual service as the data plane holds it.
@@ -62,6 +65,8 @@ pub struct ServiceEntry {
     pub key: ServiceKey,
     /// How new flows are placed.
     pub scheduler: Scheduler,
+    /// What else it does.
+    pub options: ServiceOptions,
     /// Servers in IPVS's list order: the one added last stands first
     /// (`list_add_rcu` in net/netfilter/ipvs/ip_vs_ctl.c, `__ip_vs_update_dest`).
     pub servers: Vec<ServerEntry>,

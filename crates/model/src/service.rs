@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::check::Check;
+use crate::options::{ServiceOptions, Thresholds};
 use crate::virtual_router::VirtualRouter;
 
 /// Transport protocol of a virtual service.
@@ -195,6 +196,8 @@ pub struct RealServer {
     pub weight: Weight,
     /// How packets reach it.
     pub forwarding: Forwarding,
+    /// When it is overloaded.
+    pub thresholds: Thresholds,
 }
 
 /// A virtual service, as configured.
@@ -206,6 +209,8 @@ pub struct VirtualService {
     pub key: ServiceKey,
     /// How new flows are placed.
     pub scheduler: Scheduler,
+    /// What else it does.
+    pub options: ServiceOptions,
     /// What happens to a server whose check fails.
     pub on_failure: OnFailure,
     /// How its servers are checked; `None`: never checked, always in.

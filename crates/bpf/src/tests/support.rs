@@ -7,7 +7,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use evenkeel_model::{
-    Forwarding, MacAddress, Protocol, Scheduler, ServerEntry, ServiceEntry, ServiceKey, Weight,
+    Forwarding, MacAddress, Protocol, Scheduler, ServerEntry, ServiceEntry, ServiceKey,
+    ServiceOptions, Thresholds, Weight,
 };
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
@@ -147,6 +148,7 @@ pub(super) fn server(host: u8, weight: i64) -> ServerEntry {
         hash_weight: Weight::ONE,
         forwarding: Forwarding::DirectRouting,
         mac: MacAddress([2, 0, 0, 0, 1, host]),
+        thresholds: Thresholds::default(),
     }
 }
 
@@ -154,6 +156,7 @@ pub(super) fn service(servers: &[ServerEntry]) -> ServiceEntry {
     ServiceEntry {
         key: key(VIP, PORT),
         scheduler: Scheduler::RoundRobin,
+        options: ServiceOptions::default(),
         servers: servers.to_vec(),
     }
 }

@@ -97,6 +97,8 @@ impl Copied for Load {
         Self {
             active: self.active.copied(),
             inactive: self.inactive.copied(),
+            thresholds: self.thresholds.copied(),
+            overloaded: self.overloaded.copied(),
         }
     }
 }

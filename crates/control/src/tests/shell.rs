@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use evenkeel_model::{
     AdvertChecksum, Cadence, Check, CheckKind, Director, Forwarding, GateState, MacAddress,
     OnFailure, Priority, Protocol, RealServer, Role, Scheduler, ServiceEntry, ServiceKey,
-    TableSizes, VirtualRouter, VirtualRouterId, VirtualService, VrrpVersion, Weight, XdpPreference,
+    ServiceOptions, TableSizes, Thresholds, VirtualRouter, VirtualRouterId, VirtualService,
+    VrrpVersion, Weight, XdpPreference,
 };
 
 use super::thread::Thread;
@@ -57,6 +58,7 @@ pub(super) fn server(last: u8, w: i64) -> RealServer {
         address: real(last),
         weight: weight(w),
         forwarding: Forwarding::DirectRouting,
+        thresholds: Thresholds::default(),
     }
 }
 
@@ -66,6 +68,7 @@ pub(super) fn web() -> VirtualService {
         name: "web".to_owned(),
         key: key(146, 80),
         scheduler: Scheduler::RoundRobin,
+        options: ServiceOptions::default(),
         on_failure: OnFailure::Remove,
         check: Some(tcp()),
         servers: vec![server(12, 1), server(13, 1), server(14, 1)],

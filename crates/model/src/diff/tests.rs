@@ -1,3 +1,4 @@
+use crate::options::{ServiceOptions, Thresholds};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ fn server(last: u8, weight: i64) -> RealServer {
         address: SocketAddr::from(([198, 18, 14, last], 80)),
         weight: Weight::try_from(weight).unwrap(),
         forwarding: Forwarding::DirectRouting,
+        thresholds: Thresholds::default(),
     }
 }
 
@@ -24,6 +26,7 @@ fn service(name: &str, port: u16) -> VirtualService {
             address: SocketAddr::from(([198, 18, 14, 146], port)),
         },
         scheduler: Scheduler::RoundRobin,
+        options: ServiceOptions::default(),
         on_failure: OnFailure::Remove,
         check: Some(Check {
             kind: CheckKind::Tcp,

@@ -10,7 +10,7 @@ use evenkeel_abi::{Shared, Word};
 use evenkeel_bpf::{Attachment, DataPlane, Mode, Options, Run, Sizes};
 use evenkeel_model::{
     Forwarding, GateState, MacAddress, Protocol, Scheduler, ServerEntry, ServiceEntry, ServiceKey,
-    Weight,
+    ServiceOptions, Thresholds, Weight,
 };
 
 static OBJECT: &[u8] = include_bytes!("../../../../crates/bpf/src/bench.bpf.o");
@@ -271,6 +271,7 @@ fn service() -> ServiceEntry {
         hash_weight: Weight::ONE,
         forwarding: Forwarding::DirectRouting,
         mac: MacAddress([2, 0, 0, 0, 1, host]),
+        thresholds: Thresholds::default(),
     };
     ServiceEntry {
         key: ServiceKey {
@@ -278,6 +279,7 @@ fn service() -> ServiceEntry {
             address: SocketAddr::new(ADDRESS, PORT),
         },
         scheduler: Scheduler::RoundRobin,
+        options: ServiceOptions::default(),
         servers: [12, 13, 14].map(server).to_vec(),
     }
 }

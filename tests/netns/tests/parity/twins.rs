@@ -11,7 +11,7 @@ use evenkeel_bpf::{DataPlane, Mode, Options, Sizes};
 use evenkeel_datapath::{Verdict, process};
 use evenkeel_model::{
     Forwarding, GateState, MacAddress, Protocol, Scheduler, ServerEntry, ServiceEntry, ServiceKey,
-    Weight,
+    ServiceOptions, Thresholds, Weight,
 };
 use evenkeel_testkit::packet::DIRECTOR;
 use evenkeel_testkit::{NativeFrame, NativeTables};
@@ -116,6 +116,7 @@ impl Twins {
                 } else {
                     MacAddress([2, 0, 0, 1, high, low])
                 },
+                thresholds: Thresholds::default(),
             }
         };
         let entry = ServiceEntry {
@@ -124,6 +125,7 @@ impl Twins {
                 address: spec.address.into(),
             },
             scheduler: spec.scheduler,
+            options: ServiceOptions::default(),
             servers: (12..).zip(weights).map(server).collect(),
         };
         self.kernel.put_service(&entry).expect("the service fits");
