@@ -2,21 +2,18 @@
 //!
 //! The sizes of the tables that grow with connections are set when the object is loaded.
 
-use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_NOEXIST};
+use aya_ebpf::bindings::BPF_F_MMAPABLE;
 use aya_ebpf::btf_maps::{Array, HashMap, PerCpuArray};
 use aya_ebpf::helpers::bpf_ktime_get_coarse_ns;
 use aya_ebpf::macros::btf_map;
 use evenkeel_abi::{
-    ARENA_WORDS, Bucket, Conn, Costs, DropReason, Event, FlowKey, GATES_MAX, Gate, Globals, HINTS, Link,
+    ARENA_WORDS, Bucket, Costs, DropReason, Event, FlowKey, GATES_MAX, Gate, Globals, HINTS, Link,
     Load, ROUTERS_MAX, Router, SERVERS_MAX, SERVICES_MAX, Server, ServiceKey, ServiceSlot, Shared,
-    State, Stats, Tick,
+    State, Stats, Tick, Word,
 };
-use evenkeel_datapath::{Insert, Tables, least_loaded, less_loaded_of_two, schedule, server_of_flow};
+use evenkeel_datapath::{Tables, establish, least_loaded, less_loaded_of_two, schedule, server_of_flow};
 
 const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
-
-/// `-EEXIST` of include/uapi/asm-generic/errno-base.h.
-const EEXIST: i32 = -17;
 
 /// A value of a map that only this program and user space write.
 macro_rules! array {
@@ -36,15 +33,13 @@ array!(SERVICES, ServiceSlot, SERVICES_MAX);
 array!(SERVERS, Server, SERVERS_MAX);
 array!(LOADS, Load, SERVERS_MAX);
 array!(ARENA, Shared, ARENA_WORDS);
-array!(CONNS, Conn, 1 << 20);
+array!(CONNS, Bucket, 1 << 18);
 array!(HALF_OPEN, Bucket, 1 << 13);
 
 #[btf_map]
 static VIPS: HashMap<u32, u32, { GATES_MAX as usize }> = HashMap::new();
 #[btf_map]
 static SERVICE_IDS: HashMap<ServiceKey, u32, { SERVICES_MAX as usize }> = HashMap::new();
-#[btf_map]
-static FLOWS: HashMap<FlowKey, u32, { 1 << 20 }> = HashMap::new();
 #[btf_map]
 static SERVICE_STATS: PerCpuArray<Stats, { SERVICES_MAX as usize }> = PerCpuArray::new();
 #[btf_map]
@@ -106,6 +101,17 @@ extern "C" fn evenkeel_schedule(service: u32, addresses: u64, ports_protocol: u6
         Err(DropReason::NoServer) => NO_SERVER,
         Err(_) => INTERNAL,
     }
+}
+
+/// As [`evenkeel_least_loaded`]; 1 if the flow stands in the table afterwards.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn evenkeel_establish(addresses: u64, ports_protocol: u64, hash: u32, word: u64) -> u64 {
+    let key = FlowKey {
+        addresses,
+        ports_protocol,
+    };
+    establish(&Maps, &key, hash, Word(word)).into()
 }
 
 /// As [`evenkeel_least_loaded`], so that the kernel verifies it once; the key comes in two words.
@@ -189,23 +195,8 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
-    fn flow(&self, key: &FlowKey) -> Option<u32> {
-        // SAFETY: the value is copied at once; the entry that it names carries the key, which is compared.
-        unsafe { FLOWS.get(key) }.copied()
-    }
-
-    #[inline(always)]
-    fn insert_flow(&self, key: &FlowKey, place: u32) -> Insert {
-        match FLOWS.insert(key, place, u64::from(BPF_NOEXIST)) {
-            Ok(()) => Insert::Done,
-            Err(EEXIST) => Insert::Exists,
-            Err(_) => Insert::Full,
-        }
-    }
-
-    #[inline(always)]
-    fn conn(&self, place: u32) -> Option<&Conn> {
-        CONNS.get(place)
+    fn conn_bucket(&self, bucket: u32) -> Option<&Bucket> {
+        CONNS.get(bucket)
     }
 
     #[inline(always)]
@@ -226,6 +217,11 @@ impl Tables for Maps {
             INTERNAL => Err(DropReason::Internal),
             server => Ok(server as u32),
         }
+    }
+
+    #[inline(always)]
+    fn establish(&self, key: &FlowKey, hash: u32, word: Word) -> bool {
+        evenkeel_establish(key.addresses, key.ports_protocol, hash, word.0) != 0
     }
 
     #[inline(always)]

@@ -33,7 +33,7 @@ impl Tick {
     }
 }
 
-/// Identifies a flow; 16 bytes without padding, as the hash map wants them.
+/// Identifies a flow.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FlowKey {
@@ -126,7 +126,7 @@ impl ConnState {
 ///
 /// It changes by compare-and-exchange only, so that a packet, another packet on another processor
 /// and the sweep agree on who changed it, and whoever changed it adjusts the counters.
-/// Bits 0 to 35 expiry tick, 36 to 55 server, 56 to 59 state, 60 unassured, 61 dead, 62 busy, 63 live.
+/// Bits 0 to 35 expiry tick, 36 to 55 server, 56 to 59 state, 60 unassured, 61 0, 62 busy, 63 live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Word(pub u64);
 
@@ -138,7 +138,6 @@ impl Word {
     const SERVER_MASK: u64 = (1 << 20) - 1;
     const STATE_SHIFT: u32 = 56;
     const UNASSURED: u64 = 1 << 60;
-    const DEAD: u64 = 1 << 61;
     const BUSY: u64 = 1 << 62;
     const LIVE: u64 = 1 << 63;
 
@@ -186,7 +185,7 @@ impl Word {
     #[must_use]
     #[inline(always)]
     pub const fn is_live(self) -> bool {
-        self.0 & (Self::LIVE | Self::DEAD | Self::BUSY) == Self::LIVE
+        self.not_live() == 0
     }
 
     /// 0 if [`Self::is_live`], else another number.
@@ -194,13 +193,6 @@ impl Word {
     #[inline(always)]
     pub const fn not_live(self) -> u64 {
         (self.0 ^ Self::LIVE) >> 61
-    }
-
-    /// Expired and claimed by the sweep, which alone may touch it until it is free.
-    #[must_use]
-    #[inline(always)]
-    pub const fn is_dead(self) -> bool {
-        self.0 & Self::DEAD != 0
     }
 
     /// No connection stands here.
@@ -229,13 +221,6 @@ impl Word {
     #[inline(always)]
     pub const fn unassured_if(self, condition: u64) -> Self {
         Self(self.0 | (condition & 1) << Self::UNASSURED.trailing_zeros())
-    }
-
-    /// The same, claimed by the sweep.
-    #[must_use]
-    #[inline(always)]
-    pub const fn dead(self) -> Self {
-        Self(self.0 | Self::DEAD)
     }
 
     /// Whether it counts as ActiveConn: ESTABLISHED, SYN_SENT, SYN_RECV or SYNACK
@@ -268,15 +253,14 @@ pub struct Conn {
     pub addresses: Shared,
     /// The flow's key, [`FlowKey::ports_protocol`].
     pub ports_protocol: Shared,
-    /// While a connection stands here, the tick at which it was made; on the free list, the next
-    /// free place plus one.
-    pub born_or_next: Shared,
+    /// The tick at which it was made.
+    pub born: Shared,
 }
 
-/// Entries of a bucket of the half-open table.
+/// Entries of a bucket.
 pub const BUCKET_WAYS: usize = 8;
 
-/// A bucket of the half-open table.
+/// A bucket of the established or the half-open table.
 #[repr(C)]
 #[derive(Default)]
 pub struct Bucket {

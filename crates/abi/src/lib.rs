@@ -54,9 +54,7 @@ pub mod map {
     pub const LOADS: &str = "LOADS";
     /// `Array<Shared>`: rings and hash tables, lent out in spans.
     pub const ARENA: &str = "ARENA";
-    /// `HashMap<FlowKey, u32>`: established flows to their place in `CONNS`.
-    pub const FLOWS: &str = "FLOWS";
-    /// `Array<Conn>`: established connections.
+    /// `Array<Bucket>`: established connections, set-associative.
     pub const CONNS: &str = "CONNS";
     /// `Array<Bucket>`: half-open connections, set-associative.
     pub const HALF_OPEN: &str = "HALF_OPEN";
@@ -70,7 +68,7 @@ pub mod map {
     pub const EVENTS: &str = "EVENTS";
 
     /// All of them, in the order in which they are pinned.
-    pub const ALL: [&str; 19] = [
+    pub const ALL: [&str; 18] = [
         GLOBALS,
         STATE,
         LINKS,
@@ -83,7 +81,6 @@ pub mod map {
         SERVERS,
         LOADS,
         ARENA,
-        FLOWS,
         CONNS,
         HALF_OPEN,
         SERVICE_STATS,
@@ -137,8 +134,10 @@ pub struct Globals {
     pub secret: Shared,
     /// Seed of the consistent hash; equal on all directors of a cluster.
     pub hash_seed: Shared,
-    /// Places in the established table.
+    /// Entries that the established table may have, half of its ways.
     pub conns: Shared,
+    /// Its buckets.
+    pub conn_buckets: Shared,
     /// Buckets of the half-open table, less one; their number is a power of two.
     pub bucket_mask: Shared,
     /// Unassured connections above which new flows are placed by the hash.
@@ -151,14 +150,10 @@ pub struct Globals {
 #[repr(C)]
 #[derive(Default)]
 pub struct State {
-    /// Head of the free list of established places: place plus one, and a tag that every change moves on.
-    pub free: Shared,
     /// Flood mode lasts until this tick.
     pub flood_until: Shared,
     /// ICMP errors sent in the present second: their number, and the second.
     pub icmp: Shared,
-    /// Places of the established table that were ever used.
-    pub fresh: Shared,
     /// Entries of the established table.
     pub established: Shared,
     /// Unassured entries of the established table.

@@ -2,8 +2,8 @@
 
 use aya::maps::{MapInfo, MapType};
 use evenkeel_abi::{
-    Bucket, Conn, DropReason, Event, FlowKey, Gate, Globals, HINTS, Link, Load, ROUTERS_MAX,
-    Router, Server, ServiceKey, ServiceSlot, Shared, State, Stats, map,
+    Bucket, DropReason, Event, Gate, Globals, HINTS, Link, Load, ROUTERS_MAX, Router, Server,
+    ServiceKey, ServiceSlot, Shared, State, Stats, map,
 };
 
 use crate::options::Sizes;
@@ -110,8 +110,7 @@ pub(crate) fn specs(sizes: &Sizes) -> [Spec; map::ALL.len()] {
         Spec::array::<Server>(map::SERVERS, sizes.servers),
         Spec::array::<Load>(map::LOADS, sizes.servers),
         Spec::array::<Shared>(map::ARENA, sizes.arena_words),
-        Spec::hash::<FlowKey>(map::FLOWS, sizes.connections),
-        Spec::array::<Conn>(map::CONNS, sizes.connections),
+        Spec::array::<Bucket>(map::CONNS, sizes.conn_buckets()),
         Spec::array::<Bucket>(map::HALF_OPEN, sizes.buckets()),
         Spec::per_cpu::<Stats>(map::SERVICE_STATS, sizes.services),
         Spec::per_cpu::<Stats>(map::SERVER_STATS, sizes.servers),

@@ -74,6 +74,15 @@ impl Sizes {
         }
     }
 
+    /// Buckets of the established table, in whole pages: their ways are twice the connections, so that a flow finds
+    /// one.
+    pub(crate) fn conn_buckets(&self) -> u32 {
+        let ways = u32::try_from(BUCKET_WAYS).unwrap_or(1);
+        (self.connections.min(1 << 24) * 2)
+            .div_ceil(ways)
+            .next_multiple_of(16)
+    }
+
     /// Buckets of the half-open table, a power of two.
     pub(crate) fn buckets(&self) -> u32 {
         let ways = u32::try_from(BUCKET_WAYS).unwrap_or(1);

@@ -143,7 +143,6 @@ impl DataPlane {
             position: Position::default(),
             link_index: options.link_index,
         };
-        plane.finish_dead();
         recount::recount(&plane.tables);
         // Servers are written anew where they are reached by another interface now.
         let again = if same {
@@ -174,6 +173,9 @@ fn write_globals(tables: &Tables, sizes: &Sizes) -> Result<(), StartError> {
         .store(u32::from_ne_bytes(secret).into(), Relaxed);
     globals.hash_seed.store(HASH_SEED.into(), Relaxed);
     globals.conns.store(sizes.connections.into(), Relaxed);
+    globals
+        .conn_buckets
+        .store(sizes.conn_buckets().into(), Relaxed);
     globals
         .bucket_mask
         .store(u64::from(sizes.buckets() - 1), Relaxed);

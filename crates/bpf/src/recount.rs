@@ -91,21 +91,12 @@ fn held(tables: &Tables) -> Vec<i64> {
             held[1] += 1;
         }
     };
-    for conn in tables.conns.as_slice() {
-        let word = Word(conn.word.load(Acquire));
-        if word.is_live() {
-            add(word, 0);
-        }
-    }
-    for conn in tables
-        .half_open
-        .as_slice()
-        .iter()
-        .flat_map(|bucket| &bucket.ways)
-    {
-        let word = Word(conn.word.load(Acquire));
-        if word.is_live() {
-            add(word, 2);
+    for (place, table) in [(0, &tables.conns), (2, &tables.half_open)] {
+        for conn in table.as_slice().iter().flat_map(|bucket| &bucket.ways) {
+            let word = Word(conn.word.load(Acquire));
+            if word.is_live() {
+                add(word, place);
+            }
         }
     }
     held

@@ -1,17 +1,16 @@
 //! The sweep: takes expired entries out of the tables.
 //!
-//! The only deleter of established entries. It claims an entry by compare-and-exchange of the word that it
-//! has seen, so an entry that a packet refreshed meanwhile stays.
+//! The only one that takes established entries out. It does so by compare-and-exchange of the word that it has
+//! seen, so an entry that a packet refreshed meanwhile stays.
 
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::time::Instant;
 
-use evenkeel_abi::{BUCKET_WAYS, Conn, FlowKey, State, Tick, Word};
-use evenkeel_datapath::table::free_place;
+use evenkeel_abi::{BUCKET_WAYS, Bucket, Conn, FlowKey, Tick, Word};
 
-use crate::convert::{count, now};
+use crate::convert::now;
+use crate::mapped::MappedArray;
 use crate::plane::DataPlane;
-use crate::service::is_missing;
 use crate::tables::Tables;
 
 /// Bounds of one call.
@@ -19,17 +18,12 @@ use crate::tables::Tables;
 pub struct SweepBudget {
     /// Places looked at, in each of the two tables; a quarter million take about a millisecond.
     pub places: u32,
-    /// Established entries taken out; each costs two system calls.
-    pub removals: u32,
 }
 
 impl Default for SweepBudget {
     /// A few milliseconds at most.
     fn default() -> Self {
-        Self {
-            places: 1 << 18,
-            removals: 1 << 12,
-        }
+        Self { places: 1 << 20 }
     }
 }
 
@@ -47,8 +41,8 @@ pub struct Swept {
 /// Where the next call goes on.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Position {
-    place: u32,
-    bucket: u32,
+    established: u32,
+    half_open: u32,
 }
 
 impl DataPlane {
@@ -66,100 +60,34 @@ impl DataPlane {
     }
 
     fn sweep_established(&mut self, budget: SweepBudget, now: Tick) -> u32 {
-        let used = used_places(&self.tables);
-        let mut removed = 0;
-        for _ in 0..budget.places.min(used) {
-            if removed == budget.removals {
-                break;
-            }
-            let place = if self.position.place < used {
-                self.position.place
-            } else {
-                0
+        let Some(state) = self.tables.state.get(0) else {
+            return 0;
+        };
+        let (conns, position) = (&self.tables.conns, &mut self.position.established);
+        sweep_table(conns, position, budget.places, |conn| {
+            let Some(word) = take_expired(&self.tables, conn, now) else {
+                return false;
             };
-            self.position.place = place + 1;
-            let expired = self
-                .tables
-                .conns
-                .get(place)
-                .map(|conn| Word(conn.word.load(Acquire)));
-            if let Some(word) = expired
-                && word.is_live()
-                && word.expiry() <= now
-                && self.take_established(place, word)
-            {
-                removed += 1;
+            state.established.fetch_sub(1, Relaxed);
+            if word.is_unassured() {
+                state.unassured.fetch_sub(1, Relaxed);
             }
-        }
-        removed
-    }
-
-    /// Takes an entry out if its word is still the one that was seen.
-    fn take_established(&mut self, place: u32, word: Word) -> bool {
-        let (Some(conn), Some(state)) = (self.tables.conns.get(place), self.tables.state.get(0))
-        else {
-            return false;
-        };
-        let claimed = conn
-            .word
-            .compare_exchange(word.0, word.dead().0, AcqRel, Relaxed);
-        if claimed.is_err() {
-            return false;
-        }
-        leave(&self.tables, word);
-        state.established.fetch_sub(1, Relaxed);
-        if word.is_unassured() {
-            state.unassured.fetch_sub(1, Relaxed);
-        }
-        self.free_dead(place);
-        true
-    }
-
-    /// Takes a claimed entry's key out and frees its place.
-    fn free_dead(&mut self, place: u32) {
-        let Some(key) = self.tables.conns.get(place).map(flow_key) else {
-            return;
-        };
-        // A key stays with its place as long as it is there, so there is no race with an insertion.
-        let gone = match self.tables.flows.get(&key, 0) {
-            Ok(holder) if holder == place => self.tables.flows.remove(&key),
-            Ok(_) => Ok(()),
-            Err(error) => Err(error),
-        };
-        // Freed while its key stands, the place would belong to two flows: it stays dead until adoption.
-        if gone.is_err_and(|error| !is_missing(&error)) {
-            return;
-        }
-        if let (Some(conn), Some(state)) = (self.tables.conns.get(place), self.tables.state.get(0))
-        {
-            conn.word.store(Word::FREE.0, Release);
-            give_back(state, conn, place);
-        }
-    }
-
-    /// Finishes what a predecessor had begun to take out.
-    pub(crate) fn finish_dead(&mut self) {
-        for place in 0..used_places(&self.tables) {
-            let conn = self.tables.conns.get(place);
-            if conn.is_some_and(|conn| Word(conn.word.load(Acquire)).is_dead()) {
-                self.free_dead(place);
-            }
-        }
+            true
+        })
     }
 
     fn sweep_half_open(&mut self, budget: SweepBudget, now: Tick) -> u32 {
-        let buckets = self.tables.half_open.len();
-        let ways = u32::try_from(BUCKET_WAYS).unwrap_or(1);
-        let mut removed = 0;
-        for _ in 0..(budget.places / ways).min(buckets) {
-            let index = self.position.bucket % buckets;
-            self.position.bucket = index + 1;
-            let bucket = self.tables.half_open.get(index);
-            for conn in bucket.iter().flat_map(|bucket| &bucket.ways) {
-                removed += u32::from(take_half_open(&self.tables, conn, now));
+        let Some(state) = self.tables.state.get(0) else {
+            return 0;
+        };
+        let (half_open, position) = (&self.tables.half_open, &mut self.position.half_open);
+        sweep_table(half_open, position, budget.places, |conn| {
+            let taken = take_expired(&self.tables, conn, now).is_some();
+            if taken {
+                state.half_open.fetch_sub(1, Relaxed);
             }
-        }
-        removed
+            taken
+        })
     }
 
     /// Frees the numbers of servers, and then of services, that nothing refers to any more.
@@ -190,31 +118,38 @@ impl DataPlane {
     }
 }
 
-/// Places that were ever used.
-fn used_places(tables: &Tables) -> u32 {
-    let fresh = tables
-        .state
-        .get(0)
-        .map_or(0, |state| count(state.fresh.load(Acquire)));
-    fresh.min(tables.conns.len())
+/// Lets `take` have a look at so many places of a table; how many it took.
+fn sweep_table(
+    table: &MappedArray<Bucket>,
+    position: &mut u32,
+    places: u32,
+    take: impl Fn(&Conn) -> bool,
+) -> u32 {
+    let buckets = table.len();
+    let ways = u32::try_from(BUCKET_WAYS).unwrap_or(1);
+    let mut taken = 0;
+    for _ in 0..(places / ways).min(buckets) {
+        let index = *position % buckets;
+        *position = index + 1;
+        let bucket = table.get(index);
+        for conn in bucket.iter().flat_map(|bucket| &bucket.ways) {
+            taken += u32::from(take(conn));
+        }
+    }
+    taken
 }
 
-fn take_half_open(tables: &Tables, conn: &Conn, now: Tick) -> bool {
+/// Takes an entry out if it has expired; its word as it was.
+fn take_expired(tables: &Tables, conn: &Conn, now: Tick) -> Option<Word> {
     let word = Word(conn.word.load(Acquire));
     if !word.is_live() || word.expiry() > now {
-        return false;
+        return None;
     }
-    let freed = conn
-        .word
-        .compare_exchange(word.0, Word::FREE.0, AcqRel, Relaxed);
-    if freed.is_err() {
-        return false;
-    }
+    conn.word
+        .compare_exchange(word.0, Word::FREE.0, AcqRel, Relaxed)
+        .ok()?;
     leave(tables, word);
-    if let Some(state) = tables.state.get(0) {
-        state.half_open.fetch_sub(1, Relaxed);
-    }
-    true
+    Some(word)
 }
 
 /// Stops counting an entry at its server.
@@ -227,12 +162,6 @@ fn leave(tables: &Tables, word: Word) {
         };
         counter.fetch_sub(1, Relaxed);
     }
-}
-
-/// Puts a place on the free list.
-fn give_back(state: &State, conn: &Conn, place: u32) {
-    // Each round fails only if packets took or gave places meanwhile.
-    while !free_place(state, conn, place) {}
 }
 
 pub(crate) fn flow_key(conn: &Conn) -> FlowKey {

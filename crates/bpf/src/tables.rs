@@ -6,8 +6,8 @@ use std::sync::Arc;
 use aya::Ebpf;
 use aya::maps::{HashMap, Map, MapData, MapError, PerCpuArray, PerCpuValues};
 use evenkeel_abi::{
-    Bucket, Conn, FlowKey, Gate, Globals, Link, Load, Router, Server, ServiceKey, ServiceSlot,
-    Shared, State, Stats, map,
+    Bucket, Gate, Globals, Link, Load, Router, Server, ServiceKey, ServiceSlot, Shared, State,
+    Stats, map,
 };
 
 use crate::error::{ReadError, StartError, failed};
@@ -36,12 +36,11 @@ pub struct Tables {
     /// Words of rings and hash tables.
     pub arena: MappedArray<Shared>,
     /// Established connections.
-    pub conns: MappedArray<Conn>,
+    pub conns: MappedArray<Bucket>,
     /// Half-open connections.
     pub half_open: MappedArray<Bucket>,
     pub(crate) vips: HashMap<MapData, u32, u32>,
     pub(crate) service_ids: HashMap<MapData, ServiceKey, u32>,
-    pub(crate) flows: HashMap<MapData, FlowKey, u32>,
     pub(crate) service_stats: PerCpuArray<MapData, Stats>,
     pub(crate) server_stats: PerCpuArray<MapData, Stats>,
     pub(crate) drops: PerCpuArray<MapData, u64>,
@@ -66,20 +65,11 @@ impl Tables {
             half_open: mapped(ebpf, map::HALF_OPEN)?,
             vips: opened(ebpf, map::VIPS)?,
             service_ids: opened(ebpf, map::SERVICE_IDS)?,
-            flows: opened(ebpf, map::FLOWS)?,
             service_stats: opened(ebpf, map::SERVICE_STATS)?,
             server_stats: opened(ebpf, map::SERVER_STATS)?,
             drops: opened(ebpf, map::DROPS)?,
             events: opened(ebpf, map::EVENTS)?,
         })
-    }
-
-    /// Place of an established flow.
-    ///
-    /// # Errors
-    /// If the map can't be read.
-    pub fn flow(&self, key: &FlowKey) -> Result<Option<u32>, ReadError> {
-        found(map::FLOWS, self.flows.get(key, 0))
     }
 }
 

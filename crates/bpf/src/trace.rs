@@ -56,8 +56,6 @@ pub enum Chosen {
     SchedulerAnew,
     /// By the consistent hash: no table knows the flow.
     HashUnknown,
-    /// By the consistent hash: the sweep is taking the flow's entry out.
-    HashLeaving,
     /// By the consistent hash: flood mode.
     HashFlood,
     /// By the consistent hash: too many connections, or too many unassured ones.
@@ -203,7 +201,6 @@ fn chosen(
     });
     Some(match (hashed, before) {
         (Some(hashed), _) => hashed,
-        (None, Some(Entry::Leaving)) => Chosen::HashLeaving,
         (None, Some(_)) if counted.new_flow => Chosen::SchedulerAnew,
         (None, None) if !counted.new_flow => return None,
         (None, Some(_)) => Chosen::Entry,
@@ -245,7 +242,7 @@ fn flow_of(packet: &TracePacket) -> FlowKey {
 }
 
 fn traced_entry(view: &View<'_>, entry: Entry) -> Option<TracedEntry> {
-    let word: Word = entry.word()?;
+    let word: Word = entry.word();
     let half_open = matches!(entry, Entry::HalfOpen(_));
     let state = ConnState::ALL.get(usize::from(word.state()));
     let ticks = word.expiry().0.saturating_sub(view.now().0);

@@ -7,13 +7,15 @@ use std::time::Duration;
 
 use aya::maps::{MapData, PerCpuArray};
 use evenkeel_abi::{
-    BUCKET_WAYS, Conn, ConnState, DropReason, Event, FlowKey, Stats, Tick, Word, high, low, map,
+    BUCKET_WAYS, Bucket, Conn, ConnState, DropReason, Event, FlowKey, Stats, Tick, Word, high, low,
+    map,
 };
 use evenkeel_model::{Forwarding, GateState, Scheduler, ServiceKey, Weight};
 
 use crate::adopt::server_address;
 use crate::convert::{count, now, socket_address};
 use crate::error::ReadError;
+use crate::mapped::MappedArray;
 use crate::plane::DataPlane;
 use crate::sweep::flow_key;
 use crate::tables::unread;
@@ -138,12 +140,14 @@ impl DataPlane {
     #[must_use]
     pub fn connections(&self) -> Vec<Connection> {
         let now = now();
-        let established = self.tables.conns.as_slice().iter().filter_map(read);
-        let established: Vec<(Word, FlowKey)> = established.collect();
+        let live = |table: &'_ MappedArray<Bucket>| -> Vec<(Word, FlowKey)> {
+            let ways = table.as_slice().iter().flat_map(|bucket| &bucket.ways);
+            ways.filter_map(read).collect()
+        };
+        let established = live(&self.tables.conns);
         // A connection that moves between the tables may be met in both.
         let met: HashSet<FlowKey> = established.iter().map(|(_, key)| *key).collect();
-        let buckets = self.tables.half_open.as_slice().iter();
-        let half_open = buckets.flat_map(|bucket| &bucket.ways).filter_map(read);
+        let half_open = live(&self.tables.half_open).into_iter();
         let half_open = half_open.filter(|(_, key)| !met.contains(key));
         let all = established.iter().copied().map(|entry| (entry, false));
         all.chain(half_open.map(|entry| (entry, true)))
@@ -178,7 +182,11 @@ impl DataPlane {
         Usage {
             established: state.map_or(0, |s| count(s.established.load(Relaxed))),
             unassured: state.map_or(0, |s| count(s.unassured.load(Relaxed))),
-            connections: self.tables.conns.len(),
+            connections: self
+                .tables
+                .globals
+                .get(0)
+                .map_or(0, |g| low(g.conns.load(Relaxed))),
             half_open: state.map_or(0, |s| count(s.half_open.load(Relaxed))),
             half_open_room: self.tables.half_open.len() * ways,
             flood: state.is_some_and(|s| s.flood_until.load(Relaxed) > now().0),

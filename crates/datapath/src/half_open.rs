@@ -1,51 +1,28 @@
 //! Half-open connections: a set-associative table that evicts by its own rules and accounts for it.
-//!
-//! Only packets insert, and they claim a way by compare-and-exchange; two processors that see the
-//! same new flow in the same instant may both enter it, and the second entry dies by its timeout.
 
 use core::sync::atomic::Ordering::{Acquire, Relaxed};
 
-use evenkeel_abi::{
-    BUCKET_WAYS, Bucket, Conn, ConnState, FlowKey, Globals, State, Tick, Word, low,
-};
+use evenkeel_abi::{Bucket, Conn, ConnState, FlowKey, Globals, State, Tick, Word, low};
 
+use crate::Tables;
 use crate::branchless::{is_below, is_zero, select};
+use crate::bucket::{self, Way};
 use crate::established::ASSURED_AFTER;
-use crate::hash::flow_hash;
-use crate::table::{
-    Known, age, enter, exchange, free_place, is_present, leave, publish, take_place,
-};
+use crate::table::{Known, age, enter, exchange, is_present, leave};
 use crate::tcp::{is_reusable, next_state, timeout};
 use crate::transport::Transport;
-use crate::{Insert, Tables};
 
 /// A half-open entry younger than this (3 s) is never evicted; a client retransmits its SYN before.
 const EVICTABLE_AFTER: u64 = Tick::in_secs(3);
 
-/// The bucket of a flow.
+/// The bucket of a flow, by its hash.
 #[inline(always)]
 pub(crate) fn bucket_of<'a, T: Tables + ?Sized>(
     tables: &'a T,
     globals: &Globals,
-    key: &FlowKey,
+    hash: u32,
 ) -> Option<&'a Bucket> {
-    let hash = flow_hash(key, low(globals.secret.load(Relaxed)));
     tables.bucket(hash & low(globals.bucket_mask.load(Relaxed)))
-}
-
-/// A way of a bucket and the word that was read there.
-#[derive(Clone, Copy)]
-pub(crate) struct Way {
-    index: u64,
-    word: Word,
-}
-
-impl Way {
-    #[inline(always)]
-    fn conn(self, bucket: &Bucket) -> &Conn {
-        #[expect(clippy::cast_possible_truncation, reason = "masked")]
-        &bucket.ways[(self.index as usize) & (BUCKET_WAYS - 1)]
-    }
 }
 
 /// Looks a packet's flow up, and moves it to the established table if it is open: a TCP connection with its
@@ -53,14 +30,13 @@ impl Way {
 #[inline(always)]
 pub(crate) fn look_up<T: Tables>(
     tables: &T,
-    globals: &Globals,
     state: &State,
     bucket: &Bucket,
-    key: &FlowKey,
+    (key, hash): (&FlowKey, u32),
     transport: Transport,
     now: Tick,
 ) -> Known<Way> {
-    let Some(way) = find(bucket, key) else {
+    let Some(way) = bucket::find(bucket, key) else {
         return Known::Unknown;
     };
     let (conn, word) = (way.conn(bucket), way.word);
@@ -80,7 +56,7 @@ pub(crate) fn look_up<T: Tables>(
     let assured = is(next, ConnState::Udp) & is_below(ASSURED_AFTER - 1, age(conn, now));
     let is_open = is(next, ConnState::Established) | assured;
     let next = next.unassured_if(1 ^ assured);
-    if is_open != 0 && promote(tables, globals, state, key, next, now) {
+    if is_open != 0 && tables.establish(key, hash, next) {
         remove(tables, state, conn, word);
     } else {
         // If that fails, another packet of the flow refreshed the entry in the same moment.
@@ -93,65 +69,6 @@ pub(crate) fn look_up<T: Tables>(
 #[inline(always)]
 const fn is(word: Word, state: ConnState) -> u64 {
     is_zero((word.state() ^ state as u8) as u64)
-}
-
-/// Finds the live entry of a flow.
-#[inline(always)]
-fn find(bucket: &Bucket, key: &FlowKey) -> Option<Way> {
-    let mut found = 0;
-    let mut word = 0;
-    for (index, conn) in (1u64..).zip(&bucket.ways) {
-        let seen = conn.word.load(Acquire);
-        let differs = (conn.addresses.load(Relaxed) ^ key.addresses)
-            | (conn.ports_protocol.load(Relaxed) ^ key.ports_protocol)
-            | Word(seen).not_live();
-        let hit = is_zero(differs);
-        found = select(hit, index, found);
-        word = select(hit, seen, word);
-    }
-    if found == 0 {
-        return None;
-    }
-    Some(Way {
-        index: found - 1,
-        word: Word(word),
-    })
-}
-
-/// The word of a flow's live entry, which stays as it is.
-#[inline(always)]
-pub(crate) fn peek(bucket: &Bucket, key: &FlowKey) -> Option<Word> {
-    find(bucket, key).map(|way| way.word)
-}
-
-/// Enters a flow into the established table; true if it stands there afterwards.
-#[inline(always)]
-fn promote<T: Tables>(
-    tables: &T,
-    globals: &Globals,
-    state: &State,
-    key: &FlowKey,
-    word: Word,
-    now: Tick,
-) -> bool {
-    let Some(place) = take_place(tables, state, globals.conns.load(Relaxed)) else {
-        return false;
-    };
-    let Some(conn) = tables.conn(place) else {
-        return false;
-    };
-    publish(conn, key, now, word);
-    let inserted = tables.insert_flow(key, place);
-    if inserted == Insert::Done {
-        enter(tables, word);
-        state.established.fetch_add(1, Relaxed);
-        let unassured = u64::from(word.is_unassured());
-        state.unassured.fetch_add(unassured, Relaxed);
-        return true;
-    }
-    conn.word.store(Word::FREE.0, Relaxed);
-    free_place(state, conn, place);
-    inserted == Insert::Exists
 }
 
 /// Takes an entry out whose flow has moved, unless it changed meanwhile: then it dies by its timeout.
@@ -212,12 +129,7 @@ pub(crate) fn insert<T: Tables>(
     word: Word,
     now: Tick,
 ) -> bool {
-    let conn = way.conn(bucket);
-    if conn
-        .word
-        .compare_exchange(way.word.0, Word::busy(now).0, Acquire, Relaxed)
-        .is_err()
-    {
+    if !bucket::fill(bucket, way, key, word, now) {
         return false;
     }
     if way.word.is_free() {
@@ -225,7 +137,6 @@ pub(crate) fn insert<T: Tables>(
     } else {
         leave(tables, way.word);
     }
-    publish(conn, key, now, word);
     enter(tables, word);
     true
 }

@@ -61,6 +61,13 @@ pub(crate) const fn chance(n: u64, seed: u64) -> u64 {
     x ^ (x >> 31)
 }
 
+/// Another hash of what has this one (Fibonacci hashing).
+#[must_use]
+#[inline(always)]
+pub(crate) const fn scramble(hash: u32) -> u32 {
+    hash.wrapping_mul(0x9e37_79b1)
+}
+
 /// Maps a hash to a slot of a table of `len` slots, without a division.
 #[must_use]
 #[inline(always)]

@@ -2,15 +2,17 @@
 //! direct routing would know no path MTU (RFC 1191); echo requests pass to the stack while this director
 //! holds the address.
 
-use core::sync::atomic::Ordering::Acquire;
+use core::sync::atomic::Ordering::{Acquire, Relaxed};
 
-use evenkeel_abi::{DropReason, FlowKey, Link, ServiceKey, Word};
+use evenkeel_abi::{DropReason, FlowKey, Link, ServiceKey, Word, low};
 use evenkeel_wire::{eth, icmp, ipv4};
 
-use crate::half_open::{self, bucket_of};
+use crate::bucket;
+use crate::established;
+use crate::half_open::bucket_of;
+use crate::hash::flow_hash;
 use crate::process::{Ip, dropped, find_service, forward};
 use crate::scheduler::by_hash;
-use crate::table::has_key;
 use crate::transport::is_balanced;
 use crate::{Frame, Tables, Verdict, gate};
 
@@ -121,16 +123,7 @@ fn quoted<F: Frame>(frame: &F, ip: &Ip) -> Result<(u8, Quoted), DropReason> {
 pub fn server_of_flow<T: Tables + ?Sized>(tables: &T, service: u32, key: &FlowKey) -> Option<u32> {
     let now = tables.now();
     let globals = tables.globals()?;
-    if let Some(place) = tables.flow(key)
-        && let Some(conn) = tables.conn(place)
-    {
-        let word = Word(conn.word.load(Acquire));
-        if word.is_live() && has_key(conn, key) && word.expiry() > now {
-            return Some(word.server());
-        }
-    }
-    let bucket = bucket_of(tables, globals, key)?;
-    if let Some(word) = half_open::peek(bucket, key)
+    if let Some((word, _)) = entry_of(tables, key)
         && word.expiry() > now
     {
         return Some(word.server());
@@ -138,4 +131,17 @@ pub fn server_of_flow<T: Tables + ?Sized>(tables: &T, service: u32, key: &FlowKe
     let slot = tables.service(service)?;
     let service = &slot.halves[(slot.select.load(Acquire) & 1) as usize];
     by_hash(tables, globals, &service.hash_all, key).ok()
+}
+
+/// The word of a flow's entry, expired or not, and whether it is a half-open one; no trace of the question stays.
+#[must_use]
+#[inline(always)]
+pub fn entry_of<T: Tables + ?Sized>(tables: &T, key: &FlowKey) -> Option<(Word, bool)> {
+    let globals = tables.globals()?;
+    let hash = flow_hash(key, low(globals.secret.load(Relaxed)));
+    if let Some(place) = established::find(tables, globals, key, hash) {
+        return Some((place.way.word, false));
+    }
+    let way = bucket::find(bucket_of(tables, globals, hash)?, key)?;
+    Some((way.word, true))
 }

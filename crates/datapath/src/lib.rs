@@ -11,6 +11,7 @@
 mod advert;
 mod answer;
 mod branchless;
+mod bucket;
 mod established;
 mod gate;
 mod half_open;
@@ -24,14 +25,15 @@ pub mod table;
 pub mod tcp;
 mod transport;
 
+pub use established::establish;
 pub use hash::flow_hash;
-pub use icmp::server_of_flow;
+pub use icmp::{entry_of, server_of_flow};
 pub use process::process;
 pub use scheduler::{least_loaded, less_loaded_of_two, schedule};
 
 use evenkeel_abi::{
-    Bucket, Conn, Costs, DropReason, Event, FlowKey, Gate, Globals, Link, Load, Router, Server,
-    ServiceKey, ServiceSlot, Shared, State, Tick,
+    Bucket, Costs, DropReason, Event, FlowKey, Gate, Globals, Link, Load, Router, Server,
+    ServiceKey, ServiceSlot, Shared, State, Tick, Word,
 };
 
 /// The bytes of a packet, from its Ethernet header on.
@@ -61,17 +63,6 @@ pub trait Frame {
 
 /// Largest offset that [`Frame`] implementations accept: the verifier wants a bound.
 pub const OFFSET_MAX: usize = 0x1fff;
-
-/// How an insertion into the established table ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Insert {
-    /// The key stands in the table.
-    Done,
-    /// Another processor was faster.
-    Exists,
-    /// There is no room.
-    Full,
-}
 
 /// The state of a data plane.
 ///
@@ -103,12 +94,8 @@ pub trait Tables {
     fn server_load(&self, server: u32) -> Option<&Load>;
     /// A word of the arena.
     fn arena(&self, word: u32) -> Option<&Shared>;
-    /// Place of an established flow.
-    fn flow(&self, key: &FlowKey) -> Option<u32>;
-    /// Enters an established flow, if its key is not there yet.
-    fn insert_flow(&self, key: &FlowKey, place: u32) -> Insert;
-    /// A place of the established table.
-    fn conn(&self, place: u32) -> Option<&Conn>;
+    /// A bucket of the established table.
+    fn conn_bucket(&self, bucket: u32) -> Option<&Bucket>;
     /// A bucket of the half-open table.
     fn bucket(&self, bucket: u32) -> Option<&Bucket>;
     /// The server of a service's new flow, see [`schedule`](fn@schedule).
@@ -119,6 +106,10 @@ pub trait Tables {
     /// As [`schedule`](fn@schedule).
     fn schedule(&self, service: u32, key: &FlowKey) -> Result<u32, DropReason> {
         schedule(self, service, key)
+    }
+    /// Enters a flow into the established table, see [`establish`](fn@establish); a method for the same reason.
+    fn establish(&self, key: &FlowKey, hash: u32, word: Word) -> bool {
+        establish(self, key, hash, word)
     }
     /// The server that wlc and its like choose, see [`least_loaded`](fn@least_loaded).
     ///

@@ -2,11 +2,13 @@
 
 use core::sync::atomic::Ordering::Relaxed;
 
-use evenkeel_abi::{Bucket, DropReason, Event, FlowKey, Globals, Service, State, Tick, Word};
+use evenkeel_abi::{Bucket, DropReason, Event, FlowKey, Globals, Service, State, Tick, Word, low};
 
 use crate::Tables;
+use crate::bucket::Way;
 use crate::established::{self, Place};
-use crate::half_open::{self, Way, bucket_of};
+use crate::half_open::{self, bucket_of};
+use crate::hash::flow_hash;
 use crate::scheduler::{by_hash, is_quiesced};
 use crate::table::{Known, exchange};
 use crate::transport::Transport;
@@ -33,11 +35,11 @@ pub(crate) struct Packet<'a> {
 }
 
 /// Where a new flow's entry goes.
-enum Entry {
+enum Entry<'a> {
     /// Nowhere: it does without.
     None,
     /// In the place of an established entry that is over.
-    Established(Place),
+    Established(Place<'a>),
     /// Into the half-open table.
     HalfOpen(Way),
 }
@@ -65,14 +67,15 @@ pub(crate) fn choose<T: Tables>(
         transport,
         now,
     } = packet;
-    let bucket = bucket_of(tables, globals, key).ok_or(DropReason::Internal)?;
+    let hash = flow_hash(key, low(globals.secret.load(Relaxed)));
+    let flow = (key, hash);
+    let bucket = bucket_of(tables, globals, hash).ok_or(DropReason::Internal)?;
     let new_flow = transport.begins != 0;
-    let known = match established::look_up(tables, state, key, transport, now) {
-        Known::Unknown => half_open::look_up(tables, globals, state, bucket, key, transport, now)
-            .map(Entry::HalfOpen),
-        known @ (Known::Leaving | Known::Reuse(_) | Known::Gone | Known::At(_)) => {
-            known.map(Entry::Established)
+    let known = match established::look_up(tables, globals, state, flow, transport, now) {
+        Known::Unknown => {
+            half_open::look_up(tables, state, bucket, flow, transport, now).map(Entry::HalfOpen)
         }
+        known @ (Known::Reuse(_) | Known::Gone | Known::At(_)) => known.map(Entry::Established),
     };
     let (method, entry) = match known {
         Known::At(server) => {
@@ -82,7 +85,6 @@ pub(crate) fn choose<T: Tables>(
             });
         }
         Known::Gone => return Err(DropReason::ServerGone),
-        Known::Leaving => (Method::HashAll, Entry::None),
         Known::Reuse(entry) => (Method::Scheduler, entry),
         Known::Unknown if new_flow => plan(tables, globals, state, service, bucket, packet)?,
         Known::Unknown => {
@@ -127,7 +129,7 @@ fn enter<T: Tables>(
     state: &State,
     bucket: &Bucket,
     packet: &Packet<'_>,
-    entry: Entry,
+    entry: Entry<'_>,
     server: u32,
 ) -> bool {
     let &Packet {
@@ -140,10 +142,8 @@ fn enter<T: Tables>(
     let opened = Word::live(server, transport.opening, expiry);
     match entry {
         Entry::None => true,
-        Entry::Established(Place { index, word }) => {
-            let Some(conn) = tables.conn(index) else {
-                return false;
-            };
+        Entry::Established(place) => {
+            let (conn, word) = (place.conn(), place.way.word);
             // The entry keeps its assuredness, so that the number of unassured ones stays right.
             let opened = if word.is_unassured() {
                 opened.unassured()
@@ -152,7 +152,7 @@ fn enter<T: Tables>(
             };
             let done = exchange(tables, conn, word, opened);
             if done {
-                conn.born_or_next.store(now.0, Relaxed);
+                conn.born.store(now.0, Relaxed);
             }
             done
         }
@@ -174,7 +174,7 @@ fn plan<T: Tables>(
     service: &Service,
     bucket: &Bucket,
     packet: &Packet<'_>,
-) -> Result<(Method, Entry), DropReason> {
+) -> Result<(Method, Entry<'static>), DropReason> {
     let &Packet { key, now, .. } = packet;
     let full = state.established.load(Relaxed) >= globals.conns.load(Relaxed)
         || state.unassured.load(Relaxed) >= globals.unassured_max.load(Relaxed);

@@ -5,7 +5,7 @@
 
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
-use evenkeel_abi::{Conn, FlowKey, Server, ServerFlags, State, Tick, Word, high, low, pair};
+use evenkeel_abi::{Conn, FlowKey, Server, ServerFlags, Tick, Word};
 
 use crate::Tables;
 
@@ -16,8 +16,6 @@ pub(crate) const ATTEMPTS: usize = 4;
 pub(crate) enum Known<Entry> {
     /// Nothing.
     Unknown,
-    /// The entry is being taken away; the flow can't have another one yet.
-    Leaving,
     /// A SYN that is to be scheduled anew in the place of this entry.
     Reuse(Entry),
     /// Its flow's server has left the service.
@@ -32,7 +30,6 @@ impl<Entry> Known<Entry> {
     pub(crate) fn map<Other>(self, f: impl FnOnce(Entry) -> Other) -> Known<Other> {
         match self {
             Self::Unknown => Known::Unknown,
-            Self::Leaving => Known::Leaving,
             Self::Reuse(entry) => Known::Reuse(f(entry)),
             Self::Gone => Known::Gone,
             Self::At(server) => Known::At(server),
@@ -48,75 +45,12 @@ pub(crate) fn is_present<T: Tables>(tables: &T, server: u32) -> bool {
         .is_some_and(|s| Server::unpack_flags(s.mac.load(Acquire)) & ServerFlags::PRESENT != 0)
 }
 
-/// Takes a free place of the established table; its word is [`Word::FREE`].
-#[inline(always)]
-pub(crate) fn take_place<T: Tables>(tables: &T, state: &State, places: u64) -> Option<u32> {
-    for _ in 0..ATTEMPTS {
-        let head = state.free.load(Acquire);
-        let top = low(head);
-        if top == 0 {
-            let fresh = state.fresh.load(Relaxed);
-            if fresh >= places {
-                return None;
-            }
-            if state
-                .fresh
-                .compare_exchange(fresh, fresh + 1, AcqRel, Relaxed)
-                .is_ok()
-            {
-                return u32::try_from(fresh).ok();
-            }
-            continue;
-        }
-        let next = low(tables.conn(top - 1)?.born_or_next.load(Relaxed));
-        if state
-            .free
-            .compare_exchange(head, retagged(head, next), AcqRel, Relaxed)
-            .is_ok()
-        {
-            return Some(top - 1);
-        }
-    }
-    None
-}
-
-/// Gives a place back whose word is [`Word::FREE`]; false after too many interruptions: the place is lost
-/// until the next recount.
-#[inline(always)]
-pub fn free_place(state: &State, conn: &Conn, place: u32) -> bool {
-    for _ in 0..ATTEMPTS * 4 {
-        let head = state.free.load(Acquire);
-        conn.born_or_next.store(u64::from(low(head)), Relaxed);
-        if state
-            .free
-            .compare_exchange(head, retagged(head, place + 1), AcqRel, Relaxed)
-            .is_ok()
-        {
-            return true;
-        }
-    }
-    false
-}
-
-/// The tag changes with every exchange, so that a head that came back is told from one that stayed.
-#[inline(always)]
-const fn retagged(head: u64, top: u32) -> u64 {
-    pair(top, high(head).wrapping_add(1))
-}
-
-/// Whether an entry carries this key.
-#[inline(always)]
-pub(crate) fn has_key(conn: &Conn, key: &FlowKey) -> bool {
-    conn.addresses.load(Relaxed) == key.addresses
-        && conn.ports_protocol.load(Relaxed) == key.ports_protocol
-}
-
 /// Fills an entry that nobody else may read yet, then publishes it with its word.
 #[inline(always)]
 pub(crate) fn publish(conn: &Conn, key: &FlowKey, born: Tick, word: Word) {
     conn.addresses.store(key.addresses, Relaxed);
     conn.ports_protocol.store(key.ports_protocol, Relaxed);
-    conn.born_or_next.store(born.0, Relaxed);
+    conn.born.store(born.0, Relaxed);
     conn.word.store(word.0, Release);
 }
 
@@ -125,7 +59,7 @@ const AGE_MASK: u64 = (1 << 36) - 1;
 /// Ticks since an entry was made.
 #[inline(always)]
 pub(crate) fn age(conn: &Conn, now: Tick) -> u64 {
-    now.0.wrapping_sub(conn.born_or_next.load(Relaxed)) & AGE_MASK
+    now.0.wrapping_sub(conn.born.load(Relaxed)) & AGE_MASK
 }
 
 /// Exchanges an entry's word and accounts for the change at its servers.
@@ -150,7 +84,7 @@ pub(crate) fn exchange<T: Tables>(tables: &T, conn: &Conn, old: Word, new: Word)
 /// Both counters are written: whether the entry is active would be a branch, and the verifier would follow
 /// each of its sides to the program's end.
 #[inline(always)]
-pub(crate) fn enter<T: Tables>(tables: &T, word: Word) {
+pub(crate) fn enter<T: Tables + ?Sized>(tables: &T, word: Word) {
     if let Some(load) = tables.server_load(word.server()) {
         let active = u64::from(word.is_active());
         load.active.fetch_add(active, Relaxed);

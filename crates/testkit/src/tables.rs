@@ -6,10 +6,10 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
 use evenkeel_abi::{
-    Bucket, Conn, DropReason, Event, FlowKey, Gate, Globals, HINTS, Link, Load, ROUTERS_MAX,
-    Router, Server, ServiceKey, ServiceSlot, Shared, State, Stats, Tick,
+    BUCKET_WAYS, Bucket, Conn, DropReason, Event, FlowKey, Gate, Globals, HINTS, Link, Load,
+    ROUTERS_MAX, Router, Server, ServiceKey, ServiceSlot, Shared, State, Stats, Tick, Word,
 };
-use evenkeel_datapath::{Insert, Tables};
+use evenkeel_datapath::Tables;
 
 use crate::packet::DIRECTOR;
 
@@ -34,8 +34,7 @@ pub struct NativeTables {
     pub servers: Vec<Server>,
     pub loads: Vec<Load>,
     pub arena: Vec<Shared>,
-    pub flows: Mutex<BTreeMap<FlowKey, u32>>,
-    pub conns: Vec<Conn>,
+    pub conns: Vec<Bucket>,
     pub buckets: Vec<Bucket>,
     pub service_stats: Mutex<BTreeMap<u32, Stats>>,
     pub server_stats: Mutex<BTreeMap<u32, Stats>>,
@@ -51,6 +50,7 @@ impl NativeTables {
     /// Empty tables for this many established connections and half-open buckets (a power of two).
     #[must_use]
     pub fn new(conns: u32, buckets: u32) -> Self {
+        let conn_buckets = (conns * 2).div_ceil(u32::try_from(BUCKET_WAYS).expect("a few"));
         let tables = Self {
             now: AtomicU64::new(1000),
             globals: Globals::default(),
@@ -65,8 +65,7 @@ impl NativeTables {
             servers: zeroed(256),
             loads: zeroed(256),
             arena: zeroed(1 << 17),
-            flows: Mutex::default(),
-            conns: zeroed(conns as usize),
+            conns: zeroed(conn_buckets as usize),
             buckets: zeroed(buckets as usize),
             service_stats: Mutex::default(),
             server_stats: Mutex::default(),
@@ -74,6 +73,10 @@ impl NativeTables {
             events: Default::default(),
         };
         tables.globals.conns.store(u64::from(conns), Relaxed);
+        tables
+            .globals
+            .conn_buckets
+            .store(u64::from(conn_buckets), Relaxed);
         tables
             .globals
             .bucket_mask
@@ -97,6 +100,19 @@ impl NativeTables {
     /// Advances the clock.
     pub fn advance_secs(&self, secs: u32) {
         self.now.fetch_add(Tick::in_secs(secs), SeqCst);
+    }
+
+    /// The word of a flow's entry in the established table.
+    #[must_use]
+    pub fn established(&self, key: &FlowKey) -> Option<Word> {
+        let word = |conn: &Conn| Word(conn.word.load(SeqCst));
+        let mut ways = self.conns.iter().flat_map(|bucket| &bucket.ways);
+        ways.find(|conn| {
+            word(conn).is_live()
+                && conn.addresses.load(SeqCst) == key.addresses
+                && conn.ports_protocol.load(SeqCst) == key.ports_protocol
+        })
+        .map(word)
     }
 
     /// Packets dropped for a reason.
@@ -173,26 +189,8 @@ impl Tables for NativeTables {
         self.arena.get(word as usize)
     }
 
-    fn flow(&self, key: &FlowKey) -> Option<u32> {
-        self.flows.lock().ok()?.get(key).copied()
-    }
-
-    fn insert_flow(&self, key: &FlowKey, place: u32) -> Insert {
-        let Ok(mut flows) = self.flows.lock() else {
-            return Insert::Full;
-        };
-        if flows.contains_key(key) {
-            return Insert::Exists;
-        }
-        if flows.len() >= self.conns.len() {
-            return Insert::Full;
-        }
-        flows.insert(*key, place);
-        Insert::Done
-    }
-
-    fn conn(&self, place: u32) -> Option<&Conn> {
-        self.conns.get(place as usize)
+    fn conn_bucket(&self, bucket: u32) -> Option<&Bucket> {
+        self.conns.get(bucket as usize)
     }
 
     fn bucket(&self, bucket: u32) -> Option<&Bucket> {

@@ -34,14 +34,12 @@ fn disturb(plane: &DataPlane, seed: u64, stop: &AtomicBool) {
 
 /// Lets some entries expire now, as a packet would change them: by compare-and-exchange.
 fn age(tables: &Tables, random: &mut Random) {
-    let used = tables.state.get(0).unwrap().fresh.load(SeqCst);
-    let conns = tables
+    let buckets = tables
         .conns
         .as_slice()
         .iter()
-        .take(usize::try_from(used).unwrap());
-    let half_open = tables.half_open.as_slice().iter().flat_map(|b| &b.ways);
-    for conn in conns.chain(half_open) {
+        .chain(tables.half_open.as_slice());
+    for conn in buckets.flat_map(|b| &b.ways) {
         let word = Word(conn.word.load(SeqCst));
         if word.is_live() && random.below(4) == 0 {
             let old = Word::live(word.server(), word.state(), Tick(1));
@@ -89,8 +87,5 @@ fn counters_equal_the_tables_after_packets_sweeps_and_changes_at_once() {
         assert!(swept > 100, "{swept}");
         let drift = drift(plane.tables()).unwrap();
         assert!(drift.iter().all(|d| *d == 0), "{drift:?}");
-        let flows = plane.tables.flows.keys().count();
-        let usage = plane.usage();
-        assert_eq!(usize::try_from(usage.established).unwrap(), flows);
     });
 }

@@ -18,14 +18,13 @@ fn open_plane() -> DataPlane {
 
 /// Makes every entry of both tables expire now.
 fn expire_all(plane: &DataPlane) {
-    let conns = plane.tables().conns.as_slice().iter();
-    let half_open = plane
-        .tables()
-        .half_open
+    let tables = plane.tables();
+    let buckets = tables
+        .conns
         .as_slice()
         .iter()
-        .flat_map(|bucket| &bucket.ways);
-    for conn in conns.chain(half_open) {
+        .chain(tables.half_open.as_slice());
+    for conn in buckets.flat_map(|bucket| &bucket.ways) {
         let word = Word(conn.word.load(SeqCst));
         if word.is_live() {
             let expired = Word::live(word.server(), word.state(), Tick(now().0));
@@ -71,47 +70,52 @@ fn expired_entries_leave_both_tables_and_all_counters() {
             (usage.established, usage.unassured, usage.half_open),
             (0, 0, 0)
         );
-        assert_eq!(plane.tables.flows.keys().count(), 0);
     });
 }
 
 #[test]
 fn freed_places_are_used_again() {
     in_room(|_| {
-        let mut plane = open_plane();
-        for _ in 0..3 {
-            for port in 1000..1010 {
+        let mut plane = detached(Sizes {
+            connections: 8,
+            ..Sizes::small()
+        });
+        plane.put_service(&service(&[server(12, 1)])).unwrap();
+        plane.set_gate(VIP.into(), GateState::Open).unwrap();
+        for _ in 0..10 {
+            for port in 1000..1004 {
                 send(&plane, port, SYN);
                 send(&plane, port, ACK);
             }
-            assert_eq!(plane.usage().established, 10);
+            assert_eq!(plane.usage().established, 4);
             expire_all(&plane);
-            assert_eq!(plane.sweep(SweepBudget::default()).established, 10);
+            assert_eq!(plane.sweep(SweepBudget::default()).established, 4);
         }
-        assert_eq!(plane.tables().state.get(0).unwrap().fresh.load(Relaxed), 10);
     });
 }
 
 #[test]
 fn a_call_stays_in_its_budget_and_the_next_goes_on() {
     in_room(|_| {
-        let mut plane = open_plane();
-        for port in 1000..1010 {
+        let mut plane = detached(Sizes {
+            connections: 64,
+            ..Sizes::small()
+        });
+        plane.put_service(&service(&[server(12, 1)])).unwrap();
+        plane.set_gate(VIP.into(), GateState::Open).unwrap();
+        for port in 1000..1030 {
             send(&plane, port, SYN);
             send(&plane, port, ACK);
         }
+        assert_eq!(plane.usage().established, 30);
         expire_all(&plane);
-        let by_places = SweepBudget {
-            places: 4,
-            removals: 100,
-        };
-        assert_eq!(plane.sweep(by_places).established, 4);
-        let by_removals = SweepBudget {
-            places: 100,
-            removals: 3,
-        };
-        assert_eq!(plane.sweep(by_removals).established, 3);
-        assert_eq!(plane.sweep(SweepBudget::default()).established, 3);
+        // A quarter of the table at a time.
+        let quarter = SweepBudget { places: 32 };
+        let swept: Vec<u32> = std::iter::repeat_with(|| plane.sweep(quarter).established)
+            .take(4)
+            .collect();
+        assert_eq!(swept.iter().sum::<u32>(), 30, "{swept:?}");
+        assert!(swept.iter().all(|n| *n > 0), "{swept:?}");
     });
 }
 

@@ -68,10 +68,8 @@ impl Copied for Shared {
 impl Copied for State {
     fn copied(&self) -> Self {
         Self {
-            free: self.free.copied(),
             flood_until: self.flood_until.copied(),
             icmp: self.icmp.copied(),
-            fresh: self.fresh.copied(),
             established: self.established.copied(),
             unassured: self.unassured.copied(),
             half_open: self.half_open.copied(),
@@ -110,7 +108,7 @@ impl Copied for Conn {
             word: self.word.copied(),
             addresses: self.addresses.copied(),
             ports_protocol: self.ports_protocol.copied(),
-            born_or_next: self.born_or_next.copied(),
+            born: self.born.copied(),
         };
         let mut copies = std::iter::repeat_with(copy).take(ATTEMPTS);
         let is_whole = |copy: &Self| self.word.load(Acquire) == copy.word.load(Relaxed);

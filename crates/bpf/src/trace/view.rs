@@ -4,16 +4,15 @@
 //! user space writes is the maps' own. Counters are notes here.
 
 use std::cell::{Cell, OnceCell, RefCell};
-use std::sync::atomic::Ordering::{Acquire, Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 
 use evenkeel_abi::{
-    Bucket, Conn, DropReason, Event, FlowKey, Gate, Globals, Link, Load, Router, Server,
-    ServiceKey, ServiceSlot, Shared, State, Tick, Word, low, map,
+    Bucket, DropReason, Event, FlowKey, Gate, Globals, Link, Load, Router, Server, ServiceKey,
+    ServiceSlot, Shared, State, Tick, Word, map,
 };
-use evenkeel_datapath::{Insert, Tables as _, flow_hash};
+use evenkeel_datapath::Tables as _;
 
 use crate::error::ReadError;
-use crate::sweep::flow_key;
 use crate::tables::{Tables, found};
 use crate::trace::copies::{Copied as _, Copies};
 
@@ -28,8 +27,6 @@ pub(super) struct Counted {
 /// A flow's entry.
 #[derive(Clone, Copy)]
 pub(super) enum Entry {
-    /// The sweep is taking it out.
-    Leaving,
     /// In the established table.
     Established(Word),
     /// In the half-open table.
@@ -37,11 +34,10 @@ pub(super) enum Entry {
 }
 
 impl Entry {
-    /// Its word, unless it is leaving.
-    pub(super) const fn word(self) -> Option<Word> {
+    /// Its word.
+    pub(super) const fn word(self) -> Word {
         match self {
-            Self::Leaving => None,
-            Self::Established(word) | Self::HalfOpen(word) => Some(word),
+            Self::Established(word) | Self::HalfOpen(word) => word,
         }
     }
 }
@@ -53,10 +49,8 @@ pub(super) struct View<'a> {
     routers: Copies<Router>,
     loads: Copies<Load>,
     arena: Copies<Shared>,
-    conns: Copies<Conn>,
+    conns: Copies<Bucket>,
     buckets: Copies<Bucket>,
-    /// Flows that were looked up or entered, with their places.
-    flows: RefCell<Vec<(FlowKey, Option<u32>)>>,
     pub(super) counted: Cell<Option<Counted>>,
     pub(super) dropped: Cell<Option<DropReason>>,
     pub(super) events: RefCell<Vec<Event>>,
@@ -74,7 +68,6 @@ impl<'a> View<'a> {
             arena: Copies::new(),
             conns: Copies::new(),
             buckets: Copies::new(),
-            flows: RefCell::default(),
             counted: Cell::new(None),
             dropped: Cell::new(None),
             events: RefCell::default(),
@@ -99,23 +92,11 @@ impl<'a> View<'a> {
 
     /// The entry of a flow, expired or not.
     pub(super) fn entry(&self, key: &FlowKey) -> Option<Entry> {
-        if let Some(conn) = self.flow(key).and_then(|place| self.conn(place)) {
-            let word = Word(conn.word.load(Acquire));
-            if word.is_dead() {
-                return Some(Entry::Leaving);
-            }
-            if word.is_live() && flow_key(conn) == *key {
-                return Some(Entry::Established(word));
-            }
-        }
-        let globals = self.globals()?;
-        let hash = flow_hash(key, low(globals.secret.load(Relaxed)));
-        let bucket = self.bucket(hash & low(globals.bucket_mask.load(Relaxed)))?;
-        let mut ways = bucket.ways.iter().filter_map(|way| {
-            let word = Word(way.word.load(Acquire));
-            (word.is_live() && flow_key(way) == *key).then_some(word)
-        });
-        ways.next_back().map(Entry::HalfOpen)
+        let find = evenkeel_datapath::entry_of(self, key)?;
+        Some(match find {
+            (word, false) => Entry::Established(word),
+            (word, true) => Entry::HalfOpen(word),
+        })
     }
 
     fn read<T>(&self, read: Result<Option<T>, ReadError>) -> Option<T> {
@@ -123,14 +104,6 @@ impl<'a> View<'a> {
             self.unread.replace(Some(error));
             None
         })
-    }
-
-    fn noted(&self, key: &FlowKey) -> Option<Option<u32>> {
-        let flows = self.flows.borrow();
-        let mut newest_first = flows.iter().rev();
-        newest_first
-            .find(|(noted, _)| noted == key)
-            .map(|(_, place)| *place)
     }
 }
 
@@ -189,26 +162,8 @@ impl evenkeel_datapath::Tables for View<'_> {
         self.arena.of(word, self.tables.arena.get(word))
     }
 
-    fn flow(&self, key: &FlowKey) -> Option<u32> {
-        if let Some(place) = self.noted(key) {
-            return place;
-        }
-        let place = self.read(self.tables.flow(key));
-        self.flows.borrow_mut().push((*key, place));
-        place
-    }
-
-    fn insert_flow(&self, key: &FlowKey, place: u32) -> Insert {
-        if self.flow(key).is_some() {
-            return Insert::Exists;
-        }
-        // The map holds as many keys as there are places, and a place was found.
-        self.flows.borrow_mut().push((*key, Some(place)));
-        Insert::Done
-    }
-
-    fn conn(&self, place: u32) -> Option<&Conn> {
-        self.conns.of(place, self.tables.conns.get(place))
+    fn conn_bucket(&self, bucket: u32) -> Option<&Bucket> {
+        self.conns.of(bucket, self.tables.conns.get(bucket))
     }
 
     fn bucket(&self, bucket: u32) -> Option<&Bucket> {

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::atomic::Ordering::SeqCst;
 
-use evenkeel_abi::{ConnState, FlowKey, Word};
+use evenkeel_abi::{ConnState, FlowKey};
 use evenkeel_datapath::Verdict;
 use evenkeel_testkit::packet::flags::{ACK, SYN};
 use evenkeel_testkit::packet::{Datagram, Segment};
@@ -171,13 +171,7 @@ impl World {
             u32::from_ne_bytes([a, b, c, d]),
             self.service.protocol,
         );
-        let place = *self
-            .tables
-            .flows
-            .lock()
-            .expect("no test panics while it holds the lock")
-            .get(&key)?;
-        let word = Word(self.tables.conns[place as usize].word.load(SeqCst));
+        let word = self.tables.established(&key)?;
         // An expired entry waits for the sweep, and is none to packets.
         let lives = word.expiry().0 > self.tables.now.load(SeqCst);
         lives.then(|| ConnState::ALL[usize::from(word.state())])

@@ -20,11 +20,11 @@ fn error(i: u16, protocol: u8) -> IcmpError {
 /// All that packets may change.
 fn state(world: &World) -> Vec<u64> {
     let tables = &world.tables;
-    let conns = tables.conns.iter().map(|conn| conn.word.load(SeqCst));
-    let ways = tables.buckets.iter().flat_map(|bucket| &bucket.ways);
+    let buckets = tables.conns.iter().chain(&tables.buckets);
+    let ways = buckets.flat_map(|bucket| &bucket.ways);
     let arena = tables.arena.iter().map(|word| word.load(SeqCst));
     let words = ways.map(|conn| conn.word.load(SeqCst));
-    conns.chain(words).chain(arena).collect()
+    words.chain(arena).collect()
 }
 
 #[test]

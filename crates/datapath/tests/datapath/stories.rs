@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use crate::common::{CLIENT, SERVICE, World, client};
 use std::sync::atomic::Ordering::SeqCst;
 
-use evenkeel_abi::{ConnState, DropReason, Event, GateState, Word};
+use evenkeel_abi::{ConnState, DropReason, Event, GateState};
 use evenkeel_datapath::Verdict;
 use evenkeel_testkit::TestServer;
 use evenkeel_testkit::packet::flags::{ACK, FIN, RST, SYN};
@@ -250,15 +250,17 @@ fn flood_syn_whose_slot_is_quiesced_needs_an_entry() {
 
 #[test]
 fn full_established_table_keeps_the_flow_half_open() {
-    let world = World::with_sizes(&[1, 1], 1, 16);
+    // One bucket.
+    let world = World::with_sizes(&[1, 1], 4, 16);
     world.tables.globals.unassured_max.store(100, SeqCst);
-    world.send(client(0), SYN);
-    world.send(client(1), SYN);
-    world.send(client(0), ACK);
-    world.send(client(1), ACK);
-    assert_eq!((world.established(), world.half_open()), (1, 1));
+    world.tables.globals.conns.store(100, SeqCst);
+    for i in 0..9 {
+        world.send(client(i), SYN);
+        world.send(client(i), ACK);
+    }
+    assert_eq!((world.established(), world.half_open()), (8, 1));
     let server = world.last_server();
-    world.send(client(1), ACK);
+    world.send(client(8), ACK);
     assert_eq!(world.last_server(), server);
     world.check();
 }
@@ -395,35 +397,4 @@ fn truncated_segments_are_dropped_and_never_reach_the_stack() {
         assert_eq!(verdict, Verdict::Drop(DropReason::Malformed), "{len} bytes");
     }
     assert_eq!(world.half_open(), 0);
-}
-
-/// The sweep claims an entry before it takes it away; meanwhile the flow can't have another one.
-#[test]
-fn syn_that_meets_a_leaving_entry_never_goes_to_a_quiesced_server() {
-    let mut dropped = 0;
-    for i in 0..40 {
-        let mut world = World::with_weights(&[1, 1]);
-        world.open(client(i));
-        world.set_weight(2, 0);
-        let word = &world.tables.conns[0].word;
-        word.store(Word(word.load(SeqCst)).dead().0, SeqCst);
-        match world.send(client(i), SYN) {
-            Verdict::Transmit => assert_eq!(world.last_server(), 1),
-            Verdict::Drop(reason) => {
-                assert_eq!(reason, DropReason::TableFull);
-                dropped += 1;
-            }
-            Verdict::Pass => panic!("a service's packet reached the stack"),
-        }
-        world.send(client(i), ACK);
-        assert_ne!(
-            world.last_server(),
-            0,
-            "its unknown packets still go by the hash"
-        );
-    }
-    assert!(
-        (5..35).contains(&dropped),
-        "about half of the slots are quiesced: {dropped}"
-    );
 }

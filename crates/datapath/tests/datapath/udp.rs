@@ -149,18 +149,19 @@ fn flood_is_placed_by_the_hash_without_entries() {
 /// As an established TCP connection that found no place there.
 #[test]
 fn assured_flow_is_not_evicted_although_the_established_table_is_full() {
-    let world = World::udp_with_sizes(&[1, 1], 1, 1);
+    // One bucket.
+    let world = World::udp_with_sizes(&[1, 1], 4, 2);
     world.tables.globals.unassured_max.store(100, SeqCst);
-    for i in 0..2 {
+    world.tables.globals.conns.store(100, SeqCst);
+    for i in 0..9 {
         world.send_udp(client(i));
     }
     world.tables.advance_secs(1);
-    for i in 0..2 {
+    for i in 0..9 {
         world.send_udp(client(i));
     }
     let server = world.last_server();
-    assert_eq!((world.half_open(), world.established()), (1, 1));
-    world.tables.globals.conns.store(2, SeqCst);
+    assert_eq!((world.half_open(), world.established()), (1, 8));
     for round in 0..10 {
         world.tables.advance_secs(4);
         for i in 0..20 {
@@ -172,7 +173,7 @@ fn assured_flow_is_not_evicted_although_the_established_table_is_full() {
         "there was a flood"
     );
     let before = world.conns(server);
-    world.send_udp(client(1));
+    world.send_udp(client(8));
     assert_eq!(world.last_server(), server);
     assert_eq!(world.conns(server), before, "no new flow");
     world.check();

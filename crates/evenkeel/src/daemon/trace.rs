@@ -104,9 +104,7 @@ const fn chosen_by(chosen: Chosen) -> ChosenBy {
     match chosen {
         Chosen::Entry => ChosenBy::Entry,
         Chosen::Scheduler | Chosen::SchedulerAnew => ChosenBy::Scheduler,
-        Chosen::HashUnknown | Chosen::HashLeaving | Chosen::HashFlood | Chosen::HashFull => {
-            ChosenBy::ConsistentHash
-        }
+        Chosen::HashUnknown | Chosen::HashFlood | Chosen::HashFull => ChosenBy::ConsistentHash,
         Chosen::HashFresh => ChosenBy::FreshHash,
     }
 }
@@ -152,7 +150,6 @@ impl Story<'_> {
             Chosen::HashUnknown => {
                 "no table knows its flow, and it begins none: the server that it goes to knows it or resets it"
             }
-            Chosen::HashLeaving => "the entry of its flow has expired and is just being taken out",
             Chosen::HashFlood => "it begins a flow in flood mode, and gets no entry",
             Chosen::HashFull => {
                 "it begins a flow while there are too many connections, or too many unassured ones, and gets no entry"

@@ -2,8 +2,7 @@
 
 use std::sync::atomic::Ordering::SeqCst;
 
-use evenkeel_abi::{FlowKey, Word};
-use evenkeel_datapath::table::free_place;
+use evenkeel_abi::Word;
 
 use crate::tables::NativeTables;
 
@@ -12,23 +11,15 @@ impl NativeTables {
     pub(super) fn sweep(&self) {
         let now = self.now.load(SeqCst);
         let is_over = |word: Word| word.is_live() && word.expiry().0 <= now;
-        for (place, conn) in (0..).zip(&self.conns) {
+        for conn in self.conns.iter().flat_map(|bucket| &bucket.ways) {
             let word = Word(conn.word.load(SeqCst));
-            if !is_over(word) {
-                continue;
+            if is_over(word) {
+                conn.word.store(Word::FREE.0, SeqCst);
+                self.leave(word);
+                self.state.established.fetch_sub(1, SeqCst);
+                let unassured = u64::from(word.is_unassured());
+                self.state.unassured.fetch_sub(unassured, SeqCst);
             }
-            self.leave(word);
-            self.state.established.fetch_sub(1, SeqCst);
-            let unassured = u64::from(word.is_unassured());
-            self.state.unassured.fetch_sub(unassured, SeqCst);
-            let key = FlowKey {
-                addresses: conn.addresses.load(SeqCst),
-                ports_protocol: conn.ports_protocol.load(SeqCst),
-            };
-            let mut flows = self.flows.lock().expect("no test panics while it sweeps");
-            assert_eq!(flows.remove(&key), Some(place), "the key of an entry");
-            conn.word.store(Word::FREE.0, SeqCst);
-            assert!(free_place(&self.state, conn, place), "nobody interrupts");
         }
         for conn in self.buckets.iter().flat_map(|bucket| &bucket.ways) {
             let word = Word(conn.word.load(SeqCst));

@@ -62,7 +62,10 @@ fn native_and_kernel_agree_when_the_half_open_table_is_full() {
 fn native_and_kernel_agree_when_the_established_table_is_full() {
     for seed in seeds() {
         let twins = Twins::new(16, 1 << 12);
-        twins.for_both(|_, globals| globals.unassured_max.store(12, SeqCst));
+        twins.for_both(|_, globals| {
+            globals.unassured_max.store(12, SeqCst);
+            globals.conn_buckets.store(1, SeqCst);
+        });
         let mut corpus = Corpus::new(seed);
         for i in 0..PACKETS / 4 {
             twins.settle(i);

@@ -64,6 +64,8 @@ impl Twins {
         let kernel = DataPlane::load_detached(&options).expect("the object loads; root is needed");
         let buckets = kernel.tables().half_open.len();
         let mut native = NativeTables::new(connections, buckets);
+        let conn_buckets = kernel.tables().conns.as_slice().len();
+        native.conns.resize_with(conn_buckets, Default::default);
         let servers = kernel.tables().servers.as_slice().len();
         native.servers.resize_with(servers, Default::default);
         native.loads.resize_with(servers, Default::default);
@@ -163,6 +165,7 @@ impl Twins {
         copy(&globals.secret, &to.globals.secret);
         copy(&globals.hash_seed, &to.globals.hash_seed);
         copy(&globals.bucket_mask, &to.globals.bucket_mask);
+        copy(&globals.conn_buckets, &to.globals.conn_buckets);
         copy(&globals.unassured_max, &to.globals.unassured_max);
         copy(&globals.address, &to.globals.address);
         copy(&from.links.get(0).expect("one").mac, &to.link.mac);
@@ -256,17 +259,12 @@ impl Twins {
     fn for_all_births(&self, change: impl Fn(u64, u64) -> u64) {
         let kernel = self.kernel.tables();
         let (half_open, conns) = (kernel.half_open.as_slice(), kernel.conns.as_slice());
-        let native = &self.native;
-        let ways = half_open
-            .iter()
-            .chain(&native.buckets)
-            .flat_map(|b| &b.ways);
-        let conns = conns.iter().chain(&native.conns);
+        let native = self.native.buckets.iter().chain(&self.native.conns);
+        let ways = half_open.iter().chain(conns).chain(native);
         let now = now();
-        // A free place of the established table has a link of the free list there.
-        for conn in ways.chain(conns.filter(|c| Word(c.word.load(SeqCst)).is_live())) {
-            let born = change(conn.born_or_next.load(SeqCst), now);
-            conn.born_or_next.store(born, SeqCst);
+        for conn in ways.flat_map(|b| &b.ways) {
+            let born = change(conn.born.load(SeqCst), now);
+            conn.born.store(born, SeqCst);
         }
     }
 
@@ -274,15 +272,10 @@ impl Twins {
     /// which of two entries is older must not depend on that.
     pub(crate) fn share_births(&self) {
         let kernel = self.kernel.tables().half_open.as_slice().iter();
-        let ways = |bucket: &Bucket| {
-            bucket
-                .ways
-                .each_ref()
-                .map(|way| way.born_or_next.load(SeqCst))
-        };
+        let ways = |bucket: &Bucket| bucket.ways.each_ref().map(|way| way.born.load(SeqCst));
         for (born, native) in kernel.map(ways).zip(&self.native.buckets) {
             for (born, way) in born.into_iter().zip(&native.ways) {
-                way.born_or_next.store(born, SeqCst);
+                way.born.store(born, SeqCst);
             }
         }
     }
@@ -325,7 +318,8 @@ impl Twins {
 
     /// Established flows in this state.
     pub(crate) fn established(&self, state: ConnState) -> usize {
-        let words = self.native.conns.iter().map(|c| Word(c.word.load(SeqCst)));
+        let ways = self.native.conns.iter().flat_map(|bucket| &bucket.ways);
+        let words = ways.map(|c| Word(c.word.load(SeqCst)));
         let words = words.filter(|word| word.is_live() && word.state() == state as u8);
         words.count()
     }
@@ -358,18 +352,18 @@ impl Twins {
             );
             word.is_live().then_some((key, word.server(), word.state()))
         };
-        let conns = |conns: &mut dyn Iterator<Item = &Conn>| conns.map(essence).collect::<Vec<_>>();
+        let conns = |buckets: &[Bucket]| {
+            let ways = buckets.iter().flat_map(|bucket| &bucket.ways);
+            ways.map(essence).collect::<Vec<_>>()
+        };
         assert_eq!(
-            conns(&mut self.native.conns.iter()),
-            conns(&mut kernel.conns.as_slice().iter()),
+            conns(&self.native.conns),
+            conns(kernel.conns.as_slice()),
             "established"
         );
-        fn ways<'a>(buckets: impl Iterator<Item = &'a Bucket>) -> impl Iterator<Item = &'a Conn> {
-            buckets.flat_map(|b| &b.ways)
-        }
         assert_eq!(
-            conns(&mut ways(self.native.buckets.iter())),
-            conns(&mut ways(kernel.half_open.as_slice().iter())),
+            conns(&self.native.buckets),
+            conns(kernel.half_open.as_slice()),
             "half-open"
         );
         let state = kernel.state.get(0).expect("one");
