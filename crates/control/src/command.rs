@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use evenkeel_health::TargetId;
 use evenkeel_model::{
-    CheckKind, Director, GateState, MacAddress, Role, ServiceEntry, ServiceKey, VirtualRouter,
-    VirtualRouterId,
+    CheckKind, Director, GateState, MacAddress, Overlay, Role, ServiceEntry, ServiceKey,
+    VirtualRouter, VirtualRouterId,
 };
 
 use crate::report::Report;
@@ -75,6 +75,8 @@ pub enum Command {
     ConfigureRouters(Vec<VirtualRouter>),
     /// Let a virtual router take over and preempt; comes once in its life, unless it fails.
     MayTakeOver(VirtualRouterId),
+    /// Keep the edits by hand, so that the next start finds them.
+    KeepEdits(Overlay),
     /// Make the data plane hold exactly this for the service.
     PutService(ServiceEntry),
     /// Make the data plane forget the service.
@@ -123,6 +125,7 @@ impl Command {
         match self {
             Self::ConfigureRouters(_) => "configure the virtual routers".to_owned(),
             Self::MayTakeOver(id) => format!("let virtual router {id} take over"),
+            Self::KeepEdits(_) => "keep the edits by hand for the next start".to_owned(),
             Self::PutService(entry) => format!("put service {} into the data plane", entry.key),
             Self::RemoveService(key) => format!("remove service {key} from the data plane"),
             Self::SetGate { address, state } => format!("set the gate of {address} to {state:?}"),

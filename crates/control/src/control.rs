@@ -2,6 +2,7 @@
 
 mod addresses;
 mod checks;
+mod edits;
 mod failures;
 mod reach;
 mod roles;
@@ -11,7 +12,7 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use evenkeel_health::Health;
-use evenkeel_model::{Director, ServiceEntry, ServiceKey, ServiceName, diff};
+use evenkeel_model::{Director, Overlay, ServiceEntry, ServiceKey, ServiceName, diff};
 
 use crate::command::{Command, Event};
 use crate::neighbours::Neighbours;
@@ -53,8 +54,18 @@ use crate::view::View;
 /// A router is told once that it may take over ([`Command::MayTakeOver`]): when the first round of checks is
 /// complete (or `startup_wait` has passed) and the address of each of its services may be taken as if it
 /// were stand-alone. A router that begins anew, with another number, version or source, is told again.
+///
+/// # Edits by hand
+/// They are an [`Overlay`] over the configuration: what is wanted is always the configuration of the last
+/// [`Event::Configure`] with the overlay laid over it. Each change of the overlay orders
+/// [`Command::KeepEdits`] before anything that it brings about.
 #[derive(Debug)]
 pub struct Control {
+    /// What is configured.
+    configured: Director,
+    /// What was edited by hand.
+    overlay: Overlay,
+    /// Both together: what is wanted.
     director: Director,
     services: BTreeMap<ServiceKey, Service>,
     health: Health,
@@ -75,16 +86,20 @@ pub struct Control {
 }
 
 impl Control {
-    /// Takes over a director: its configuration, what an earlier run left in the data plane, and the
-    /// addresses of its interfaces.
+    /// Takes over a director: its configuration, the edits that were kept, what an earlier run left in the
+    /// data plane, and the addresses of its interfaces.
     #[must_use]
     pub fn new(
-        director: Director,
+        configured: Director,
+        overlay: Overlay,
         adopted: Vec<ServiceEntry>,
         own_addresses: BTreeSet<IpAddr>,
         now: Instant,
     ) -> Self {
+        let director = edits::wanted(&configured, &overlay);
         let mut control = Self {
+            configured,
+            overlay,
             director: Director {
                 virtual_routers: Vec::new(),
                 services: Vec::new(),
@@ -172,10 +187,22 @@ impl Control {
         timers.into_iter().flatten().min()
     }
 
-    /// The configuration in force.
+    /// The configuration in force, with the edits by hand.
     #[must_use]
     pub const fn director(&self) -> &Director {
         &self.director
+    }
+
+    /// The configuration in force, without the edits by hand.
+    #[must_use]
+    pub const fn configured(&self) -> &Director {
+        &self.configured
+    }
+
+    /// The edits by hand.
+    #[must_use]
+    pub const fn overlay(&self) -> &Overlay {
+        &self.overlay
     }
 
     /// The state of everything, for `status`.
@@ -197,10 +224,26 @@ impl Control {
     /// Takes a new configuration; what can't change while running stays, in the record too, so that the
     /// next comparison still tells.
     fn configure(&mut self, new: Director, now: Instant) {
-        let plan = diff(&self.director, &new);
-        if plan.is_empty() {
+        let restart_needed = diff(&self.configured, &new).restart_needed;
+        self.configured = Director {
+            interface: self.configured.interface.clone(),
+            xdp: self.configured.xdp,
+            tables: self.configured.tables,
+            ..new
+        };
+        let changed = self.want(edits::wanted(&self.configured, &self.overlay), now);
+        if !changed && restart_needed.is_empty() {
             self.report(Report::NothingChanged);
         }
+        for what in restart_needed {
+            self.report(Report::RestartNeeded(what));
+        }
+    }
+
+    /// Makes `new` what is wanted, and tells what that changes; returns whether it changes anything.
+    fn want(&mut self, new: Director, now: Instant) -> bool {
+        let plan = diff(&self.director, &new);
+        let changes = !plan.is_empty();
         for service in plan.removed {
             self.report(Report::ServiceRemoved(service));
         }
@@ -210,16 +253,8 @@ impl Control {
                 self.report(Report::ServiceChanged { service, change });
             }
         }
-        for what in plan.restart_needed {
-            self.report(Report::RestartNeeded(what));
-        }
-        let new = Director {
-            interface: self.director.interface.clone(),
-            xdp: self.director.xdp,
-            tables: self.director.tables,
-            ..new
-        };
         self.apply(new, BTreeMap::new(), now);
+        changes
     }
 
     /// Makes `new` the configuration; services that don't change are not touched.

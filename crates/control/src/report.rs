@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use evenkeel_model::{
-    Change, Forwarding, MacAddress, OnFailure, RestartNeeded, Role, RouterChange, RouterName,
+    Change, Edit, Forwarding, MacAddress, OnFailure, RestartNeeded, Role, RouterChange, RouterName,
     ServiceKey, ServiceName,
 };
 
@@ -31,6 +31,10 @@ pub enum Report {
         /// What changed.
         change: Change,
     },
+    /// Somebody made an edit by hand.
+    Edited(Edit),
+    /// All edits by hand are forgotten.
+    EditsForgotten,
     /// A virtual router is in the configuration that was not there.
     RouterAdded(RouterName),
     /// A virtual router is gone from the configuration.
@@ -152,6 +156,8 @@ impl Report {
             | Self::ServiceRemoved(_)
             | Self::LeftoverRemoved(_)
             | Self::ServiceChanged { .. }
+            | Self::Edited(_)
+            | Self::EditsForgotten
             | Self::RouterAdded(_)
             | Self::RouterRemoved(_)
             | Self::RouterChanged { .. }
@@ -180,6 +186,8 @@ impl fmt::Display for Report {
                 "service {key} removed: found in the data plane, not in the configuration"
             ),
             Self::ServiceChanged { service, change } => write!(f, "{service}: {change}"),
+            Self::Edited(edit) => write!(f, "by hand: {edit}"),
+            Self::EditsForgotten => f.write_str("edits by hand forgotten"),
             Self::RouterAdded(router) => write!(f, "{router} added"),
             Self::RouterRemoved(router) => write!(f, "{router} removed"),
             Self::RouterChanged { router, change } => write!(f, "{router}: {change}"),

@@ -1,5 +1,6 @@
 //! Stories and arbitrary sequences, told to the core by a simulated shell.
 
+mod edits;
 mod local;
 mod random;
 mod roles;

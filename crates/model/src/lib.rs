@@ -12,6 +12,7 @@ pub mod hash_table;
 pub mod least;
 pub mod mh;
 pub mod options;
+pub mod overlay;
 pub mod placement;
 pub mod rr;
 pub mod service;
@@ -27,6 +28,9 @@ pub use diff::{
 pub use options::{
     Fragments, MaglevOptions, MaglevSlots, OnRemoval, Persistence, SchedulerFlags, ServiceOptions,
     Thresholds, Timeouts,
+};
+pub use overlay::{
+    Edit, EditRefused, Edited, Overlay, ServerSettings, ServiceEdit, ServiceSettings,
 };
 pub use placement::{GateState, MacAddress, ServerEntry, ServiceEntry};
 pub use service::{

@@ -34,6 +34,11 @@ impl Control {
         if let Command::ConfigureRouters(_) = &what {
             self.routers.failed();
         }
+        if let Command::KeepEdits(_) = &what {
+            let outdated =
+                |(_, command): &(Instant, Command)| matches!(command, Command::KeepEdits(_));
+            self.retries.retain(|retry| !outdated(retry));
+        }
         if !self.retries.iter().any(|(_, command)| *command == what) {
             self.retries.push((now + RETRY_AFTER, what));
         }
@@ -72,6 +77,7 @@ impl Control {
                 }
                 false
             }
+            Command::KeepEdits(edits) => *edits == self.overlay,
             Command::RemoveService(key) => !self.services.contains_key(key),
             Command::SetGate { address, state } => {
                 !self.routers.hold(*address)

@@ -1,12 +1,13 @@
 use std::time::Duration;
 
 use evenkeel_model::{
-    Forwarding, GateState, OnFailure, Protocol, VirtualRouter, VirtualService, VrrpVersion,
+    Edit, Forwarding, GateState, OnFailure, Protocol, Scheduler, SchedulerFlags, ServerSettings,
+    ServiceSettings, Thresholds, VirtualRouter, VirtualService, VrrpVersion,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::shell::{Host, Shell, key, mac, real, router, server, shared, tcp, web};
+use super::shell::{Host, Shell, key, mac, real, router, server, shared, tcp, web, weight};
 
 #[derive(Clone, Debug)]
 enum Op {
@@ -16,6 +17,8 @@ enum Op {
     FailPuts(u32),
     FailOrders(u32),
     Switch(u8),
+    Edit(Edit),
+    Forget,
     Own(Vec<u8>),
     Pass(u64),
 }
@@ -81,6 +84,35 @@ fn services() -> impl Strategy<Value = Vec<VirtualService>> {
     })
 }
 
+fn edit() -> impl Strategy<Value = Edit> {
+    let key = || (146u8..149, 80u16..82).prop_map(|(host, port)| key(host, port));
+    let host = || (12u8..16).prop_map(|n| real(n).ip());
+    let of_server = || {
+        (0i64..3).prop_map(|w| ServerSettings {
+            weight: weight(w),
+            thresholds: Thresholds::default(),
+        })
+    };
+    let scheduler = || prop_oneof![Just(Scheduler::RoundRobin), Just(Scheduler::Maglev)];
+    let of_service = || {
+        scheduler().prop_map(|scheduler| ServiceSettings {
+            scheduler,
+            flags: SchedulerFlags::default(),
+            persistence: None,
+            one_packet: false,
+        })
+    };
+    prop_oneof![
+        2 => (key(), of_service()).prop_map(|(k, s)| Edit::AddService(k, s)),
+        2 => (key(), of_service()).prop_map(|(k, s)| Edit::EditService(k, s)),
+        2 => key().prop_map(Edit::DeleteService),
+        3 => (key(), host(), of_server()).prop_map(|(k, h, s)| Edit::AddServer(k, h, s)),
+        3 => (key(), host(), of_server()).prop_map(|(k, h, s)| Edit::EditServer(k, h, s)),
+        3 => (key(), host()).prop_map(|(k, h)| Edit::DeleteServer(k, h)),
+        1 => Just(Edit::Clear),
+    ]
+}
+
 fn op() -> impl Strategy<Value = Op> {
     let host = prop_oneof![Just(Host::Passes), Just(Host::Fails), Just(Host::Hangs)];
     prop_oneof![
@@ -91,6 +123,8 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (1u32..3).prop_map(Op::FailOrders),
         2 => prop_oneof![Just(51u8), Just(52)].prop_map(Op::Switch),
         1 => own().prop_map(Op::Own),
+        3 => edit().prop_map(Op::Edit),
+        1 => Just(Op::Forget),
         4 => (0u64..3000).prop_map(Op::Pass),
     ]
 }
@@ -118,6 +152,9 @@ proptest! {
                 Op::FailOrders(orders) => shell.failing_orders = orders,
                 Op::Switch(router) => shell.switch(router),
                 Op::Own(own) => shell.own(&own),
+                // A refusal changes nothing, which the shell checks.
+                Op::Edit(edit) => drop(shell.edit(edit)),
+                Op::Forget => shell.forget_edits(),
                 Op::Pass(millis) => shell.run(Duration::from_millis(millis)),
             }
         }
@@ -128,8 +165,8 @@ proptest! {
         shell.run(Duration::from_secs(20));
         is_settled(&shell)?;
         // Restarted, it adopts what it finds, and ends at what the configuration says.
-        let found = shell.data_plane.into_values().collect();
-        let mut shell = Shell::restart(shared(second.0, second.1), found, &own_later);
+        let (found, kept) = (shell.data_plane.into_values().collect(), shell.kept);
+        let mut shell = Shell::edited(shared(second.0, second.1), kept, found, &own_later);
         shell.run(Duration::from_secs(20));
         prop_assert_eq!(shell.ready, 1);
         is_settled(&shell)?;

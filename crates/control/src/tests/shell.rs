@@ -6,10 +6,10 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use evenkeel_model::{
-    AdvertChecksum, Cadence, Check, CheckKind, Director, Forwarding, GateState, MacAddress,
-    OnFailure, Priority, Protocol, RealServer, Role, Scheduler, ServiceEntry, ServiceKey,
-    ServiceOptions, TableSizes, Thresholds, VirtualRouter, VirtualRouterId, VirtualService,
-    VrrpVersion, Weight, XdpPreference,
+    AdvertChecksum, Cadence, Check, CheckKind, Director, Edit, EditRefused, Forwarding, GateState,
+    MacAddress, OnFailure, Overlay, Priority, Protocol, RealServer, Role, Scheduler, ServiceEntry,
+    ServiceKey, ServiceOptions, TableSizes, Thresholds, VirtualRouter, VirtualRouterId,
+    VirtualService, VrrpVersion, Weight, XdpPreference,
 };
 
 use super::thread::Thread;
@@ -142,6 +142,7 @@ pub(super) const fn about(command: &Command) -> Option<IpAddr> {
         | Command::Announce(address) => Some(*address),
         Command::ConfigureRouters(_)
         | Command::MayTakeOver(_)
+        | Command::KeepEdits(_)
         | Command::PutService(_)
         | Command::RemoveService(_)
         | Command::WatchNeighbour(_)
@@ -167,6 +168,8 @@ pub(super) struct Shell {
     pub(super) now: Instant,
     /// What the data plane holds.
     pub(super) data_plane: BTreeMap<ServiceKey, ServiceEntry>,
+    /// The edits that the next start would find.
+    pub(super) kept: Overlay,
     /// The VRRP thread, with all gates and addresses, stand-alone ones too.
     pub(super) thread: Thread,
     own: BTreeSet<IpAddr>,
@@ -182,10 +185,14 @@ pub(super) struct Shell {
     pub(super) probes: Vec<(Duration, SocketAddr)>,
     pub(super) reports: Vec<Report>,
     pub(super) ready: u32,
+    /// Whether the last attempt to keep the edits failed.
+    not_kept: bool,
     /// Services whose latest put failed.
     not_put: BTreeSet<ServiceKey>,
     /// Puts that are yet to fail.
     pub(super) failing_puts: u32,
+    /// Attempts to keep the edits that are yet to fail.
+    pub(super) failing_keeps: u32,
     /// Orders to routers that are yet to fail.
     pub(super) failing_orders: u32,
     /// Whether an order to routers failed since one was executed.
@@ -204,17 +211,28 @@ impl Shell {
     /// The same, with a server that hangs from the first check on.
     pub(super) fn hanging(director: Director, host: SocketAddr) -> Self {
         let hosts = BTreeMap::from([(host, Host::Hangs)]);
-        Self::world(director, Vec::new(), &[], hosts)
+        Self::world(director, Overlay::default(), Vec::new(), &[], hosts)
     }
 
     /// A world of servers 12 to 19 on the link, and a director that finds `adopted` in its data plane and has
     /// the addresses 198.18.14.N itself.
     pub(super) fn restart(director: Director, adopted: Vec<ServiceEntry>, own: &[u8]) -> Self {
-        Self::world(director, adopted, own, BTreeMap::new())
+        Self::world(director, Overlay::default(), adopted, own, BTreeMap::new())
+    }
+
+    /// The same, and it finds edits that were kept.
+    pub(super) fn edited(
+        director: Director,
+        overlay: Overlay,
+        adopted: Vec<ServiceEntry>,
+        own: &[u8],
+    ) -> Self {
+        Self::world(director, overlay, adopted, own, BTreeMap::new())
     }
 
     fn world(
         director: Director,
+        overlay: Overlay,
         adopted: Vec<ServiceEntry>,
         own: &[u8],
         hosts: BTreeMap<SocketAddr, Host>,
@@ -223,7 +241,8 @@ impl Shell {
         let open = adopted.iter().map(|entry| entry.key.address.ip());
         let own: BTreeSet<IpAddr> = own.iter().map(|n| real(*n).ip()).collect();
         let mut shell = Self {
-            control: Control::new(director, adopted.clone(), own.clone(), now),
+            control: Control::new(director, overlay.clone(), adopted.clone(), own.clone(), now),
+            kept: overlay,
             begin: now,
             now,
             thread: Thread {
@@ -249,8 +268,10 @@ impl Shell {
             probes: Vec::new(),
             reports: Vec::new(),
             ready: 0,
+            not_kept: false,
             not_put: BTreeSet::new(),
             failing_puts: 0,
+            failing_keeps: 0,
             failing_orders: 0,
             orders_failed: false,
             turn: Vec::new(),
@@ -273,6 +294,28 @@ impl Shell {
         self.log.clear();
         self.configuring = true;
         self.event(Event::Configure(director));
+    }
+
+    /// Makes an edit by hand; a listing shows what stands in the data plane behind an open gate.
+    pub(super) fn edit(&mut self, edit: Edit) -> Result<(), EditRefused> {
+        self.log.clear();
+        let (data_plane, gates) = (&self.data_plane, &self.thread.gates);
+        let listed = |key: ServiceKey, server: Option<SocketAddr>| {
+            let open = gates.get(&key.address.ip()) == Some(&GateState::Open);
+            let held = data_plane.get(&key).filter(|_| open);
+            held.is_some_and(|entry| {
+                server.is_none_or(|server| entry.servers.iter().any(|s| s.address == server))
+            })
+        };
+        let outcome = self.control.edit(edit, listed, self.now);
+        self.execute();
+        outcome
+    }
+
+    pub(super) fn forget_edits(&mut self) {
+        self.log.clear();
+        self.control.forget_edits(self.now);
+        self.execute();
     }
 
     /// Makes the addresses 198.18.14.N the director's own, and no others.
@@ -395,6 +438,11 @@ impl Shell {
             self.failing_puts -= 1;
             return true;
         }
+        if matches!(command, Command::KeepEdits(_)) && self.failing_keeps > 0 {
+            self.failing_keeps -= 1;
+            self.not_kept = true;
+            return true;
+        }
         let order = matches!(
             command,
             Command::ConfigureRouters(_) | Command::MayTakeOver(_)
@@ -471,6 +519,13 @@ impl Shell {
                 self.reports.push(report);
                 return;
             }
+            Command::KeepEdits(edits) => {
+                let first = self.turn.is_empty() || self.not_kept;
+                assert!(first, "kept after it was in force: {:?}", self.turn);
+                assert_ne!(self.kept, edits, "kept in vain");
+                self.not_kept = false;
+                self.kept = edits;
+            }
             Command::PutService(entry) => {
                 let failed_before = self.not_put.remove(&entry.key);
                 let in_vain = self.data_plane.get(&entry.key) == Some(&entry);
@@ -510,6 +565,9 @@ impl Shell {
     /// The world is as the view says, and nobody is listed who must not be.
     fn check(&self) {
         let view = self.control.view();
+        assert!(self.not_kept || &self.kept == self.control.overlay());
+        let configured = self.control.configured();
+        assert_eq!(&self.control.wanted(configured), self.control.director());
         let timer = self.control.poll_timeout();
         // Another turn is due at once.
         let due = timer.is_some_and(|timer| timer <= self.now);

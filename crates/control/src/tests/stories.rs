@@ -2,7 +2,8 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use evenkeel_model::{
-    Cadence, Check, CheckKind, GateState, OnFailure, RestartNeeded, ServiceEntry, VirtualService,
+    Cadence, Check, CheckKind, GateState, OnFailure, Overlay, RestartNeeded, ServiceEntry,
+    VirtualService,
 };
 
 use super::shell::{CADENCE, Host, Shell, director, key, mac, ms, real, server, tcp, web, weight};
@@ -205,7 +206,13 @@ fn the_director_is_ready_after_startup_wait_whatever_hangs() {
         ..tcp()
     });
     let begin = Instant::now();
-    let mut control = Control::new(director(vec![config]), Vec::new(), BTreeSet::new(), begin);
+    let mut control = Control::new(
+        director(vec![config]),
+        Overlay::default(),
+        Vec::new(),
+        BTreeSet::new(),
+        begin,
+    );
     let mut ready_at = None;
     while let Some(due) = control.poll_timeout().filter(|due| *due < begin + ms(9000)) {
         control.handle_timeout(due);
