@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use http_body_util::{BodyExt as _, Empty, Limited};
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Bytes;
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
@@ -13,9 +13,9 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
 use crate::{
-    API_VERSION, CONNECTIONS_PATH, Connections, EVENTS_PATH, EVENTS_WAIT_MS_MAX, ErrorAnswer,
-    Events, RELOAD_PATH, ReloadAnswer, SERVICES_PATH, STATUS_PATH, Services, Status, TRACE_PATH,
-    TraceAnswer, TraceQuery,
+    API_VERSION, CONNECTIONS_PATH, Connections, EDIT_PATH, EVENTS_PATH, EVENTS_WAIT_MS_MAX, Edit,
+    EditAnswer, ErrorAnswer, Events, RELOAD_PATH, ReloadAnswer, ReloadQuery, SERVICES_PATH,
+    STATUS_PATH, Services, Status, TRACE_PATH, TraceAnswer, TraceQuery,
 };
 
 /// Longest wait for an answer. The daemon answers from memory and maps; a full table of a million
@@ -185,8 +185,19 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError::Refused`] where the file is bad; else see [`ClientError`].
-    pub async fn reload(&self) -> Result<ReloadAnswer, ClientError> {
-        self.call(Method::POST, RELOAD_PATH, DEADLINE).await
+    pub async fn reload(&self, how: ReloadQuery) -> Result<ReloadAnswer, ClientError> {
+        let path = format!("{RELOAD_PATH}?forget_edits={}", how.forget_edits);
+        self.call(Method::POST, &path, DEADLINE).await
+    }
+
+    /// Makes an edit by hand; the answer may be that it is refused.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn edit(&self, edit: &Edit) -> Result<EditAnswer, ClientError> {
+        let body = serde_json::to_vec(edit).map_err(|error| self.answer(error.to_string()))?;
+        let exchange = self.exchange(Method::POST, EDIT_PATH, Bytes::from(body));
+        self.within(DEADLINE, exchange).await
     }
 
     async fn call<T: DeserializeOwned>(
@@ -195,7 +206,16 @@ impl Client {
         path: &str,
         deadline: Duration,
     ) -> Result<T, ClientError> {
-        tokio::time::timeout(deadline, self.exchange(method, path))
+        self.within(deadline, self.exchange(method, path, Bytes::new()))
+            .await
+    }
+
+    async fn within<T>(
+        &self,
+        deadline: Duration,
+        exchange: impl Future<Output = Result<T, ClientError>>,
+    ) -> Result<T, ClientError> {
+        tokio::time::timeout(deadline, exchange)
             .await
             .unwrap_or_else(|_elapsed| {
                 Err(ClientError::Timeout {
@@ -209,6 +229,7 @@ impl Client {
         &self,
         method: Method,
         path: &str,
+        body: Bytes,
     ) -> Result<T, ClientError> {
         let http = |source| ClientError::Http {
             socket: self.socket.clone(),
@@ -218,14 +239,19 @@ impl Client {
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
             .map_err(http)?;
-        let mut request = Request::new(Empty::<Bytes>::new());
+        let mut request = Request::new(Full::new(body));
         *request.method_mut() = method;
         *request.uri_mut() = path
             .parse()
             .map_err(|error: hyper::http::uri::InvalidUri| self.answer(error.to_string()))?;
-        request.headers_mut().insert(
+        let headers = request.headers_mut();
+        headers.insert(
             hyper::header::HOST,
             hyper::header::HeaderValue::from_static("evenkeel"),
+        );
+        headers.insert(
+            hyper::header::CONTENT_TYPE,
+            hyper::header::HeaderValue::from_static("application/json"),
         );
         let conversation = async {
             let answer = sender.send_request(request).await.map_err(http)?;

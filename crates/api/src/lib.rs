@@ -9,6 +9,7 @@
 
 pub mod client;
 pub mod connections;
+pub mod edits;
 pub mod events;
 pub mod reload;
 pub mod services;
@@ -18,8 +19,12 @@ pub mod virtual_routers;
 
 pub use client::{Client, ClientError};
 pub use connections::{Connection, ConnectionState, Connections};
+pub use edits::{
+    Edit, EditAnswer, EditKind, EditRefusal, EditedServer, EditedService, Edits, Persistence,
+    ServerSettings, ServiceId, ServiceOptions, ServiceSettings, Thresholds, TimeoutSettings,
+};
 pub use events::{EVENTS_WAIT_MS_MAX, EventRecord, Events, EventsQuery};
-pub use reload::{ErrorAnswer, ErrorKind, ReloadAnswer};
+pub use reload::{ErrorAnswer, ErrorKind, ReloadAnswer, ReloadQuery};
 pub use services::{
     Forwarding, Rates, RouterRole, ServerListing, ServiceListing, Services, Totals,
 };
@@ -55,7 +60,9 @@ pub const CONNECTIONS_PATH: &str = "/v1/connections";
 pub const EVENTS_PATH: &str = "/v1/events";
 /// Path of [`TraceAnswer`], GET, with [`TraceQuery`] as its query.
 pub const TRACE_PATH: &str = "/v1/trace";
-/// Path of [`ReloadAnswer`], POST.
+/// Path of [`EditAnswer`], POST, with an [`Edit`] as its body.
+pub const EDIT_PATH: &str = "/v1/edit";
+/// Path of [`ReloadAnswer`], POST, with [`ReloadQuery`] as its query.
 pub const RELOAD_PATH: &str = "/v1/reload";
 
 use serde::{Deserialize, Serialize};

@@ -2,6 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
+/// How to reload.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ReloadQuery {
+    /// Edits by hand are forgotten as well.
+    pub forget_edits: bool,
+}
+
 /// The new config is in force.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReloadAnswer {
@@ -13,6 +21,9 @@ pub struct ReloadAnswer {
     pub changed: Vec<String>,
     /// What is odd about the new config, though it is in force.
     pub warnings: Vec<String>,
+    /// One line per edit by hand that stands over the config.
+    #[serde(default)]
+    pub edits: Vec<String>,
 }
 
 /// What kind of failure an [`ErrorAnswer`] reports.

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{GateStatus, Protocol, Role};
+use crate::{GateStatus, Protocol, Role, ServiceOptions, Thresholds, TimeoutSettings};
 
 /// All virtual services as the data plane holds them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,6 +13,9 @@ pub struct Services {
     pub api_version: u32,
     /// Services, unsorted.
     pub services: Vec<ServiceListing>,
+    /// Timeouts of services that have none of their own, where they are not IPVS's.
+    #[serde(default)]
+    pub timeouts: TimeoutSettings,
 }
 
 /// How packets reach a real server.
@@ -46,7 +49,7 @@ impl Forwarding {
     }
 }
 
-/// Counters since the tables were made.
+/// Counters since the tables were made, or since `ipvsadm -Z`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
     /// Connections placed.
@@ -77,6 +80,9 @@ pub struct ServiceListing {
     pub address: SocketAddr,
     /// Scheduler, by IPVS's name.
     pub scheduler: String,
+    /// What else it does.
+    #[serde(default)]
+    pub options: ServiceOptions,
     /// Counters of the service.
     pub totals: Totals,
     /// Rates of the service.
@@ -113,6 +119,9 @@ pub struct ServerListing {
     pub forwarding: Forwarding,
     /// Weight in force.
     pub weight: u16,
+    /// When it is overloaded.
+    #[serde(default)]
+    pub thresholds: Thresholds,
     /// ActiveConn.
     pub active: u64,
     /// InActConn.

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Forwarding, Protocol, VirtualRouterStatus, VrrpThreadStatus};
+use crate::{Edits, Forwarding, Protocol, VirtualRouterStatus, VrrpThreadStatus};
 
 /// State of the whole director.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +35,9 @@ pub struct Status {
     pub vrrp_thread: Option<VrrpThreadStatus>,
     /// Virtual services, in the order of the config file.
     pub services: Vec<ServiceStatus>,
+    /// What was edited by hand (`ipvsadm -A -E -D -a -e -d -C --set`).
+    #[serde(default, skip_serializing_if = "Edits::is_empty")]
+    pub edits: Edits,
     /// Packets dropped by the data plane; reasons that never occurred are left out.
     pub drops: Vec<DropCount>,
     /// What else happened to packets, such as flows that were placed without an entry; as `drops`.

@@ -10,9 +10,12 @@ use evenkeel_abi::{
     BUCKET_WAYS, Bucket, Conn, ConnState, DropReason, Event, FlowKey, Stats, Tick, Word, high, low,
     map,
 };
-use evenkeel_model::{Forwarding, GateState, Scheduler, ServiceKey, Weight};
+use evenkeel_model::{
+    Forwarding, GateState, Scheduler, ServiceKey, ServiceOptions, Thresholds, Weight,
+};
 
 use crate::adopt::server_address;
+use crate::book::Listed;
 use crate::convert::{count, now, socket_address};
 use crate::error::ReadError;
 use crate::mapped::MappedArray;
@@ -30,6 +33,8 @@ pub struct ServiceView {
     pub key: ServiceKey,
     /// Its scheduler.
     pub scheduler: Scheduler,
+    /// What else it does.
+    pub options: ServiceOptions,
     /// The gate of its address as it acts: draining where it is open but its role was yielded.
     pub gate: GateState,
     /// Its traffic since it was put first.
@@ -45,6 +50,8 @@ pub struct ServerView {
     pub address: SocketAddr,
     /// Weight in force.
     pub weight: Weight,
+    /// When it is overloaded.
+    pub thresholds: Thresholds,
     /// How packets reach it.
     pub forwarding: Forwarding,
     /// ActiveConn.
@@ -117,6 +124,7 @@ impl DataPlane {
                 Ok(ServerView {
                     address: entry.address,
                     weight: entry.weight,
+                    thresholds: entry.thresholds,
                     forwarding: entry.forwarding,
                     active: load.map_or(0, |l| count(l.active.load(Relaxed))),
                     inactive: load.map_or(0, |l| count(l.inactive.load(Relaxed))),
@@ -126,12 +134,25 @@ impl DataPlane {
             Ok(ServiceView {
                 key: *key,
                 scheduler: listed.entry.scheduler,
+                options: listed.entry.options,
                 gate: self.gate_of(key.address.ip()),
                 stats: stats(map::SERVICE_STATS, &self.tables.service_stats, number)?,
                 servers: servers.collect::<Result<_, ReadError>>()?,
             })
         });
         views.collect()
+    }
+
+    /// Whether a listing shows a service, or a real server of it: it is held, and its gate is open.
+    #[must_use]
+    pub fn lists(&self, key: ServiceKey, server: Option<SocketAddr>) -> bool {
+        let record = self.book.services.get(&key);
+        let listed = record.and_then(|record| record.listed.as_ref());
+        let has = |listed: &Listed| {
+            let mut servers = listed.entry.servers.iter();
+            server.is_none_or(|server| servers.any(|s| s.address == server))
+        };
+        listed.is_some_and(has) && self.gate_of(key.address.ip()) == GateState::Open
     }
 
     /// All connections that have not expired, established ones first.

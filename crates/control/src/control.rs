@@ -199,6 +199,12 @@ impl Control {
         &self.configured
     }
 
+    /// Whether an address is the director's own.
+    #[must_use]
+    pub fn is_own(&self, address: IpAddr) -> bool {
+        self.own_addresses.contains(&address)
+    }
+
     /// The edits by hand.
     #[must_use]
     pub const fn overlay(&self) -> &Overlay {

@@ -229,10 +229,7 @@ impl fmt::Display for Report {
                 service,
                 server,
                 forwarding,
-            } => {
-                let how = how(*forwarding);
-                write!(f, "server {server} of `{service}` is {how}")
-            }
+            } => write!(f, "server {server} of `{service}` is {}", how(*forwarding)),
             Self::NeighbourFound { address, mac } => write!(f, "{address} is at {mac}"),
             Self::NeighbourChanged { address, from, to } => {
                 write!(f, "{address} moved from {from} to {to}")

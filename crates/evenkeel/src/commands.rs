@@ -32,7 +32,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, CommandError> {
             print(evenkeel_config::default_text())?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Ipvsadm(args) => Ok(ipvsadm::run(&args, socket)),
+        Command::Ipvsadm(args) => Ok(ipvsadm::run(&args, &socket)),
         Command::Lab(args) => lab::run(args),
         Command::Generate(args) => generate::run(&args),
     }

@@ -6,6 +6,7 @@
 //! decision is made here.
 
 mod arp;
+pub(crate) mod edits;
 mod event_loop;
 mod hands;
 mod journal;

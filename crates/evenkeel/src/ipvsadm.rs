@@ -3,6 +3,7 @@
 //! It reads the daemon's API and nothing else. It runs where the program is called `ipvsadm`, and as
 //! `evenkeel ipvsadm`.
 
+mod change;
 mod grammar;
 mod listing;
 mod names;
@@ -12,64 +13,32 @@ mod warm;
 mod words;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::Path;
 
-use evenkeel_api::{Client, Protocol, ServiceListing};
+use evenkeel_api::{Client, Protocol, ServiceListing, Services};
 
 use crate::command_error::CommandError;
-use crate::ipvsadm::grammar::{Format, Request, Subject};
+use crate::ipvsadm::grammar::{Format, Refused, Request, Subject};
 use crate::ipvsadm::names::Names;
 use crate::ipvsadm::service_name::ServiceName;
 use crate::output::{print, print_error};
 
-const HELP: &str = "\
-Usage:
-  ipvsadm -L|l [virtual-service] [options]
-  ipvsadm -S [-n]
-  ipvsadm -h
-  ipvsadm -v
-
-This is evenkeel's ipvsadm: it shows the director's table as ipvsadm 1.31 does.
--L lists the services whose gate is open; of those that are only held, as on a
-director that is Backup, it tells on standard error. -S saves them all.
-The table is changed by the config file and `evenkeel reload`; the commands that
-change it (-A -E -D -C -R -a -e -d -Z --set --start-daemon --stop-daemon) are
-not supported yet.
-
-virtual-service:
-  --tcp-service|-t  service-address   service-address is host[:port]
-  --udp-service|-u  service-address   service-address is host[:port]
-  --sctp-service    service-address   service-address is host[:port]
-  --fwmark-service|-f fwmark          fwmark is an integer greater than zero
-
-Options:
-  --numeric      -n                   addresses and ports as numbers
-  --connection   -c                   current connections
-  --timeout                           timeouts (tcp tcpfin udp)
-  --daemon                            sync daemons
-  --stats                             counters
-  --rate                              rates
-  --exact        -X                   whole numbers, without K, M, G and T
-  --thresholds                        thresholds
-  --persistent-conn                   persistent connections
-  --tun-info                          tunnels
-  --nosort                            no sorting
-  --sort                              does nothing, for backwards compatibility
-";
+const HELP: &str = include_str!("ipvsadm/help.txt");
 
 /// Exit codes of ipvsadm.
 const FAILED: u8 = 1;
 const NOT_INITIALIZED: u8 = 2;
 
 /// Runs ipvsadm with the words after the program's name; gives the exit code.
-pub(crate) fn run(program: &str, words: &[String], socket: PathBuf) -> u8 {
-    let request = match grammar::parse(program, words) {
-        Ok(request) => request,
-        Err(refused) => {
-            print_error(&format!("{refused}\n"));
-            return refused.code;
-        }
-    };
+pub(crate) fn run(program: &str, words: &[String], socket: &Path) -> u8 {
+    match grammar::parse(program, words) {
+        Ok(request) => execute(request, program, socket),
+        Err(refused) => print_failure(refused.into()),
+    }
+}
+
+/// Does what was asked for; gives the exit code.
+fn execute(request: Request, program: &str, socket: &Path) -> u8 {
     let text = match request {
         Request::Help => Ok(format!("{}{HELP}", listing::PROGRAM_VERSION)),
         Request::Version => Ok(listing::PROGRAM_VERSION.to_owned()),
@@ -77,11 +46,14 @@ pub(crate) fn run(program: &str, words: &[String], socket: PathBuf) -> u8 {
             code: FAILED,
             message: format!(
                 "Error: `{command}` is not supported yet\n\
-                 Hint: Change the config file, then type `evenkeel reload`.\n"
+                 Hint: Directors don't tell each other of connections yet; scheduler `maglev` places most of \
+                 them alike.\n"
             ),
         }),
         Request::List(subject, format) => show(&subject, format, socket),
         Request::Save(format) => save(format, socket),
+        Request::Edit(edit) => change::edit(&edit, socket),
+        Request::Restore => return change::restore(program, socket),
     };
     match text {
         Ok(text) => match print(&text) {
@@ -91,16 +63,27 @@ pub(crate) fn run(program: &str, words: &[String], socket: PathBuf) -> u8 {
                 error.exit_code()
             }
         },
-        Err(Failure { code, message }) => {
-            print_error(&message);
-            code
-        }
+        Err(failure) => print_failure(failure),
     }
+}
+
+fn print_failure(Failure { code, message }: Failure) -> u8 {
+    print_error(&message);
+    code
 }
 
 struct Failure {
     code: u8,
     message: String,
+}
+
+impl From<Refused> for Failure {
+    fn from(refused: Refused) -> Self {
+        Self {
+            message: format!("{refused}\n"),
+            code: refused.code,
+        }
+    }
 }
 
 impl Failure {
@@ -122,15 +105,17 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .map_err(|error| Failure::not_initialized(CommandError::new(error)))
 }
 
-fn services(socket: PathBuf) -> Result<Vec<ServiceListing>, Failure> {
-    let client = Client::new(socket);
-    let answer = runtime()?.block_on(client.services());
-    answer
-        .map(|answer| answer.services)
-        .map_err(Failure::not_initialized)
+fn services(socket: &Path) -> Result<Vec<ServiceListing>, Failure> {
+    ask(socket).map(|answer| answer.services)
 }
 
-fn show(subject: &Subject, format: Format, socket: PathBuf) -> Result<String, Failure> {
+fn ask(socket: &Path) -> Result<Services, Failure> {
+    let client = Client::new(socket);
+    let answer = runtime()?.block_on(client.services());
+    answer.map_err(Failure::not_initialized)
+}
+
+fn show(subject: &Subject, format: Format, socket: &Path) -> Result<String, Failure> {
     match subject {
         Subject::All => {
             let (services, held) = warm::part(services(socket)?);
@@ -170,14 +155,14 @@ fn show(subject: &Subject, format: Format, socket: PathBuf) -> Result<String, Fa
             let names = names_of(ends, format);
             Ok(listing::connections(&connections, format, &names))
         }
-        Subject::Timeout => Ok(listing::TIMEOUTS.to_owned()),
+        Subject::Timeout => Ok(listing::timeouts(ask(socket)?.timeouts)),
         // There is no sync daemon yet, and ipvsadm prints nothing where none runs.
         Subject::Daemon => Ok(String::new()),
     }
 }
 
 /// All services, whatever their gate: a saved table is for another day or another director.
-fn save(format: Format, socket: PathBuf) -> Result<String, Failure> {
+fn save(format: Format, socket: &Path) -> Result<String, Failure> {
     let services = services(socket)?;
     let names = names_of_services(&services, format);
     Ok(listing::rules(services, &names))

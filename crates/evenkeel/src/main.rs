@@ -33,7 +33,7 @@ fn main() -> ExitCode {
             .map(|word| word.to_string_lossy().into_owned())
             .collect();
         let program = program.to_string_lossy();
-        return ipvsadm::run(&program, &words, cli::socket(None)).into();
+        return ipvsadm::run(&program, &words, &cli::socket(None)).into();
     }
     let cli = match Cli::try_parse_from(words) {
         Ok(cli) => cli,

@@ -4,6 +4,8 @@
 //! them over configured services. An overlay knows nothing of the configuration that it is laid over, so that
 //! it means the same after any number of reloads.
 
+mod over;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};

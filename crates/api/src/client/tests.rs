@@ -137,7 +137,10 @@ async fn a_refusal_carries_the_daemons_words() {
     };
     let body = serde_json::to_string(&refusal).unwrap();
     let _server = serve_once(&path, http("422 Unprocessable Content", &body));
-    let error = Client::new(path).reload().await.unwrap_err();
+    let error = Client::new(path)
+        .reload(ReloadQuery::default())
+        .await
+        .unwrap_err();
     assert_eq!(error.to_string(), "no good");
     assert!(matches!(error, ClientError::Refused(answer) if answer == refusal));
 }

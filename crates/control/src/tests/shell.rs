@@ -480,6 +480,14 @@ impl Shell {
         }
     }
 
+    fn keep(&mut self, edits: Overlay) {
+        let first = self.turn.is_empty() || self.not_kept;
+        assert!(first, "kept after it was in force: {:?}", self.turn);
+        assert_ne!(self.kept, edits, "kept in vain");
+        self.not_kept = false;
+        self.kept = edits;
+    }
+
     /// Whether control has an address for its own, and so has the thread.
     fn is_stand_alone(&self, address: IpAddr) -> bool {
         let routers = &self.control.director().virtual_routers;
@@ -519,13 +527,7 @@ impl Shell {
                 self.reports.push(report);
                 return;
             }
-            Command::KeepEdits(edits) => {
-                let first = self.turn.is_empty() || self.not_kept;
-                assert!(first, "kept after it was in force: {:?}", self.turn);
-                assert_ne!(self.kept, edits, "kept in vain");
-                self.not_kept = false;
-                self.kept = edits;
-            }
+            Command::KeepEdits(edits) => self.keep(edits),
             Command::PutService(entry) => {
                 let failed_before = self.not_put.remove(&entry.key);
                 let in_vain = self.data_plane.get(&entry.key) == Some(&entry);

@@ -12,6 +12,7 @@ use evenkeel_net::Netlink;
 
 use crate::command_error::{CommandError, as_root};
 use crate::commands::run::{CONFIG, PINS};
+use crate::daemon::edits;
 use crate::output::{print, print_error};
 
 const STOP_IT: &str =
@@ -22,7 +23,7 @@ const OFF_WAIT: Duration = Duration::from_secs(2);
 
 /// Stop forwarding: remove all pins, and the addresses that evenkeel added.
 ///
-/// Refuses while the daemon runs.
+/// Edits by hand are removed too. Refuses while the daemon runs.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The config file, which names the neighbours that need no more upkeep.
@@ -36,15 +37,24 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, socket: PathBuf) -> Result<ExitCode, CommandError> {
     let runtime = super::runtime()?;
-    runtime.block_on(refuse_while_running(Client::new(socket)))?;
+    runtime.block_on(refuse_while_running(Client::new(socket.clone())))?;
     let lock = lock(&args.pins)?;
-    let done = runtime.block_on(purge(args, lock.is_some()))?;
+    let mut done = runtime.block_on(purge(args, lock.is_some()))?;
+    done.extend(remove_edits(&socket)?);
     if done.is_empty() {
         print("nothing to remove\n")?;
     } else {
         print(&(done.join("\n") + "\n"))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn remove_edits(socket: &Path) -> Result<Option<String>, CommandError> {
+    let removed = edits::remove(socket).map_err(|error| {
+        let what = "cannot remove the edits by hand";
+        CommandError::new(anyhow::Error::new(error).context(what)).hint(as_root())
+    })?;
+    Ok(removed.map(|path| format!("removed the edits by hand in {}", path.display())))
 }
 
 /// Holds the pins, so that no daemon uses them; `None` where there are none.

@@ -1,5 +1,6 @@
 //! `evenkeel status`.
 
+mod edits;
 mod virtual_routers;
 
 use std::fmt::Write as _;
@@ -82,6 +83,7 @@ fn render(status: &Status) -> String {
         render_service(&mut out, service);
     }
     virtual_routers::render_takeovers(&mut out, status);
+    edits::render(&mut out, &status.edits);
     render_troubles(&mut out, status);
     out
 }

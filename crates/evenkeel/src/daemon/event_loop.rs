@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use evenkeel_api::{API_VERSION, ErrorAnswer, ErrorKind, ReloadAnswer};
+use evenkeel_api::{API_VERSION, ErrorAnswer, ErrorKind, ReloadAnswer, ReloadQuery};
 use evenkeel_bpf::PinLock;
 use evenkeel_config::LoadError;
 use evenkeel_control::{Command, Control, Event};
@@ -138,7 +138,7 @@ impl Daemon {
                 Wake::Reload => {
                     notify::reloading();
                     // Whoever sent the signal gets no answer; the log has it.
-                    drop(self.reload().await);
+                    drop(self.reload(ReloadQuery::default()).await);
                     notify::ready();
                 }
                 Wake::News(News::Stopped) => return Ok(()),
@@ -162,7 +162,7 @@ impl Daemon {
     }
 
     /// Executes the core's commands until it has none left.
-    async fn obey(&mut self) {
+    pub(crate) async fn obey(&mut self) {
         loop {
             let mut failures = Vec::new();
             while let Some(command) = self.control.poll_output() {
@@ -254,7 +254,8 @@ impl Daemon {
             Request::Services(answer) => drop(answer.send(self.services())),
             Request::Connections(answer) => drop(answer.send(Ok(self.connections()))),
             Request::Trace(packet, answer) => drop(answer.send(self.trace(&packet))),
-            Request::Reload(answer) => drop(answer.send(self.reload().await)),
+            Request::Reload(how, answer) => drop(answer.send(self.reload(how).await)),
+            Request::Edit(edit, answer) => drop(answer.send(self.edit(&edit).await)),
             Request::Events(after, answer) => {
                 drop(answer.send(Ok(self.hands.journal.after(after))));
             }
@@ -262,7 +263,7 @@ impl Daemon {
     }
 
     /// Reads the config file and applies it; on any mistake nothing changes.
-    async fn reload(&mut self) -> Answer<ReloadAnswer> {
+    async fn reload(&mut self, how: ReloadQuery) -> Answer<ReloadAnswer> {
         let new = match evenkeel_config::load(&self.config, &self.host_name) {
             Ok(new) => new,
             Err(error) => return Err(self.refuse(error)),
@@ -277,19 +278,36 @@ impl Daemon {
                 hints: vec![start::FREE_ADDRESS.to_owned(), STAYS.to_owned()],
             });
         }
-        let warnings = start::warnings(netlink, link, &new).await;
-        let own = start::own_addresses(netlink, &new).await;
-        let changed = diff(self.control.director(), &new).lines();
+        let wanted = if how.forget_edits {
+            new.clone()
+        } else {
+            self.control.wanted(&new)
+        };
+        let warnings = start::warnings(netlink, link, &wanted).await;
+        let own = start::own_addresses(netlink, &wanted).await;
+        let changed = diff(self.control.configured(), &new).lines();
+        let forgotten = if how.forget_edits && !self.control.overlay().is_empty() {
+            vec!["edits by hand forgotten".to_owned()]
+        } else {
+            Vec::new()
+        };
         self.control
             .handle_event(Event::OwnAddresses(own), Instant::now());
         self.control
             .handle_event(Event::Configure(new), Instant::now());
+        if how.forget_edits {
+            // After the new config, so that a service made by hand that stands there now goes on.
+            self.obey().await;
+            self.control.forget_edits(Instant::now());
+        }
         self.obey().await;
+        let configured = &self.control.configured().services;
         Ok(ReloadAnswer {
             api_version: API_VERSION,
             file: self.config.display().to_string(),
-            changed,
+            changed: [changed, forgotten].concat(),
             warnings,
+            edits: self.control.overlay().over(configured),
         })
     }
 

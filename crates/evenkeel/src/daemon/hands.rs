@@ -11,6 +11,7 @@ use evenkeel_net::{AddressError, Announcer, LinkInfo, Netlink, probe};
 use tokio::sync::mpsc;
 
 use crate::daemon::arp::ArpProblems;
+use crate::daemon::edits::EditsFile;
 use crate::daemon::journal::Journal;
 use crate::daemon::vrrp::{Ground, Vrrp};
 use crate::daemon::{notify, report};
@@ -26,6 +27,8 @@ pub(crate) struct Hands {
     pub(crate) arp: ArpProblems,
     pub(crate) vrrp: Vrrp,
     pub(crate) journal: Journal,
+    /// Where edits by hand are kept.
+    pub(crate) edits: EditsFile,
     /// Where probes leave their results.
     pub(crate) results: mpsc::Sender<Event>,
 }
@@ -34,6 +37,7 @@ impl Hands {
     /// Executes one command. A probe is only begun; its result comes as an event.
     pub(crate) async fn execute(&mut self, command: &Command) -> anyhow::Result<()> {
         match command {
+            Command::KeepEdits(overlay) => self.edits.keep(overlay)?,
             Command::PutService(entry) => self.plane.put_service(entry)?,
             Command::RemoveService(key) => self.plane.remove_service(key)?,
             Command::SetGate { address, state } => self.plane.set_gate(*address, *state)?,

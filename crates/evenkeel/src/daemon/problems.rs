@@ -14,6 +14,7 @@ enum Subject {
     Gate(IpAddr),
     Address(IpAddr),
     Announcement(IpAddr),
+    Edits,
     Neighbour(IpAddr),
     Routers,
     Router(VirtualRouterId),
@@ -23,6 +24,7 @@ impl Subject {
     /// `None`: it can't fail, or its failure is an answer (a probe's).
     const fn of(command: &Command) -> Option<Self> {
         Some(match command {
+            Command::KeepEdits(_) => Self::Edits,
             Command::PutService(entry) => Self::Service(entry.key),
             Command::RemoveService(key) => Self::Service(*key),
             Command::SetGate { address, .. } => Self::Gate(*address),
@@ -70,6 +72,12 @@ impl Problems {
         if let Command::RemoveAddress(address) = command {
             self.0.remove(&Subject::Announcement(*address));
         }
+    }
+
+    /// Those of an edit by hand: the edits can't be kept, or the service can't be put.
+    pub(crate) fn of_edit(&self, key: Option<ServiceKey>) -> impl Iterator<Item = &Problem> {
+        let subjects = std::iter::once(Subject::Edits).chain(key.map(Subject::Service));
+        subjects.filter_map(|subject| self.0.get(&subject))
     }
 
     /// All of them.

@@ -74,6 +74,8 @@ fn about(report: &Report) -> About {
         | Report::FlowsUnknown { router, .. }
         | Report::RouterTrouble { router, .. } => of_router(&router.name),
         Report::LeftoverRemoved(_)
+        | Report::Edited(_)
+        | Report::EditsForgotten
         | Report::RestartNeeded(_)
         | Report::NothingChanged
         | Report::NeighbourFound { .. }
@@ -108,6 +110,8 @@ const fn name(report: &Report) -> &'static str {
         Report::ServiceRemoved(_) => "service-removed",
         Report::LeftoverRemoved(_) => "leftover-removed",
         Report::ServiceChanged { .. } => "service-changed",
+        Report::Edited(_) => "edited-by-hand",
+        Report::EditsForgotten => "edits-forgotten",
         Report::RestartNeeded(_) => "restart-needed",
         Report::NothingChanged => "nothing-changed",
         Report::ServerGated { .. } => "server-gated",

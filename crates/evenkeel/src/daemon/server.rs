@@ -7,16 +7,16 @@ use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use axum::extract::rejection::QueryRejection;
+use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use evenkeel_api::{
-    API_VERSION, CONNECTIONS_PATH, Connections, EVENTS_PATH, EVENTS_WAIT_MS_MAX, ErrorAnswer,
-    ErrorKind, Events, EventsQuery, RELOAD_PATH, ReloadAnswer, SERVICES_PATH, STATUS_PATH,
-    Services, Status, TRACE_PATH, TraceAnswer, TraceQuery,
+    API_VERSION, CONNECTIONS_PATH, Connections, EDIT_PATH, EVENTS_PATH, EVENTS_WAIT_MS_MAX, Edit,
+    EditAnswer, ErrorAnswer, ErrorKind, Events, EventsQuery, RELOAD_PATH, ReloadAnswer,
+    ReloadQuery, SERVICES_PATH, STATUS_PATH, Services, Status, TRACE_PATH, TraceAnswer, TraceQuery,
 };
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -34,7 +34,8 @@ pub(crate) enum Request {
     Status(oneshot::Sender<Answer<Status>>),
     Services(oneshot::Sender<Answer<Services>>),
     Connections(oneshot::Sender<Answer<Connections>>),
-    Reload(oneshot::Sender<Answer<ReloadAnswer>>),
+    Reload(ReloadQuery, oneshot::Sender<Answer<ReloadAnswer>>),
+    Edit(Edit, oneshot::Sender<Answer<EditAnswer>>),
     Trace(TraceQuery, oneshot::Sender<Answer<TraceAnswer>>),
     /// What happened after the event of this number.
     Events(u64, oneshot::Sender<Answer<Events>>),
@@ -136,6 +137,7 @@ fn router(requests: mpsc::Sender<Request>, happened: watch::Receiver<u64>) -> Ro
         .route(CONNECTIONS_PATH, get(connections))
         .route(TRACE_PATH, get(trace))
         .route(RELOAD_PATH, post(reload))
+        .route(EDIT_PATH, post(edit))
         .fallback(not_found)
         .with_state(requests)
         .merge(events)
@@ -155,8 +157,21 @@ async fn connections(State(requests): Requests) -> Response {
     ask(&requests, Request::Connections).await
 }
 
-async fn reload(State(requests): Requests) -> Response {
-    ask(&requests, Request::Reload).await
+async fn reload(
+    State(requests): Requests,
+    query: Result<Query<ReloadQuery>, QueryRejection>,
+) -> Response {
+    match query {
+        Ok(Query(how)) => respond(put(&requests, |sender| Request::Reload(how, sender)).await),
+        Err(bad) => not_understood("the way to reload", &bad.body_text()),
+    }
+}
+
+async fn edit(State(requests): Requests, body: Result<Json<Edit>, JsonRejection>) -> Response {
+    match body {
+        Ok(Json(edit)) => respond(put(&requests, |sender| Request::Edit(edit, sender)).await),
+        Err(bad) => not_understood("the edit", &bad.body_text()),
+    }
 }
 
 async fn trace(
@@ -165,14 +180,13 @@ async fn trace(
 ) -> Response {
     match query {
         Ok(Query(packet)) => respond(put(&requests, |sender| Request::Trace(packet, sender)).await),
-        Err(bad) => {
-            let answer = failed(format!(
-                "the packet to trace is not understood: {}",
-                bad.body_text()
-            ));
-            (StatusCode::BAD_REQUEST, Json(answer)).into_response()
-        }
+        Err(bad) => not_understood("the packet to trace", &bad.body_text()),
     }
+}
+
+fn not_understood(what: &str, why: &str) -> Response {
+    let answer = failed(format!("{what} is not understood: {why}"));
+    (StatusCode::BAD_REQUEST, Json(answer)).into_response()
 }
 
 async fn events(

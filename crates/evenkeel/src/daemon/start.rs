@@ -17,6 +17,7 @@ use crate::command_error::{CommandError, as_root};
 use crate::commands::check::{color, load_error};
 use crate::daemon::Setup;
 use crate::daemon::arp::ArpProblems;
+use crate::daemon::edits::EditsFile;
 use crate::daemon::event_loop::{Daemon, Signals};
 use crate::daemon::hands::Hands;
 use crate::daemon::journal::Journal;
@@ -46,6 +47,12 @@ pub(crate) async fn start(setup: Setup) -> Result<Daemon, CommandError> {
         .map_err(|error| bad_link(error, &setup))?;
     let announcer = Announcer::open().map_err(|error| CommandError::new(error).hint(as_root()))?;
     let mut socket = Socket::bind(&setup.socket).await.map_err(bad_socket)?;
+    let (edits, overlay) = EditsFile::open(&setup.socket);
+    let configured = director;
+    let director = Director {
+        services: overlay.apply(&configured.services),
+        ..configured.clone()
+    };
     look_around(&netlink, &link, &director, &setup).await?;
     let lock = evenkeel_bpf::lock(&setup.pins).map_err(bad_plane)?;
     let (plane, adopted) = start_plane(&netlink, &link, &director, setup.pins).await?;
@@ -64,7 +71,7 @@ pub(crate) async fn start(setup: Setup) -> Result<Daemon, CommandError> {
     let (vrrp, news) = Vrrp::new();
     let own = own_addresses(&netlink, &director).await;
     Ok(Daemon {
-        control: Control::new(director, adopted, own, Instant::now()),
+        control: Control::new(configured, overlay, adopted, own, Instant::now()),
         hands: Hands {
             plane,
             netlink,
@@ -74,6 +81,7 @@ pub(crate) async fn start(setup: Setup) -> Result<Daemon, CommandError> {
             arp: ArpProblems::default(),
             vrrp,
             journal,
+            edits,
             results: results_sender,
         },
         news,

@@ -15,13 +15,14 @@ use evenkeel_bpf::{ReadError, SweepBudget};
 use evenkeel_control::{ServerHealth, ServerView, ServiceView};
 use evenkeel_model::{self as model, GateState, ServiceKey};
 
+use crate::daemon::edits::{self, words};
 use crate::daemon::event_loop::Daemon;
 use crate::daemon::hands;
 use crate::daemon::server::{self, Answer};
 use crate::daemon::view_routers;
 
 /// What rates are estimated of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Counted {
     /// A virtual service.
     Service(ServiceKey),
@@ -85,6 +86,7 @@ impl Daemon {
             virtual_routers: thread.iter().flat_map(|t| self.routers(t, now)).collect(),
             vrrp_thread: thread.as_ref().map(view_routers::thread),
             services: services.collect(),
+            edits: edits::edits(self.control.overlay()),
             drops: drops
                 .iter()
                 .filter(|counter| counter.value > 0)
@@ -117,7 +119,8 @@ impl Daemon {
             protocol: protocol(service.key.protocol),
             address: service.key.address,
             scheduler: service.scheduler.name().to_owned(),
-            totals: totals(&service.stats),
+            options: words::options(&service.options),
+            totals: self.listed(Counted::Service(service.key), &service.stats),
             rates: self.estimator.rates(&Counted::Service(service.key)),
             servers: service
                 .servers
@@ -126,9 +129,11 @@ impl Daemon {
                     address: server.address,
                     forwarding: forwarding(server.forwarding),
                     weight: server.weight.get(),
+                    thresholds: words::thresholds(server.thresholds),
                     active: server.active.into(),
                     inactive: server.inactive.into(),
-                    totals: totals(&server.stats),
+                    totals: self
+                        .listed(Counted::Server(service.key, server.address), &server.stats),
                     rates: self
                         .estimator
                         .rates(&Counted::Server(service.key, server.address)),
@@ -138,7 +143,17 @@ impl Daemon {
         Ok(Services {
             api_version: API_VERSION,
             services: services.collect(),
+            timeouts: words::timeouts(self.control.overlay().timeouts),
         })
+    }
+
+    /// Counters as listings show them: since `ipvsadm -Z`.
+    fn listed(&self, counted: Counted, stats: &evenkeel_abi::Stats) -> Totals {
+        let (now, baselines) = (totals(stats), &self.hands.edits.baselines);
+        baselines
+            .get(&counted)
+            .and_then(|zero| since(now, *zero))
+            .unwrap_or(now)
     }
 
     /// Answers what `ipvsadm -Lc` needs.
@@ -159,15 +174,18 @@ impl Daemon {
                 return;
             }
         };
-        let counters = held.iter().flat_map(|service| {
-            let key = service.key;
-            let servers = service.servers.iter().map(move |server| {
-                let counted = Counted::Server(key, server.address);
-                (counted, totals(&server.stats))
-            });
-            std::iter::once((Counted::Service(key), totals(&service.stats))).chain(servers)
-        });
-        self.estimator.sample(counters);
+        let counters: Vec<(Counted, Totals)> = held.iter().flat_map(counters).collect();
+        for (counted, now) in &counters {
+            let baselines = &mut self.hands.edits.baselines;
+            // What counts from zero again does so by itself.
+            if baselines
+                .get(counted)
+                .is_some_and(|zero| since(*now, *zero).is_none())
+            {
+                baselines.remove(counted);
+            }
+        }
+        self.estimator.sample(counters.into_iter());
     }
 
     /// Takes expired connections out, a bounded number at a time.
@@ -175,6 +193,27 @@ impl Daemon {
         let swept = self.hands.plane.sweep(SweepBudget::default());
         tracing::trace!(?swept, "swept");
     }
+}
+
+/// All counters of a service.
+pub(crate) fn counters(
+    service: &evenkeel_bpf::ServiceView,
+) -> impl Iterator<Item = (Counted, Totals)> {
+    let key = service.key;
+    let servers = service.servers.iter().map(move |server| {
+        let counted = Counted::Server(key, server.address);
+        (counted, totals(&server.stats))
+    });
+    std::iter::once((Counted::Service(key), totals(&service.stats))).chain(servers)
+}
+
+/// What was counted since then; `None`: they are other counters by now.
+fn since(now: Totals, then: Totals) -> Option<Totals> {
+    Some(Totals {
+        conns: now.conns.checked_sub(then.conns)?,
+        in_packets: now.in_packets.checked_sub(then.in_packets)?,
+        in_bytes: now.in_bytes.checked_sub(then.in_bytes)?,
+    })
 }
 
 pub(crate) fn unread(error: ReadError) -> evenkeel_api::ErrorAnswer {

@@ -1,7 +1,15 @@
 //! ipvsadm's command line: which command, which options go with it, and its messages where they don't.
 
-use crate::ipvsadm::service_name::{self, ServiceName};
-use crate::ipvsadm::words::{self, Given, Known, Takes};
+mod edit;
+mod options;
+mod values;
+
+use evenkeel_api::Edit;
+
+use self::options::{Command, Flag, Id, OPTIONS, check_order};
+use self::values::Values;
+use crate::ipvsadm::service_name::ServiceName;
+use crate::ipvsadm::words::{self, Given};
 
 /// What the command line asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,7 +22,11 @@ pub(crate) enum Request {
     Help,
     /// `-v`.
     Version,
-    /// A command that changes the table, by its long name.
+    /// A command that changes something.
+    Edit(Edit),
+    /// `-R`: the commands on standard input.
+    Restore,
+    /// A command that is not supported, by its long name.
     NotThereYet(&'static str),
 }
 
@@ -75,172 +87,6 @@ impl Refused {
     }
 }
 
-/// Commands, each of which must come first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Command {
-    List,
-    Save,
-    Help,
-    Version,
-    /// By its long name.
-    Other(&'static str),
-}
-
-/// Options, in the order in which ipvsadm checks them against the command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Flag {
-    Numeric,
-    Connection,
-    /// Carries the protocol number; 0 for a firewall mark.
-    Service(u8),
-    /// Not for listings, by ipvsadm's name for it.
-    EditOnly(&'static str),
-    Timeout,
-    Daemon,
-    Stats,
-    Rate,
-    Thresholds,
-    PersistentConn,
-    NoSort,
-    Sort,
-    Syncid,
-    Exact,
-    TunInfo,
-    Ipv6,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Id {
-    Command(Command),
-    Flag(Flag),
-}
-
-const fn command(long: &'static str, short: Option<char>, takes: Takes) -> Known<Id> {
-    let id = Id::Command(Command::Other(long));
-    Known {
-        long,
-        short,
-        takes,
-        id,
-    }
-}
-
-const fn flag(long: &'static str, short: Option<char>, takes: Takes, flag: Flag) -> Known<Id> {
-    let id = Id::Flag(flag);
-    Known {
-        long,
-        short,
-        takes,
-        id,
-    }
-}
-
-/// An option of the commands that are not there yet; `name` is what messages call it.
-const fn edit(
-    long: &'static str,
-    short: Option<char>,
-    takes: Takes,
-    name: &'static str,
-) -> Known<Id> {
-    flag(long, short, takes, Flag::EditOnly(name))
-}
-
-use Takes::{Nothing, PerhapsValue, Value};
-
-#[rustfmt::skip]
-const OPTIONS: &[Known<Id>] = &[
-    Known { long: "list", short: Some('L'), takes: Nothing, id: Id::Command(Command::List) },
-    Known { long: "list", short: Some('l'), takes: Nothing, id: Id::Command(Command::List) },
-    Known { long: "save", short: Some('S'), takes: Nothing, id: Id::Command(Command::Save) },
-    Known { long: "help", short: Some('h'), takes: Nothing, id: Id::Command(Command::Help) },
-    Known { long: "version", short: Some('v'), takes: Nothing, id: Id::Command(Command::Version) },
-    command("add-service", Some('A'), Nothing),
-    command("edit-service", Some('E'), Nothing),
-    command("delete-service", Some('D'), Nothing),
-    command("clear", Some('C'), Nothing),
-    command("zero", Some('Z'), Nothing),
-    command("add-server", Some('a'), Nothing),
-    command("edit-server", Some('e'), Nothing),
-    command("delete-server", Some('d'), Nothing),
-    command("set", None, Nothing),
-    command("restore", Some('R'), Nothing),
-    command("start-daemon", None, Value),
-    command("stop-daemon", None, Value),
-    flag("tcp-service", Some('t'), Value, Flag::Service(6)),
-    flag("udp-service", Some('u'), Value, Flag::Service(17)),
-    flag("sctp-service", None, Value, Flag::Service(132)),
-    flag("fwmark-service", Some('f'), Value, Flag::Service(0)),
-    flag("ipv6", Some('6'), Nothing, Flag::Ipv6),
-    flag("numeric", Some('n'), Nothing, Flag::Numeric),
-    flag("connection", Some('c'), Nothing, Flag::Connection),
-    flag("timeout", None, Nothing, Flag::Timeout),
-    flag("daemon", None, Nothing, Flag::Daemon),
-    flag("stats", None, Nothing, Flag::Stats),
-    flag("rate", None, Nothing, Flag::Rate),
-    flag("thresholds", None, Nothing, Flag::Thresholds),
-    flag("persistent-conn", None, Nothing, Flag::PersistentConn),
-    flag("nosort", None, Nothing, Flag::NoSort),
-    flag("sort", None, Nothing, Flag::Sort),
-    flag("syncid", None, Value, Flag::Syncid),
-    flag("exact", Some('X'), Nothing, Flag::Exact),
-    flag("tun-info", None, Nothing, Flag::TunInfo),
-    edit("scheduler", Some('s'), Value, "scheduler"),
-    edit("persistent", Some('p'), PerhapsValue, "persistent"),
-    edit("netmask", Some('M'), Value, "netmask"),
-    edit("real-server", Some('r'), Value, "real-server"),
-    edit("masquerading", Some('m'), Nothing, "forwarding-method"),
-    edit("ipip", Some('i'), Nothing, "forwarding-method"),
-    edit("gatewaying", Some('g'), Nothing, "forwarding-method"),
-    edit("weight", Some('w'), Value, "weight"),
-    edit("u-threshold", Some('x'), Value, "u-threshold"),
-    edit("l-threshold", Some('y'), Value, "l-threshold"),
-    edit("mcast-interface", None, Value, "mcast-interface"),
-    edit("ops", Some('o'), Nothing, "ops"),
-    edit("pe", None, Value, "pe"),
-    edit("sched-flags", Some('b'), Value, "sched-flags"),
-    edit("sync-maxlen", None, Value, "sync-maxlen"),
-    edit("mcast-group", None, Value, "mcast-group"),
-    edit("mcast-port", None, Value, "mcast-port"),
-    edit("mcast-ttl", None, Value, "mcast-ttl"),
-    edit("tun-type", None, Value, "tun-type"),
-    edit("tun-port", None, Value, "tun-port"),
-    edit("tun-nocsum", None, Nothing, "tun-nocsum"),
-    edit("tun-csum", None, Nothing, "tun-csum"),
-    edit("tun-remcsum", None, Nothing, "tun-remcsum"),
-];
-
-impl Flag {
-    /// What messages call it.
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Numeric => "numeric",
-            Self::Connection => "connection",
-            Self::Service(_) => "service-address",
-            Self::EditOnly(name) => name,
-            Self::Timeout => "timeout",
-            Self::Daemon => "daemon",
-            Self::Stats => "stats",
-            Self::Rate => "rate",
-            Self::Thresholds => "thresholds",
-            Self::PersistentConn => "persistent-conn",
-            Self::NoSort => "nosort",
-            Self::Sort => "sort",
-            Self::Syncid => "syncid",
-            Self::Exact => "exact",
-            Self::TunInfo => "tun-info",
-            Self::Ipv6 => "ipv6",
-        }
-    }
-
-    /// Of these, a listing takes one.
-    const fn is_subject(self) -> bool {
-        matches!(
-            self,
-            Self::Connection | Self::Service(_) | Self::Timeout | Self::Daemon
-        )
-    }
-}
-
 /// Reads the words after the program's name, which is `program` in messages.
 ///
 /// Names of hosts are resolved on the way, as ipvsadm does.
@@ -262,17 +108,21 @@ pub(crate) fn parse(program: &str, words: &[String]) -> Result<Request, Refused>
     match command {
         Command::Help => return Ok(Request::Help),
         Command::Version => return Ok(Request::Version),
-        Command::List | Command::Save | Command::Other(_) => {}
+        Command::List | Command::Save | Command::Change(_) => {}
     }
-    let (flags, service) = read_flags(given)?;
+    let role = matches!(command, Command::Change(name) if ROLE_COMMANDS.contains(&name));
+    if role {
+        check_role(first)?;
+    }
+    let (flags, values) = read_flags(given)?;
     if let Some(stopped) = split.stopped {
         return Err(Refused {
             message: format!("{}: {}", stopped.word, stopped.complaint),
             code: 255,
         });
     }
-    if let Command::Other(name) = command {
-        return Ok(Request::NotThereYet(name));
+    if let Command::Change(name) = command {
+        return edit::read(name, &flags, &values, &split.rest);
     }
     if let Some(unexpected) = split.rest.first() {
         return Err(Refused::usage(format!("unexpected argument {unexpected}")));
@@ -280,21 +130,38 @@ pub(crate) fn parse(program: &str, words: &[String]) -> Result<Request, Refused>
     if command == Command::Save {
         save(flags)
     } else {
-        list(flags, service)
+        list(flags, values.service)
     }
 }
 
 /// ipvsadm's message where the first option is not a command.
-fn try_help(program: &str) -> Refused {
+pub(crate) fn try_help(program: &str) -> Refused {
     Refused {
         message: format!("Try `{program} -h' or '{program} --help' for more information."),
         code: 255,
     }
 }
 
-fn read_flags(given: &[Given<Id>]) -> Result<(Vec<Flag>, Option<ServiceName>), Refused> {
+/// Commands that take the role of a sync daemon.
+const ROLE_COMMANDS: [&str; 2] = ["start-daemon", "stop-daemon"];
+
+fn check_role(command: &Given<Id>) -> Result<(), Refused> {
+    let role = command.value.as_deref().unwrap_or_default();
+    if ["master", "backup"].contains(&role) {
+        return Ok(());
+    }
+    Err(Refused::usage(
+        if matches!(command.id, Id::Command(Command::Change("start-daemon"))) {
+            "illegal start-daemon parameter specified"
+        } else {
+            "illegal start_daemon specified"
+        },
+    ))
+}
+
+fn read_flags(given: &[Given<Id>]) -> Result<(Vec<Flag>, Values), Refused> {
     let mut flags: Vec<Flag> = Vec::new();
-    let mut service = None;
+    let mut values = Values::default();
     for option in given {
         let flag = match option.id {
             Id::Flag(flag) => flag,
@@ -309,44 +176,12 @@ fn read_flags(given: &[Given<Id>]) -> Result<(Vec<Flag>, Option<ServiceName>), R
             )));
         }
         flags.push(flag);
-        let value = option.value.as_deref().unwrap_or_default();
-        match flag {
-            Flag::Service(0) => service = Some(firewall_mark(value)?),
-            Flag::Service(protocol) => {
-                service = Some(service_name::parse(protocol, value).ok_or_else(|| {
-                    Refused::usage("illegal virtual server address[:port] specified")
-                })?);
-            }
-            Flag::Ipv6 if !flags.contains(&Flag::Service(0)) => {
-                return Err(Refused::usage("-6 used before -f\n"));
-            }
-            Flag::Ipv6
-            | Flag::Numeric
-            | Flag::Connection
-            | Flag::EditOnly(_)
-            | Flag::Timeout
-            | Flag::Daemon
-            | Flag::Stats
-            | Flag::Rate
-            | Flag::Thresholds
-            | Flag::PersistentConn
-            | Flag::NoSort
-            | Flag::Sort
-            | Flag::Syncid
-            | Flag::Exact
-            | Flag::TunInfo => {}
+        if flag == Flag::Ipv6 && !flags.contains(&Flag::Service(0)) {
+            return Err(Refused::usage("-6 used before -f\n"));
         }
+        values.take(flag, option.value.as_deref())?;
     }
-    Ok((flags, service))
-}
-
-fn firewall_mark(value: &str) -> Result<ServiceName, Refused> {
-    match value.parse::<u32>() {
-        Ok(mark) if mark > 0 => Ok(ServiceName::FirewallMark(mark)),
-        Ok(_) | Err(_) => Err(Refused::usage(format!(
-            "invalid fwmark value `{value}' specified"
-        ))),
-    }
+    Ok((flags, values))
 }
 
 fn list(mut flags: Vec<Flag>, service: Option<ServiceName>) -> Result<Request, Refused> {
@@ -354,7 +189,7 @@ fn list(mut flags: Vec<Flag>, service: Option<ServiceName>) -> Result<Request, R
     let mut subject: Option<Flag> = None;
     for flag in &flags {
         let name = flag.name();
-        if matches!(flag, Flag::EditOnly(_)) {
+        if matches!(flag, Flag::EditOnly(_) | Flag::Forwarding(_)) {
             let message = format!("Illegal '{name}' option with the 'list' command");
             return Err(Refused::usage(message));
         }
@@ -419,50 +254,6 @@ fn save(mut flags: Vec<Flag>) -> Result<Request, Refused> {
         numeric: flags.contains(&Flag::Numeric),
         ..Format::default()
     }))
-}
-
-/// Place of an option in ipvsadm's table, which decides what is complained about first.
-fn check_order(flag: Flag) -> usize {
-    const TABLE: [&str; 34] = [
-        "numeric",
-        "connection",
-        "service-address",
-        "scheduler",
-        "persistent",
-        "netmask",
-        "real-server",
-        "forwarding-method",
-        "weight",
-        "u-threshold",
-        "l-threshold",
-        "mcast-interface",
-        "timeout",
-        "daemon",
-        "stats",
-        "rate",
-        "thresholds",
-        "persistent-conn",
-        "nosort",
-        "syncid",
-        "exact",
-        "ops",
-        "pe",
-        "sched-flags",
-        "mcast-group",
-        "mcast-port",
-        "mcast-ttl",
-        "sync-maxlen",
-        "tun-info",
-        "tun-type",
-        "tun-port",
-        "tun-nocsum",
-        "tun-csum",
-        "tun-remcsum",
-    ];
-    let name = flag.name();
-    let place = TABLE.iter().position(|known| *known == name);
-    // `--sort` and `-6` are not in it; nothing is complained of them.
-    place.unwrap_or(TABLE.len())
 }
 
 #[cfg(test)]

@@ -2,9 +2,13 @@
 //!
 //! Format strings: print_title, print_service_entry, print_largenum and print_conn of ipvsadm.c.
 
+mod options;
+
 use std::fmt::Write as _;
 
-use evenkeel_api::{Connection, Protocol, Rates, ServerListing, ServiceListing, Totals};
+use evenkeel_api::{
+    Connection, Protocol, Rates, ServerListing, ServiceListing, TimeoutSettings, Totals,
+};
 
 use crate::ipvsadm::grammar::Format;
 use crate::ipvsadm::names::Names;
@@ -18,8 +22,8 @@ pub(crate) const VERSION_LINE: &str = "IP Virtual Server version 1.2.1 (size=409
 pub(crate) const PROGRAM_VERSION: &str =
     "ipvsadm v1.31 2019/12/24 (compiled with popt and IPVS v1.2.1)\n";
 
-/// `ipvsadm -L --timeout`: IPVS's defaults, which are the data plane's.
-pub(crate) const TIMEOUTS: &str = "Timeout (tcp tcpfin udp): 900 120 300\n";
+/// Timeouts that were not set: IPVS's defaults, which are the data plane's.
+const TIMEOUTS_S: [u32; 3] = [900, 120, 300];
 
 /// Columns that a service's name may take, and a real server's.
 const SERVICE_NAME_MAX: usize = 33;
@@ -82,9 +86,10 @@ pub(crate) fn rules(mut services: Vec<ServiceListing>, names: &Names) -> String 
             Protocol::Udp => "-u",
         };
         let name = format!("{option} {}", names.show(protocol, service.address));
+        let options = options::rule(&service);
         line(
             &mut out,
-            format_args!("-A {name} -s {}\n", service.scheduler),
+            format_args!("-A {name} -s {}{options}\n", service.scheduler),
         );
         for server in &service.servers {
             line(
@@ -99,6 +104,17 @@ pub(crate) fn rules(mut services: Vec<ServiceListing>, names: &Names) -> String 
         }
     }
     out
+}
+
+/// `ipvsadm -L --timeout`.
+pub(crate) fn timeouts(set: TimeoutSettings) -> String {
+    let [tcp, tcp_fin, udp] = TIMEOUTS_S;
+    format!(
+        "Timeout (tcp tcpfin udp): {} {} {}\n",
+        set.tcp_s.unwrap_or(tcp),
+        set.tcp_fin_s.unwrap_or(tcp_fin),
+        set.udp_s.unwrap_or(udp)
+    )
 }
 
 /// The connections' header and lines.
@@ -194,7 +210,8 @@ fn write_service(
             write_numbers(out, rates(service.rates), exact);
         }
         Layout::Thresholds | Layout::PersistentConn | Layout::TunInfo | Layout::Default => {
-            line(out, format_args!("{name} {}", service.scheduler));
+            let options = options::listed(service);
+            line(out, format_args!("{name} {}{options}", service.scheduler));
         }
     }
     out.push('\n');
@@ -232,7 +249,10 @@ fn write_server(
         }
         Layout::Thresholds => line(
             out,
-            format_args!(" {:<10} {:<10} {active:<10} {inactive:<10}", 0, 0),
+            format_args!(
+                " {:<10} {:<10} {active:<10} {inactive:<10}",
+                server.thresholds.upper, server.thresholds.lower
+            ),
         ),
         Layout::PersistentConn => line(
             out,

@@ -20,7 +20,7 @@ Commands:
   check                 Check a config file and show all of its mistakes
   purge                 Stop forwarding: remove all pins, and the addresses that evenkeel added
   print-default-config  Print a commented config file to start from
-  ipvsadm               Show the director's table as ipvsadm does
+  ipvsadm               Show and change the director's table as ipvsadm does
   lab                   Run a cluster in network namespaces of this machine; needs root
   help                  Print this message or the help of the given subcommand(s)
 

@@ -246,7 +246,7 @@ fn what_is_added_by_hand_outlives_the_configured_service_of_its_name() {
         name: "TCP 192.0.2.1:80".to_owned(),
         ..configured(1, &[(9, 2)])
     };
-    assert_eq!(overlay.apply(&config), [made.clone()]);
+    assert_eq!(overlay.apply(&config), std::slice::from_ref(&made));
     assert_eq!(overlay.apply(&[]), [made]);
     overlay
         .edit(Edit::DeleteService(key(1)), &config, everything)
@@ -334,4 +334,36 @@ fn a_service_takes_as_many_servers_as_in_a_config_file() {
         add(number).unwrap();
     }
     assert_eq!(add(1_024), Err(EditRefused::NoRoom));
+}
+
+#[test]
+fn edits_over_the_configuration_are_told_and_others_are_not() {
+    let config = [
+        configured(1, &[(1, 1), (2, 1)]),
+        configured(2, &[]),
+        configured(3, &[]),
+        configured(4, &[]),
+    ];
+    let mut overlay = Overlay::default();
+    let edits = [
+        Edit::EditServer(key(1), address(1), weight(5)),
+        Edit::DeleteServer(key(1), address(2)),
+        Edit::AddServer(key(1), address(3), weight(1)),
+        Edit::DeleteService(key(2)),
+        Edit::EditService(key(3), settings(Scheduler::Maglev)),
+        Edit::DeleteService(key(4)),
+        Edit::AddService(key(4), settings(Scheduler::RoundRobin)),
+        Edit::AddService(key(5), settings(Scheduler::RoundRobin)),
+    ];
+    for edit in edits {
+        overlay.edit(edit, &config, everything).unwrap();
+    }
+    let expected = [
+        "service `s1` (TCP 192.0.2.1:80): server 198.51.100.1:80 is set by hand, weight 5 (configured: 1)",
+        "service `s1` (TCP 192.0.2.1:80): server 198.51.100.2:80 is removed by hand",
+        "service `s2` (TCP 192.0.2.2:80) is removed by hand",
+        "service `s3` (TCP 192.0.2.3:80) is set by hand, scheduler `maglev`",
+        "service `s4` (TCP 192.0.2.4:80) is replaced by hand",
+    ];
+    assert_eq!(overlay.over(&config), expected);
 }

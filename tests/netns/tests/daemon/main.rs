@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 mod checks;
+mod edits;
 mod reload;
 mod start;
 mod trace;

@@ -4,6 +4,7 @@
 
 mod apart;
 mod backup;
+mod edits;
 mod killed;
 mod local;
 mod paused;

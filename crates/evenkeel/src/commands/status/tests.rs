@@ -1,6 +1,7 @@
 use evenkeel_api::{
-    API_VERSION, DropCount, EventCount, InterfaceStatus, Problem, Protocol, ServerState,
-    ServerStatus, TableStatus,
+    API_VERSION, DropCount, EditKind, EditedServer, EditedService, Edits, EventCount,
+    InterfaceStatus, Persistence, Problem, Protocol, ServerSettings, ServerState, ServerStatus,
+    ServiceId, ServiceOptions, ServiceSettings, TableStatus, Thresholds, TimeoutSettings,
 };
 
 use super::*;
@@ -50,6 +51,7 @@ fn idle() -> Status {
         virtual_routers: Vec::new(),
         vrrp_thread: None,
         services: Vec::new(),
+        edits: Edits::default(),
         drops: Vec::new(),
         events: Vec::new(),
         problems: Vec::new(),
@@ -133,4 +135,71 @@ fn times_are_shown_in_their_two_largest_units() {
     for (seconds, expected) in cases {
         assert_eq!(span(seconds), expected);
     }
+}
+
+#[test]
+fn edits_by_hand_are_shown() {
+    let service = |port: u16, edit, settings, servers| EditedService {
+        service: ServiceId {
+            protocol: Protocol::Tcp,
+            address: ([198, 18, 14, 146], port).into(),
+        },
+        edit,
+        settings,
+        servers,
+    };
+    let made = ServiceSettings {
+        scheduler: "wlc".to_owned(),
+        options: ServiceOptions {
+            persistence: Some(Persistence {
+                timeout_s: 360,
+                prefix: 32,
+            }),
+            ..ServiceOptions::default()
+        },
+    };
+    let server = |last: u8, edit, settings| EditedServer {
+        address: ([198, 18, 14, last], 81).into(),
+        edit,
+        settings,
+    };
+    let heavy = ServerSettings {
+        weight: 5,
+        thresholds: Thresholds {
+            upper: 100,
+            lower: 80,
+        },
+    };
+    let status = Status {
+        edits: Edits {
+            services: vec![
+                service(80, Some(EditKind::Added), Some(made), Vec::new()),
+                service(
+                    81,
+                    None,
+                    None,
+                    vec![
+                        server(12, EditKind::Changed, Some(heavy)),
+                        server(13, EditKind::Removed, None),
+                    ],
+                ),
+                service(82, Some(EditKind::Removed), None, Vec::new()),
+            ],
+            timeouts: TimeoutSettings {
+                udp_s: Some(30),
+                ..TimeoutSettings::default()
+            },
+        },
+        ..idle()
+    };
+    let expected = "
+edits by hand (`evenkeel reload --forget-edits` forgets them)
+  TCP 198.18.14.146:80                     added    wlc, persistent 360 s, not checked
+  TCP 198.18.14.146:81 -> 198.18.14.12:81  changed  weight 5, thresholds 100 and 80
+  TCP 198.18.14.146:81 -> 198.18.14.13:81  removed
+  TCP 198.18.14.146:82                     removed
+  timeout udp 30 s
+";
+    let text = render(&status);
+    assert!(text.ends_with(expected), "{text}");
 }

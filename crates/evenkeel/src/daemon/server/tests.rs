@@ -8,8 +8,13 @@ async fn requests_reach_the_loop_and_answers_the_client() {
     let path = directory.path().join("run/api.sock");
     let mut socket = Socket::bind(&path).await.unwrap();
     let mut requests = socket.serve(watch::channel(0).1);
-    let client = tokio::spawn(async move { Client::new(path).reload().await });
-    let Some(Request::Reload(answer)) = requests.recv().await else {
+    let client = tokio::spawn(async move {
+        Client::new(path)
+            .reload(ReloadQuery { forget_edits: true })
+            .await
+    });
+    let Some(Request::Reload(ReloadQuery { forget_edits: true }, answer)) = requests.recv().await
+    else {
         panic!("a reload was asked for");
     };
     let expected = ReloadAnswer {
@@ -17,6 +22,7 @@ async fn requests_reach_the_loop_and_answers_the_client() {
         file: "f.toml".to_owned(),
         changed: vec!["service `web` added".to_owned()],
         warnings: Vec::new(),
+        edits: Vec::new(),
     };
     answer.send(Ok(expected.clone())).unwrap();
     assert_eq!(client.await.unwrap().unwrap(), expected);

@@ -199,19 +199,6 @@ fn flags_set_the_format() {
 }
 
 #[test]
-fn commands_that_change_the_table_are_not_there_yet() {
-    for (line, name) in [
-        ("-A -t 1.2.3.4:80 -s rr", "add-service"),
-        ("-C", "clear"),
-        ("-R", "restore"),
-        ("--set 1 2 3", "set"),
-        ("--start-daemon master", "start-daemon"),
-    ] {
-        assert_eq!(parse_line(line), Ok(Request::NotThereYet(name)), "{line}");
-    }
-}
-
-#[test]
 fn save_takes_numeric_alone() {
     let by_name = Format::default();
     let numeric = Format {

@@ -2,7 +2,9 @@
 
 use std::net::IpAddr;
 
-use evenkeel_api::{ConnectionState, Forwarding, GateStatus};
+use evenkeel_api::{
+    ConnectionState, Forwarding, GateStatus, Persistence, ServiceOptions, Thresholds,
+};
 
 use super::*;
 
@@ -13,6 +15,7 @@ fn server(address: &str, weight: u16, active: u64, inactive: u64) -> ServerListi
         address: address.parse().unwrap(),
         forwarding: Forwarding::Direct,
         weight,
+        thresholds: Thresholds::default(),
         active,
         inactive,
         totals: Totals::default(),
@@ -47,6 +50,7 @@ fn table() -> Vec<ServiceListing> {
         protocol: Protocol::Tcp,
         address: "192.168.1.110:80".parse().unwrap(),
         scheduler: "rr".to_owned(),
+        options: ServiceOptions::default(),
         totals: Totals {
             conns: 123_456_789,
             in_packets: 99_999_999,
@@ -65,6 +69,7 @@ fn table() -> Vec<ServiceListing> {
         protocol: Protocol::Tcp,
         address: address.parse().unwrap(),
         scheduler: "rr".to_owned(),
+        options: ServiceOptions::default(),
         totals: Totals::default(),
         rates: Rates::default(),
         gate: GateStatus::Open,
@@ -217,6 +222,7 @@ fn name_service() -> ServiceListing {
         protocol: Protocol::Udp,
         address: "10.0.0.1:53".parse().unwrap(),
         scheduler: "wrr".to_owned(),
+        options: ServiceOptions::default(),
         servers: vec![server("10.0.0.3:53", 1, 0, 4), own],
         ..table().remove(1)
     }
@@ -348,4 +354,90 @@ UDP 04:59  UDP         192.168.1.20:40000 192.168.1.110:53   192.168.1.12:53|
     let expected = "IPVS connection entries\n\
         pro expire state       source             virtual            destination        pe name          pe_data\n";
     assert_eq!(header, expected);
+}
+
+/// A service with everything that ipvsadm can give one.
+fn optioned(address: &str, scheduler: &str, prefix: u8) -> ServiceListing {
+    ServiceListing {
+        protocol: Protocol::Udp,
+        address: address.parse().unwrap(),
+        scheduler: scheduler.to_owned(),
+        options: ServiceOptions {
+            persistence: Some(Persistence {
+                timeout_s: 300,
+                prefix,
+            }),
+            one_packet: true,
+            fallback: true,
+            port: true,
+        },
+        servers: Vec::new(),
+        ..name_service()
+    }
+}
+
+#[test]
+fn options_stand_behind_the_scheduler() {
+    let cases = [
+        (
+            optioned("10.0.0.1:443", "sh", 24),
+            "UDP  10.0.0.1:443 sh (sh-fallback,sh-port) persistent 300 mask 255.255.255.0 ops",
+            "-A -u 10.0.0.1:443 -s sh -p 300 -M 255.255.255.0 -o -b sh-fallback,sh-port",
+        ),
+        (
+            optioned("10.0.0.1:443", "mh", 32),
+            "UDP  10.0.0.1:443 mh (mh-fallback,mh-port) persistent 300 ops",
+            "-A -u 10.0.0.1:443 -s mh -p 300 -o -b mh-fallback,mh-port",
+        ),
+        (
+            optioned("[2001:db8::1]:443", "rr", 64),
+            "UDP  [2001:db8::1]:443 rr (flag-1,flag-2) persistent 300 mask 64 ops",
+            "-A -u [2001:db8::1]:443 -s rr -p 300 -M 64 -o -b flag-1,flag-2",
+        ),
+        (
+            optioned("[2001:db8::1]:443", "rr", 128),
+            "UDP  [2001:db8::1]:443 rr (flag-1,flag-2) persistent 300 ops",
+            "-A -u [2001:db8::1]:443 -s rr -p 300 -o -b flag-1,flag-2",
+        ),
+    ];
+    let names = Names::default();
+    for (service, listed, saved) in cases {
+        let listing = services(vec![service.clone()], Format::default(), &names);
+        assert_eq!(listing.lines().last(), Some(listed));
+        assert_eq!(rules(vec![service], &names), format!("{saved}\n"));
+    }
+}
+
+#[test]
+fn thresholds_are_listed_and_not_saved() {
+    let server = ServerListing {
+        thresholds: Thresholds {
+            upper: 20_000,
+            lower: 5,
+        },
+        ..server("10.0.0.11:443", 1, 3, 4)
+    };
+    let service = ServiceListing {
+        servers: vec![server],
+        ..name_service()
+    };
+    let format = Format {
+        thresholds: true,
+        ..Format::default()
+    };
+    let names = Names::default();
+    let listing = services(vec![service.clone()], format, &names);
+    let expected = "  -> 10.0.0.11:443                20000      5          3          4         ";
+    assert_eq!(listing.lines().last(), Some(expected));
+    let saved = rules(vec![service], &names);
+    assert!(saved.ends_with(" -r 10.0.0.11:443 -g -w 1\n"), "{saved}");
+}
+
+#[test]
+fn timeouts_that_were_not_set_are_those_of_ipvs() {
+    let set = TimeoutSettings {
+        tcp_fin_s: Some(7),
+        ..TimeoutSettings::default()
+    };
+    assert_eq!(timeouts(set), "Timeout (tcp tcpfin udp): 900 7 300\n");
 }

@@ -1,4 +1,4 @@
-use evenkeel_api::{Forwarding, GateStatus, Protocol, Rates, Totals};
+use evenkeel_api::{Forwarding, GateStatus, Protocol, Rates, ServiceOptions, Thresholds, Totals};
 
 use super::*;
 
@@ -7,6 +7,7 @@ fn server(address: &str) -> ServerListing {
         address: address.parse().unwrap(),
         forwarding: Forwarding::Direct,
         weight: 1,
+        thresholds: Thresholds::default(),
         active: 0,
         inactive: 0,
         totals: Totals::default(),
@@ -19,6 +20,7 @@ fn service(address: &str) -> ServiceListing {
         protocol: Protocol::Tcp,
         address: address.parse().unwrap(),
         scheduler: "rr".to_owned(),
+        options: ServiceOptions::default(),
         totals: Totals::default(),
         rates: Rates::default(),
         gate: GateStatus::Open,

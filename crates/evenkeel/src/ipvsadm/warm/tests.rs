@@ -1,4 +1,4 @@
-use evenkeel_api::{Protocol, Rates, RouterRole, Totals};
+use evenkeel_api::{Protocol, Rates, RouterRole, ServiceOptions, Totals};
 
 use super::*;
 
@@ -7,6 +7,7 @@ fn service(address: &str, gate: GateStatus, router: Option<(&str, Role)>) -> Ser
         protocol: Protocol::Tcp,
         address: address.parse().unwrap(),
         scheduler: "rr".to_owned(),
+        options: ServiceOptions::default(),
         totals: Totals::default(),
         rates: Rates::default(),
         gate,

@@ -1,5 +1,6 @@
 use evenkeel_api::{
-    InterfaceStatus, RouterCount, TableStatus, VirtualRouterStatus, VrrpThreadStatus, XdpMode,
+    Edits, InterfaceStatus, RouterCount, TableStatus, VirtualRouterStatus, VrrpThreadStatus,
+    XdpMode,
 };
 
 use super::*;
@@ -63,6 +64,7 @@ fn status(became_active: u64, lateness: [u64; 3]) -> Status {
             max_us: 999,
         }),
         services: Vec::new(),
+        edits: Edits::default(),
         drops: Vec::new(),
         events: Vec::new(),
         problems: Vec::new(),

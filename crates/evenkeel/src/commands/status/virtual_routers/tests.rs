@@ -1,5 +1,5 @@
 use evenkeel_api::{
-    API_VERSION, AddressHolder, Forwarding, InterfaceStatus, LatenessBucket, OnFailure,
+    API_VERSION, AddressHolder, Edits, Forwarding, InterfaceStatus, LatenessBucket, OnFailure,
     PartnerStatus, Protocol, RouterCount, ServerStatus, TableStatus, XdpMode,
 };
 
@@ -105,6 +105,7 @@ fn status(routers: Vec<VirtualRouterStatus>, services: Vec<ServiceStatus>) -> St
         virtual_routers: routers,
         vrrp_thread: None,
         services,
+        edits: Edits::default(),
         drops: Vec::new(),
         events: Vec::new(),
         problems: Vec::new(),
