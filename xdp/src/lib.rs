@@ -6,8 +6,9 @@ pub mod frame;
 pub mod tables;
 
 use aya_ebpf::bindings::xdp_action;
+use aya_ebpf::helpers::{bpf_jiffies64, bpf_ktime_get_coarse_ns};
 use aya_ebpf::programs::XdpContext;
-use evenkeel_datapath::{Verdict, process};
+use evenkeel_datapath::{Frame, Verdict, process};
 
 use crate::frame::XdpFrame;
 use crate::tables::Maps;
@@ -19,6 +20,21 @@ pub fn balance(ctx: XdpContext) -> u32 {
         Verdict::Pass => xdp_action::XDP_PASS,
         Verdict::Drop(_) => xdp_action::XDP_DROP,
         Verdict::Transmit => xdp_action::XDP_TX,
+    }
+}
+
+/// Writes what the clocks say into the packet: jiffies, and `CLOCK_MONOTONIC_COARSE` in nanoseconds.
+#[inline(always)]
+pub fn tell_time(ctx: XdpContext) -> u32 {
+    // SAFETY: both take nothing and return a number.
+    let (jiffies, coarse) = unsafe { (bpf_jiffies64(), bpf_ktime_get_coarse_ns()) };
+    let mut frame = XdpFrame(ctx);
+    match frame
+        .store(0, jiffies.to_ne_bytes())
+        .and_then(|()| frame.store(8, coarse.to_ne_bytes()))
+    {
+        Some(()) => xdp_action::XDP_PASS,
+        None => xdp_action::XDP_ABORTED,
     }
 }
 

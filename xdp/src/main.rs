@@ -1,6 +1,6 @@
 //! The XDP programs that evenkeel runs.
 //!
-//! `evenkeel` balances; `pass` lets everything through, for the peer end of a veth pair, which
+//! `evenkeel` balances; `clock` tells the time; `pass` lets everything through, for the peer end of a veth pair, which
 //! takes frames that were sent back only if it has a program too.
 
 #![no_std]
@@ -9,12 +9,18 @@
 use aya_ebpf::bindings::xdp_action;
 use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
-use evenkeel_xdp::balance;
+use evenkeel_xdp::{balance, tell_time};
 
 /// Balances what is for a virtual service.
 #[xdp]
 pub fn evenkeel(ctx: XdpContext) -> u32 {
     balance(ctx)
+}
+
+/// Tells user space what its clock says.
+#[xdp]
+pub fn clock(ctx: XdpContext) -> u32 {
+    tell_time(ctx)
 }
 
 /// Lets everything through.

@@ -2,9 +2,11 @@
 //!
 //! The sizes of the tables that grow with connections are set when the object is loaded.
 
+use core::sync::atomic::Ordering::Relaxed;
+
 use aya_ebpf::bindings::BPF_F_MMAPABLE;
 use aya_ebpf::btf_maps::{Array, HashMap, PerCpuArray};
-use aya_ebpf::helpers::bpf_ktime_get_coarse_ns;
+use aya_ebpf::helpers::bpf_jiffies64;
 use aya_ebpf::macros::btf_map;
 use evenkeel_abi::{
     ARENA_WORDS, Bucket, Costs, DropReason, Event, FlowKey, GATES_MAX, Gate, Globals, HINTS, Link,
@@ -128,8 +130,9 @@ extern "C" fn evenkeel_server_of_flow(service: u32, addresses: u64, ports_protoc
 impl Tables for Maps {
     #[inline(always)]
     fn now(&self) -> Tick {
+        let jiffy = GLOBALS.get(0).map_or(0, |globals| globals.jiffy_ns.load(Relaxed));
         // SAFETY: takes nothing, returns a number.
-        Tick::from_ns(unsafe { bpf_ktime_get_coarse_ns() })
+        Tick::from_ns(unsafe { bpf_jiffies64() }.wrapping_mul(jiffy))
     }
 
     #[inline(always)]

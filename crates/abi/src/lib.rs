@@ -134,6 +134,8 @@ pub struct Globals {
     pub secret: Shared,
     /// Seed of the consistent hash; equal on all directors of a cluster.
     pub hash_seed: Shared,
+    /// Length of a jiffy in nanoseconds (`TICK_NSEC`), the program's clock.
+    pub jiffy_ns: Shared,
     /// Entries that the established table may have, half of its ways.
     pub conns: Shared,
     /// Its buckets.

@@ -1,15 +1,13 @@
 //! Between the model's addresses and the words of the maps.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
-use std::time::Duration;
 
 use evenkeel_abi::{
-    Costs, GateState as Gates, SchedulerId, Server, ServerFlags, ServiceKey as Key, Tick,
+    Costs, GateState as Gates, SchedulerId, Server, ServerFlags, ServiceKey as Key,
 };
 use evenkeel_model::{
     Forwarding, GateState, MacAddress, Protocol, Scheduler, ServerEntry, ServiceKey,
 };
-use nix::time::{ClockId, clock_gettime};
 
 use crate::error::PutError;
 
@@ -150,21 +148,4 @@ pub(crate) fn count(word: u64) -> u32 {
         return 0;
     }
     u32::try_from(word).unwrap_or(u32::MAX)
-}
-
-/// The first tick at which so much time has passed for certain.
-pub(crate) fn tick_after(duration: Duration) -> Tick {
-    let ticks = duration.as_nanos().div_ceil(1 << Tick::SHIFT);
-    let ticks = u64::try_from(ticks).unwrap_or(u64::MAX);
-    // The present tick began some time ago.
-    Tick(now().0.saturating_add(ticks).saturating_add(1))
-}
-
-/// The tick that packets see now.
-pub(crate) fn now() -> Tick {
-    // The clock is there since Linux 2.6.32; at tick 0 nothing has expired.
-    let time = clock_gettime(ClockId::CLOCK_MONOTONIC_COARSE);
-    let (secs, nanos) = time.map_or((0, 0), |t| (t.tv_sec(), t.tv_nsec()));
-    let secs = u64::try_from(secs).unwrap_or(0);
-    Tick::from_ns(secs * 1_000_000_000 + u64::try_from(nanos).unwrap_or(0))
 }

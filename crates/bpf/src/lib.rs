@@ -16,6 +16,7 @@ mod adopt;
 mod arena;
 mod attach;
 mod book;
+mod clock;
 mod convert;
 mod cursor;
 mod draft;

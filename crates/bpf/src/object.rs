@@ -13,6 +13,8 @@ pub static OBJECT: &[u8] = aya::include_bytes_aligned!("evenkeel.bpf.o");
 
 /// The program that balances.
 pub(crate) const EVENKEEL: &str = "evenkeel";
+/// The program that reads the clocks.
+pub(crate) const CLOCK: &str = "clock";
 /// The program that lets everything through.
 pub(crate) const PASS: &str = "pass";
 

@@ -13,7 +13,8 @@ use std::time::Duration;
 use evenkeel_abi::{Gate, GateState as Gates, Router};
 use evenkeel_model::{GateState, VirtualRouterId};
 
-use crate::convert::{gate_word, now, tick_after};
+use crate::clock::Clock;
+use crate::convert::gate_word;
 use crate::error::PutError;
 use crate::mapped::MappedArray;
 use crate::plane::DataPlane;
@@ -25,6 +26,7 @@ use crate::plane::DataPlane;
 pub struct RouterGates {
     gates: Arc<MappedArray<Gate>>,
     routers: Arc<MappedArray<Router>>,
+    clock: Clock,
     id: u8,
     /// Numbers of its gates.
     numbers: Vec<u32>,
@@ -55,8 +57,8 @@ impl RouterGates {
     /// it was yielded.
     pub fn renew(&self, for_: Duration) {
         if let Some(router) = self.router() {
-            router.lease.store(tick_after(for_).0, Release);
-            router.renewed.store(now().0, Release);
+            router.lease.store(self.clock.after(for_).0, Release);
+            router.renewed.store(self.clock.now().0, Release);
             router.yielded.store(0, Release);
         }
     }
@@ -76,7 +78,7 @@ impl RouterGates {
         };
         let heard = word(|router| &router.heard);
         Standing {
-            lease_alive: word(|router| &router.lease) >= now().0,
+            lease_alive: word(|router| &router.lease) >= self.clock.now().0,
             foreign_since_renewal: heard != 0 && heard >= word(|router| &router.renewed),
             yielded: word(|router| &router.yielded) != 0,
             open: self
@@ -184,6 +186,7 @@ impl DataPlane {
         RouterGates {
             gates: Arc::clone(&self.tables.gates),
             routers: Arc::clone(&self.tables.routers),
+            clock: self.tables.clock,
             id: id.get(),
             numbers: numbers.copied().collect(),
         }

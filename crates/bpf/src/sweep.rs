@@ -8,7 +8,6 @@ use std::time::Instant;
 
 use evenkeel_abi::{BUCKET_WAYS, Bucket, Conn, FlowKey, Tick, Word};
 
-use crate::convert::now;
 use crate::mapped::MappedArray;
 use crate::plane::DataPlane;
 use crate::tables::Tables;
@@ -51,7 +50,7 @@ impl DataPlane {
     /// To be called several times a second; what is expired does not count for packets, only for
     /// ActiveConn and InActConn and for the room in the tables.
     pub fn sweep(&mut self, budget: SweepBudget) -> Swept {
-        let now = now();
+        let now = self.tables.now();
         Swept {
             established: self.sweep_established(budget, now),
             half_open: self.sweep_half_open(budget, now),

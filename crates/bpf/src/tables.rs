@@ -7,14 +7,17 @@ use aya::Ebpf;
 use aya::maps::{HashMap, Map, MapData, MapError, PerCpuArray, PerCpuValues};
 use evenkeel_abi::{
     Bucket, Gate, Globals, Link, Load, Router, Server, ServiceKey, ServiceSlot, Shared, State,
-    Stats, map,
+    Stats, Tick, map,
 };
 
+use crate::clock::Clock;
 use crate::error::{ReadError, StartError, failed};
 use crate::mapped::{Mappable, MappedArray};
+use crate::object::{self, CLOCK};
 
 /// The maps of a loaded program: the arrays as the program itself sees them.
 pub struct Tables {
+    pub(crate) clock: Clock,
     /// Constants; one value.
     pub globals: MappedArray<Globals>,
     /// Words that packets change; one value.
@@ -48,10 +51,23 @@ pub struct Tables {
 }
 
 impl Tables {
-    /// Takes the maps out of a loaded object.
+    /// The tick that packets see now.
+    #[must_use]
+    pub fn now(&self) -> Tick {
+        self.clock.now()
+    }
+
+    /// Takes the maps out of a loaded object, and finds out what its clock says.
     pub(crate) fn open(ebpf: &mut Ebpf) -> Result<Self, StartError> {
+        let globals: MappedArray<Globals> = mapped(ebpf, map::GLOBALS)?;
+        object::verify(ebpf, CLOCK)?;
+        let clock = match globals.get(0) {
+            Some(globals) => Clock::start(ebpf, globals)?,
+            None => Clock::default(),
+        };
         Ok(Self {
-            globals: mapped(ebpf, map::GLOBALS)?,
+            clock,
+            globals,
             state: mapped(ebpf, map::STATE)?,
             links: mapped(ebpf, map::LINKS)?,
             gates: Arc::new(mapped(ebpf, map::GATES)?),

@@ -13,7 +13,7 @@ use evenkeel_datapath::{Tables as _, Verdict, process};
 use evenkeel_model::{Forwarding, GateState, MacAddress, Protocol, Scheduler};
 
 use crate::adopt::server_address;
-use crate::convert::{address_word, forwarding, now, port_word, scheduler};
+use crate::convert::{address_word, forwarding, port_word, scheduler};
 use crate::error::ReadError;
 use crate::plane::DataPlane;
 use crate::trace::frame::Bytes;
@@ -119,7 +119,7 @@ impl DataPlane {
     /// If a map can't be read.
     pub fn trace(&self, packet: &TracePacket) -> Result<Trace, ReadError> {
         let key = flow_of(packet);
-        let view = View::new(&self.tables, now());
+        let view = View::new(&self.tables, self.tables.now());
         // What is looked up here stands in the view's copies, and the decision meets the same.
         let (before, pressed) = (view.entry(&key), view.is_pressed());
         let (verdict, _frame) = decide(&view, &frame::build(packet, self.mac()));
@@ -144,7 +144,7 @@ impl DataPlane {
     /// # Errors
     /// If a map can't be read.
     pub fn trace_frame(&self, frame: &[u8]) -> Result<(u32, Vec<u8>), ReadError> {
-        let view = View::new(&self.tables, now());
+        let view = View::new(&self.tables, self.tables.now());
         let (verdict, frame) = decide(&view, frame);
         let number = match verdict {
             Verdict::Drop(_) => 1,

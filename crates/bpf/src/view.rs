@@ -16,7 +16,7 @@ use evenkeel_model::{
 
 use crate::adopt::server_address;
 use crate::book::Listed;
-use crate::convert::{count, now, socket_address};
+use crate::convert::{count, socket_address};
 use crate::error::ReadError;
 use crate::mapped::MappedArray;
 use crate::plane::DataPlane;
@@ -160,7 +160,7 @@ impl DataPlane {
     /// Each is consistent in itself; packets go on changing them while they are read.
     #[must_use]
     pub fn connections(&self) -> Vec<Connection> {
-        let now = now();
+        let now = self.tables.now();
         let live = |table: &'_ MappedArray<Bucket>| -> Vec<(Word, FlowKey)> {
             let ways = table.as_slice().iter().flat_map(|bucket| &bucket.ways);
             ways.filter_map(read).collect()
@@ -210,7 +210,7 @@ impl DataPlane {
                 .map_or(0, |g| low(g.conns.load(Relaxed))),
             half_open: state.map_or(0, |s| count(s.half_open.load(Relaxed))),
             half_open_room: self.tables.half_open.len() * ways,
-            flood: state.is_some_and(|s| s.flood_until.load(Relaxed) > now().0),
+            flood: state.is_some_and(|s| s.flood_until.load(Relaxed) > self.tables.now().0),
         }
     }
 

@@ -13,7 +13,7 @@ use aya_ebpf::programs::XdpContext;
 use core::sync::atomic::Ordering::Relaxed;
 use evenkeel_abi::{FlowKey, Shared};
 use evenkeel_datapath::{Frame, flow_hash};
-use evenkeel_xdp::balance;
+use evenkeel_xdp::{balance, tell_time};
 use evenkeel_xdp::frame::XdpFrame;
 
 /// What the rounds write; set by user space.
@@ -168,6 +168,12 @@ pub fn measured(ctx: XdpContext) -> u32 {
 #[xdp]
 pub fn evenkeel(ctx: XdpContext) -> u32 {
     balance(ctx)
+}
+
+/// Tells user space what its clock says.
+#[xdp]
+pub fn clock(ctx: XdpContext) -> u32 {
+    tell_time(ctx)
 }
 
 /// Sends every frame back.

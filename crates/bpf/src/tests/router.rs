@@ -5,7 +5,7 @@ use std::time::Duration;
 use evenkeel_model::{GateState, VirtualRouterId};
 
 use super::support::*;
-use crate::convert::now;
+
 use crate::{DataPlane, GateError, PutError, RouterGates, Sizes, Standing};
 
 const OTHER: Ipv4Addr = Ipv4Addr::new(198, 18, 14, 147);
@@ -44,9 +44,9 @@ fn verdict(plane: &DataPlane, frame: &[u8]) -> u32 {
 }
 
 /// Lets the clock of packets go on, so that what comes is later than what was.
-fn next_tick() {
-    let tick = now();
-    wait_until("the next tick", || now() > tick);
+fn next_tick(plane: &DataPlane) {
+    let tick = plane.tables().now();
+    wait_until("the next tick", || plane.tables().now() > tick);
 }
 
 const NOTHING: Standing = Standing {
@@ -171,7 +171,7 @@ fn a_partners_advertisement_makes_a_gate_yield_only_when_the_lease_has_run_out()
         let gates = only(&mut plane, 7, &[VIP, OTHER]);
         gates.set(GateState::Open);
         gates.renew(Duration::from_secs(3600));
-        next_tick();
+        next_tick(&plane);
         assert_eq!(verdict(&plane, &advert(7, PARTNER, VIP)), PASS);
         let standing = gates.standing();
         assert!(standing.foreign_since_renewal && standing.lease_alive && !standing.yielded);
@@ -191,7 +191,7 @@ fn a_partners_advertisement_makes_a_gate_yield_only_when_the_lease_has_run_out()
             (TX, 12),
             "what still comes is balanced"
         );
-        next_tick();
+        next_tick(&plane);
         gates.renew(Duration::from_secs(1));
         let renewed = Standing {
             lease_alive: true,
@@ -264,7 +264,7 @@ fn a_successor_finds_gates_lease_and_what_was_heard() {
         ));
         let adopted = only(&mut plane, 7, &[OTHER, VIP]);
         assert_eq!(adopted.standing(), standing);
-        next_tick();
+        next_tick(&plane);
         verdict(&plane, &advert(7, PARTNER, VIP));
         drop(plane);
         let (mut plane, _) = DataPlane::start(&options).unwrap();

@@ -1,10 +1,9 @@
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
-use evenkeel_abi::{Tick, Word};
+use evenkeel_abi::Word;
 use evenkeel_model::GateState;
 
 use super::support::*;
-use crate::convert::now;
 use crate::{DataPlane, Sizes, SweepBudget, Swept};
 
 fn open_plane() -> DataPlane {
@@ -27,7 +26,7 @@ fn expire_all(plane: &DataPlane) {
     for conn in buckets.flat_map(|bucket| &bucket.ways) {
         let word = Word(conn.word.load(SeqCst));
         if word.is_live() {
-            let expired = Word::live(word.server(), word.state(), Tick(now().0));
+            let expired = Word::live(word.server(), word.state(), plane.tables().now());
             let expired = if word.is_unassured() {
                 expired.unassured()
             } else {

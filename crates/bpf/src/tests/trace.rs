@@ -162,7 +162,7 @@ fn array<const WORDS: usize>(plane: &DataPlane, name: &str, words: &mut Vec<u64>
 /// All that the maps hold.
 fn words(plane: &DataPlane) -> (Vec<u64>, String) {
     let mut words = Vec::new();
-    array::<8>(plane, map::GLOBALS, &mut words);
+    array::<9>(plane, map::GLOBALS, &mut words);
     array::<5>(plane, map::STATE, &mut words);
     array::<2>(plane, map::LINKS, &mut words);
     array::<8>(plane, map::GATES, &mut words);

@@ -15,7 +15,6 @@ use evenkeel_model::{
 };
 use evenkeel_testkit::packet::DIRECTOR;
 use evenkeel_testkit::{NativeFrame, NativeTables};
-use nix::time::{ClockId, clock_gettime};
 
 use crate::corpus::{LOCAL, ROUTERS, SERVICES, Spec};
 
@@ -261,7 +260,7 @@ impl Twins {
         let (half_open, conns) = (kernel.half_open.as_slice(), kernel.conns.as_slice());
         let native = self.native.buckets.iter().chain(&self.native.conns);
         let ways = half_open.iter().chain(conns).chain(native);
-        let now = now();
+        let now = self.kernel.tables().now().0;
         for conn in ways.flat_map(|b| &b.ways) {
             let born = change(conn.born.load(SeqCst), now);
             conn.born.store(born, SeqCst);
@@ -284,7 +283,7 @@ impl Twins {
     pub(crate) fn agree(&self, packet: &[u8], what: &str) {
         // Errors are limited by the second, and the two are not in the same one.
         self.for_both(|state, _| state.icmp.store(0, SeqCst));
-        self.native.now.store(now(), SeqCst);
+        self.native.now.store(self.kernel.tables().now().0, SeqCst);
         let mut frame = NativeFrame::new(packet);
         let native = match process(&mut frame, &self.native) {
             Verdict::Drop(_) => 1,
@@ -384,12 +383,4 @@ impl Twins {
             assert_eq!(of(native), of(load), "server {i}");
         }
     }
-}
-
-/// The tick that the program sees, or the one before.
-fn now() -> u64 {
-    let now = clock_gettime(ClockId::CLOCK_MONOTONIC_COARSE).expect("the clock is there");
-    let ns = u64::try_from(now.tv_sec()).expect("positive") * 1_000_000_000
-        + u64::try_from(now.tv_nsec()).expect("positive");
-    Tick::from_ns(ns).0
 }
