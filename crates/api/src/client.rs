@@ -13,9 +13,9 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
 use crate::{
-    API_VERSION, CONNECTIONS_PATH, Connections, EDIT_PATH, EVENTS_PATH, EVENTS_WAIT_MS_MAX, Edit,
-    EditAnswer, ErrorAnswer, Events, RELOAD_PATH, ReloadAnswer, ReloadQuery, SERVICES_PATH,
-    STATUS_PATH, Services, Status, TRACE_PATH, TraceAnswer, TraceQuery,
+    API_VERSION, CONNECTIONS_PATH, Connections, EDIT_PATH, EVENTS_PATH, EVENTS_WAIT_MS_MAX,
+    EditAnswer, EditRequest, ErrorAnswer, Events, RELOAD_PATH, ReloadAnswer, ReloadQuery,
+    SERVICES_PATH, STATUS_PATH, Services, Status, TRACE_PATH, TraceAnswer, TraceQuery,
 };
 
 /// Longest wait for an answer. The daemon answers from memory and maps; a full table of a million
@@ -190,12 +190,12 @@ impl Client {
         self.call(Method::POST, &path, DEADLINE).await
     }
 
-    /// Makes an edit by hand; the answer may be that it is refused.
+    /// Makes edits by hand; the answer may be that some are refused.
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub async fn edit(&self, edit: &Edit) -> Result<EditAnswer, ClientError> {
-        let body = serde_json::to_vec(edit).map_err(|error| self.answer(error.to_string()))?;
+    pub async fn edit(&self, request: &EditRequest) -> Result<EditAnswer, ClientError> {
+        let body = serde_json::to_vec(request).map_err(|error| self.answer(error.to_string()))?;
         let exchange = self.exchange(Method::POST, EDIT_PATH, Bytes::from(body));
         self.within(DEADLINE, exchange).await
     }

@@ -145,14 +145,24 @@ pub enum Edit {
     },
 }
 
-/// What came of an [`Edit`].
+/// Edits, which are made one after the other, each of them or not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EditRequest {
+    /// The edits, at most [`EDITS_MAX`].
+    pub edits: Vec<Edit>,
+}
+
+/// Most edits of one request.
+pub const EDITS_MAX: usize = 10_000;
+
+/// What came of an [`EditRequest`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EditAnswer {
     /// [`crate::API_VERSION`].
     pub api_version: u32,
-    /// Why nothing was changed; `None`: it was done.
-    pub refused: Option<EditRefusal>,
-    /// What is odd about it, though it was done.
+    /// For each edit, why it changed nothing; `None`: it was done.
+    pub refused: Vec<Option<EditRefusal>>,
+    /// What is odd about them, though they were done.
     #[serde(default)]
     pub warnings: Vec<String>,
 }

@@ -20,8 +20,9 @@ pub mod virtual_routers;
 pub use client::{Client, ClientError};
 pub use connections::{Connection, ConnectionState, Connections};
 pub use edits::{
-    Edit, EditAnswer, EditKind, EditRefusal, EditedServer, EditedService, Edits, Persistence,
-    ServerSettings, ServiceId, ServiceOptions, ServiceSettings, Thresholds, TimeoutSettings,
+    EDITS_MAX, Edit, EditAnswer, EditKind, EditRefusal, EditRequest, EditedServer, EditedService,
+    Edits, Persistence, ServerSettings, ServiceId, ServiceOptions, ServiceSettings, Thresholds,
+    TimeoutSettings,
 };
 pub use events::{EVENTS_WAIT_MS_MAX, EventRecord, Events, EventsQuery};
 pub use reload::{ErrorAnswer, ErrorKind, ReloadAnswer, ReloadQuery};
@@ -60,7 +61,7 @@ pub const CONNECTIONS_PATH: &str = "/v1/connections";
 pub const EVENTS_PATH: &str = "/v1/events";
 /// Path of [`TraceAnswer`], GET, with [`TraceQuery`] as its query.
 pub const TRACE_PATH: &str = "/v1/trace";
-/// Path of [`EditAnswer`], POST, with an [`Edit`] as its body.
+/// Path of [`EditAnswer`], POST, with an [`EditRequest`] as its body.
 pub const EDIT_PATH: &str = "/v1/edit";
 /// Path of [`ReloadAnswer`], POST, with [`ReloadQuery`] as its query.
 pub const RELOAD_PATH: &str = "/v1/reload";

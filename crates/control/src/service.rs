@@ -240,6 +240,12 @@ impl Service {
         lists || self.opens_by <= now || places.all(|place| place != Place::Waiting)
     }
 
+    /// Whether a server waits for its first check, or for its hardware address.
+    pub(crate) fn waits(&self, server: SocketAddr, neighbours: &Neighbours) -> bool {
+        let server = self.servers.get(&server);
+        server.is_some_and(|server| self.place(server, neighbours) == Place::Waiting)
+    }
+
     /// Takes the servers that are out from the order, and puts those that are back at the head.
     pub(crate) fn reorder(&mut self, neighbours: &Neighbours) {
         for config in &self.config.servers {

@@ -52,7 +52,7 @@ fn execute(request: Request, program: &str, socket: &Path) -> u8 {
         }),
         Request::List(subject, format) => show(&subject, format, socket),
         Request::Save(format) => save(format, socket),
-        Request::Edit(edit) => change::edit(&edit, socket),
+        Request::Edit(edit) => change::edit(edit, socket),
         Request::Restore => return change::restore(program, socket),
     };
     match text {

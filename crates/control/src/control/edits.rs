@@ -1,5 +1,6 @@
 //! Edits by hand, laid over the configuration.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -10,26 +11,46 @@ use crate::command::Command;
 use crate::report::Report;
 
 impl Control {
-    /// Takes an edit by hand. `listed` tells which services, and which real servers of them, people see in a
-    /// listing: what exists and is not listed may be added, which changes it.
+    /// Takes edits by hand, one after the other; what each comes to. One that is refused, as IPVS does,
+    /// changes nothing.
     ///
-    /// # Errors
-    /// As IPVS refuses it; nothing has changed then.
+    /// `listed` tells which services, and which real servers of them, people see in a listing: what exists
+    /// and is not listed may be added, which changes it.
     pub fn edit(
         &mut self,
-        edit: Edit,
+        edits: &[Edit],
         listed: impl Fn(ServiceKey, Option<SocketAddr>) -> bool,
         now: Instant,
-    ) -> Result<(), EditRefused> {
+    ) -> Vec<Result<(), EditRefused>> {
         let mut overlay = self.overlay.clone();
-        overlay.edit(edit, &self.configured.services, listed)?;
-        self.lay(overlay, Report::Edited(edit), now);
-        Ok(())
+        // People would see at once what an edit has added, were it alone.
+        let mut added = BTreeSet::new();
+        let mut reports = Vec::new();
+        let outcomes = edits.iter().map(|edit| {
+            let seen = |key, server| added.contains(&(key, server)) || listed(key, server);
+            let outcome = overlay.edit(*edit, &self.configured.services, seen);
+            if outcome.is_ok() {
+                added.extend(adds(edit));
+                reports.push(Report::Edited(*edit));
+            }
+            outcome
+        });
+        let outcomes = outcomes.collect();
+        self.lay(overlay, reports, now);
+        outcomes
     }
 
     /// Forgets all edits by hand: what is configured is wanted again, and nothing else.
     pub fn forget_edits(&mut self, now: Instant) {
-        self.lay(Overlay::default(), Report::EditsForgotten, now);
+        self.lay(Overlay::default(), vec![Report::EditsForgotten], now);
+    }
+
+    /// Whether a real server will be listed, as far as is known, but waits for its first check or for its
+    /// hardware address.
+    #[must_use]
+    pub fn waits(&self, key: ServiceKey, server: SocketAddr) -> bool {
+        let service = self.services.get(&key);
+        service.is_some_and(|service| service.waits(server, &self.neighbours))
     }
 
     /// What would be wanted if this were the configuration.
@@ -38,15 +59,33 @@ impl Control {
         wanted(configured, &self.overlay)
     }
 
-    fn lay(&mut self, overlay: Overlay, report: Report, now: Instant) {
+    fn lay(&mut self, overlay: Overlay, reports: Vec<Report>, now: Instant) {
         if overlay != self.overlay {
             self.overlay = overlay;
             self.outputs
                 .push_back(Command::KeepEdits(self.overlay.clone()));
-            self.report(report);
+            self.outputs
+                .extend(reports.into_iter().map(Command::Report));
             self.want(wanted(&self.configured, &self.overlay), now);
         }
         self.settle(now);
+    }
+}
+
+/// What an edit adds, in the words of a listing.
+fn adds(edit: &Edit) -> Option<(ServiceKey, Option<SocketAddr>)> {
+    match edit {
+        Edit::AddService(key, _) => Some((*key, None)),
+        Edit::AddServer(key, address, _) => {
+            let server = SocketAddr::new(*address, key.address.port());
+            Some((*key, Some(server)))
+        }
+        Edit::EditService(..)
+        | Edit::DeleteService(_)
+        | Edit::EditServer(..)
+        | Edit::DeleteServer(..)
+        | Edit::Clear
+        | Edit::SetTimeouts(_) => None,
     }
 }
 

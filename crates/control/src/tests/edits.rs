@@ -141,3 +141,46 @@ fn edits_that_could_not_be_kept_are_kept_later() {
     let keeps = |command: &&Command| matches!(command, Command::KeepEdits(_));
     assert_eq!(shell.log.iter().filter(keeps).count(), 1);
 }
+
+#[test]
+fn edits_that_come_together_do_what_they_do_alone() {
+    let made = key(147, 80);
+    let edits = [
+        Edit::AddService(made, ROUND_ROBIN),
+        Edit::AddServer(made, real(12).ip(), heavy(2)),
+        Edit::AddServer(made, real(12).ip(), heavy(9)),
+        Edit::AddService(made, ROUND_ROBIN),
+        Edit::DeleteServer(web().key, real(13).ip()),
+        Edit::EditServer(web().key, real(13).ip(), heavy(9)),
+        Edit::AddServer(made, real(13).ip(), heavy(1)),
+    ];
+    let mut alone = running(vec![web()]);
+    let outcomes: Vec<_> = edits
+        .into_iter()
+        .map(|edit| {
+            let outcome = alone.edit(edit);
+            alone.run(ms(10));
+            outcome
+        })
+        .collect();
+    let refusals: Vec<_> = outcomes
+        .iter()
+        .filter_map(|outcome| outcome.err())
+        .collect();
+    let expected = [
+        EditRefused::ServerExists,
+        EditRefused::ServiceExists,
+        EditRefused::NoSuchServer,
+    ];
+    assert_eq!(refusals, expected);
+
+    let mut together = running(vec![web()]);
+    assert_eq!(together.edit_all(&edits), outcomes);
+    let waiting = |shell: &Shell, n| shell.control.waits(made, real(n));
+    // The one is watched already for the other service; nobody has answered for the other yet.
+    assert!(!waiting(&together, 12));
+    together.run(ms(10));
+    assert!(!waiting(&together, 13));
+    assert_eq!(together.data_plane, alone.data_plane);
+    assert_eq!(together.kept, alone.kept);
+}

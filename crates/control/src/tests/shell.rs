@@ -298,6 +298,10 @@ impl Shell {
 
     /// Makes an edit by hand; a listing shows what stands in the data plane behind an open gate.
     pub(super) fn edit(&mut self, edit: Edit) -> Result<(), EditRefused> {
+        self.edit_all(&[edit]).remove(0)
+    }
+
+    pub(super) fn edit_all(&mut self, edits: &[Edit]) -> Vec<Result<(), EditRefused>> {
         self.log.clear();
         let (data_plane, gates) = (&self.data_plane, &self.thread.gates);
         let listed = |key: ServiceKey, server: Option<SocketAddr>| {
@@ -307,9 +311,9 @@ impl Shell {
                 server.is_none_or(|server| entry.servers.iter().any(|s| s.address == server))
             })
         };
-        let outcome = self.control.edit(edit, listed, self.now);
+        let outcomes = self.control.edit(edits, listed, self.now);
         self.execute();
-        outcome
+        outcomes
     }
 
     pub(super) fn forget_edits(&mut self) {

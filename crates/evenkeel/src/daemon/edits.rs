@@ -1,22 +1,20 @@
 //! Edits by hand: how they are asked for, and how they outlive the daemon.
 
+mod request;
 pub(crate) mod words;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
-use evenkeel_api::{API_VERSION, Edit, EditAnswer, EditRefusal, Edits, Totals};
-use evenkeel_model::{self as model, Overlay, ServiceKey};
+use evenkeel_api::{EditRefusal, Edits, Totals};
+use evenkeel_model::Overlay;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::request::Waiting;
 pub(crate) use self::words::edits;
-use crate::daemon::event_loop::Daemon;
-use crate::daemon::server::Answer;
-use crate::daemon::start;
-use crate::daemon::view::{self, Counted};
+use crate::daemon::view::Counted;
 
 /// Shape of the file; another one is not read.
 const VERSION: u32 = 1;
@@ -156,7 +154,7 @@ impl EditsFile {
         };
         let new = self.path.with_extension("json.new");
         let mut file = File::create(&new)?;
-        file.write_all(serde_json::to_string_pretty(&kept)?.as_bytes())?;
+        file.write_all(&serde_json::to_vec(&kept)?)?;
         file.sync_all()?;
         fs::rename(&new, &self.path)?;
         match self.path.parent() {
@@ -173,81 +171,6 @@ pub(crate) fn remove(socket: &Path) -> io::Result<Option<PathBuf>> {
         Ok(()) => Ok(Some(path)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
-    }
-}
-
-impl Daemon {
-    /// Makes an edit by hand, and has it in force and kept when it answers.
-    pub(crate) async fn edit(&mut self, edit: &Edit) -> Answer<EditAnswer> {
-        let (refused, warnings) = match self.make(edit).await? {
-            Ok(warnings) => (None, warnings),
-            Err(refusal) => (Some(refusal), Vec::new()),
-        };
-        Ok(EditAnswer {
-            api_version: API_VERSION,
-            refused,
-            warnings,
-        })
-    }
-
-    async fn make(&mut self, edit: &Edit) -> Answer<Result<Vec<String>, EditRefusal>> {
-        let edit = match words::edit(edit) {
-            Ok(words::Asked::Edit(edit)) => edit,
-            Ok(words::Asked::Zero(service)) => return self.zero(service),
-            Err(refusal) => return Ok(Err(refusal)),
-        };
-        let plane = &self.hands.plane;
-        let listed = |key, server| plane.lists(key, server);
-        if let Err(refused) = self.control.edit(edit, listed, Instant::now()) {
-            return Ok(Err(words::refusal(refused)));
-        }
-        self.obey().await;
-        // An address that services came to or left is the director's own no more, or again.
-        let own = start::own_addresses(&self.hands.netlink, self.control.director()).await;
-        let event = evenkeel_control::Event::OwnAddresses(own);
-        self.control.handle_event(event, Instant::now());
-        self.obey().await;
-        let problems = self.problems.of_edit(words::service_of(&edit));
-        let mut warnings: Vec<String> = problems
-            .map(|problem| format!("could not {}: {}", problem.what, problem.reason))
-            .collect();
-        if let model::Edit::AddServer(_, address, _) = edit {
-            warnings.extend(self.off_link(address).await);
-        }
-        Ok(Ok(warnings))
-    }
-
-    /// Why a real server's address can't be reached, if that is so.
-    async fn off_link(&self, address: std::net::IpAddr) -> Option<String> {
-        if self.control.is_own(address) {
-            return None;
-        }
-        let (netlink, link) = (&self.hands.netlink, &self.hands.link);
-        let error = netlink.require_on_link(link, address).await.err()?;
-        Some(error.to_string())
-    }
-
-    /// Has the counters of a service, or of all, begin at zero in listings.
-    fn zero(&mut self, service: Option<ServiceKey>) -> Answer<Result<Vec<String>, EditRefusal>> {
-        let services = &self.control.director().services;
-        if let Some(key) = service
-            && !services.iter().any(|service| service.key == key)
-        {
-            return Ok(Err(EditRefusal::NoSuchService));
-        }
-        let held = self.hands.plane.snapshot().map_err(view::unread)?;
-        let wanted = held
-            .iter()
-            .filter(|s| service.is_none_or(|key| key == s.key));
-        for held in wanted {
-            self.hands.edits.baselines.extend(view::counters(held));
-        }
-        let kept = self.hands.edits.write();
-        let warning = kept.err().map(|error| {
-            let reason = crate::daemon::hands::reason(&error.into());
-            format!("counters will not be zero after a restart: {reason}")
-        });
-        Ok(Ok(warning.into_iter().collect()))
     }
 }
 

@@ -15,6 +15,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::command_error::CommandError;
 use crate::commands::check::load_error;
+use crate::daemon::edits::Waiting;
 use crate::daemon::hands::{self, Hands};
 use crate::daemon::problems::Problems;
 use crate::daemon::rates::{self, Estimator};
@@ -47,6 +48,8 @@ pub(crate) struct Daemon {
     pub(crate) host_name: String,
     pub(crate) problems: Problems,
     pub(crate) estimator: Estimator<Counted>,
+    /// Edits that are made and not answered yet.
+    pub(crate) waiting: Vec<Waiting>,
     /// What is told of this daemon and does not change.
     pub(crate) identity: view::Identity,
 }
@@ -82,6 +85,8 @@ impl Signals {
 /// What woke the loop.
 enum Wake {
     Timer,
+    /// An edit must be answered.
+    Edits,
     Result(Event),
     Network(Option<NetEvent>),
     Request(Request),
@@ -112,7 +117,9 @@ impl Daemon {
         estimate.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
             self.obey().await;
+            self.answer_edits();
             let due = self.control.poll_timeout();
+            let edits_due = self.edits_due();
             let (look_at, overdue_at) = (self.roles.look_at(), self.roles.overdue_at());
             let wake = tokio::select! {
                 () = sleep_until(due) => Wake::Timer,
@@ -120,6 +127,7 @@ impl Daemon {
                 event = self.network.recv() => Wake::Network(event),
                 Some(request) = self.requests.recv() => Wake::Request(request),
                 Some(news) = self.news.recv() => Wake::News(news),
+                () = sleep_until(edits_due) => Wake::Edits,
                 () = sleep_until(look_at) => Wake::Look,
                 Some(sighting) = self.roles.sighted() => Wake::Sighted(sighting),
                 () = sleep_until(overdue_at) => Wake::Overdue,
@@ -128,6 +136,8 @@ impl Daemon {
                 _ = estimate.tick() => Wake::Estimate,
             };
             match wake {
+                // The next turn begins with that.
+                Wake::Edits => {}
                 Wake::Timer => self.control.handle_timeout(Instant::now()),
                 Wake::Result(result) => self.control.handle_event(result, Instant::now()),
                 Wake::Network(Some(event)) => self.handle_network(event)?,
@@ -255,7 +265,7 @@ impl Daemon {
             Request::Connections(answer) => drop(answer.send(Ok(self.connections()))),
             Request::Trace(packet, answer) => drop(answer.send(self.trace(&packet))),
             Request::Reload(how, answer) => drop(answer.send(self.reload(how).await)),
-            Request::Edit(edit, answer) => drop(answer.send(self.edit(&edit).await)),
+            Request::Edit(request, answer) => self.edit(&request, answer).await,
             Request::Events(after, answer) => {
                 drop(answer.send(Ok(self.hands.journal.after(after))));
             }

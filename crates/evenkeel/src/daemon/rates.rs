@@ -76,6 +76,11 @@ impl<K: Eq + Hash> Estimator<K> {
             .collect();
     }
 
+    /// Begins anew with one thing, at rate 0.
+    pub(crate) fn forget(&mut self, key: &K) {
+        self.0.remove(key);
+    }
+
     /// The rates of one thing; 0 where it has not been sampled.
     pub(crate) fn rates(&self, key: &K) -> Rates {
         self.0

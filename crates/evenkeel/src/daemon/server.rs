@@ -8,15 +8,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use axum::extract::rejection::{JsonRejection, QueryRejection};
-use axum::extract::{Query, State};
+use axum::extract::{DefaultBodyLimit, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use evenkeel_api::{
-    API_VERSION, CONNECTIONS_PATH, Connections, EDIT_PATH, EVENTS_PATH, EVENTS_WAIT_MS_MAX, Edit,
-    EditAnswer, ErrorAnswer, ErrorKind, Events, EventsQuery, RELOAD_PATH, ReloadAnswer,
-    ReloadQuery, SERVICES_PATH, STATUS_PATH, Services, Status, TRACE_PATH, TraceAnswer, TraceQuery,
+    API_VERSION, CONNECTIONS_PATH, Connections, EDIT_PATH, EDITS_MAX, EVENTS_PATH,
+    EVENTS_WAIT_MS_MAX, EditAnswer, EditRequest, ErrorAnswer, ErrorKind, Events, EventsQuery,
+    RELOAD_PATH, ReloadAnswer, ReloadQuery, SERVICES_PATH, STATUS_PATH, Services, Status,
+    TRACE_PATH, TraceAnswer, TraceQuery,
 };
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -24,6 +25,9 @@ use tokio::time::{Instant, timeout_at};
 
 /// Requests that may wait for the event loop.
 const QUEUE: usize = 16;
+
+/// Largest request: well above [`EDITS_MAX`] edits at some 300 bytes each.
+const BODY_BYTES_MAX: usize = 8 << 20;
 
 /// An answer, or why there is none.
 pub(crate) type Answer<T> = Result<T, ErrorAnswer>;
@@ -35,7 +39,7 @@ pub(crate) enum Request {
     Services(oneshot::Sender<Answer<Services>>),
     Connections(oneshot::Sender<Answer<Connections>>),
     Reload(ReloadQuery, oneshot::Sender<Answer<ReloadAnswer>>),
-    Edit(Edit, oneshot::Sender<Answer<EditAnswer>>),
+    Edit(EditRequest, oneshot::Sender<Answer<EditAnswer>>),
     Trace(TraceQuery, oneshot::Sender<Answer<TraceAnswer>>),
     /// What happened after the event of this number.
     Events(u64, oneshot::Sender<Answer<Events>>),
@@ -138,6 +142,7 @@ fn router(requests: mpsc::Sender<Request>, happened: watch::Receiver<u64>) -> Ro
         .route(TRACE_PATH, get(trace))
         .route(RELOAD_PATH, post(reload))
         .route(EDIT_PATH, post(edit))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .fallback(not_found)
         .with_state(requests)
         .merge(events)
@@ -167,10 +172,17 @@ async fn reload(
     }
 }
 
-async fn edit(State(requests): Requests, body: Result<Json<Edit>, JsonRejection>) -> Response {
+async fn edit(
+    State(requests): Requests,
+    body: Result<Json<EditRequest>, JsonRejection>,
+) -> Response {
     match body {
+        Ok(Json(EditRequest { edits })) if edits.len() > EDITS_MAX => not_understood(
+            "the request",
+            &format!("it has more than {EDITS_MAX} edits"),
+        ),
         Ok(Json(edit)) => respond(put(&requests, |sender| Request::Edit(edit, sender)).await),
-        Err(bad) => not_understood("the edit", &bad.body_text()),
+        Err(bad) => not_understood("the request", &bad.body_text()),
     }
 }
 

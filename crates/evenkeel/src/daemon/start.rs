@@ -96,6 +96,7 @@ pub(crate) async fn start(setup: Setup) -> Result<Daemon, CommandError> {
         host_name,
         problems: Problems::default(),
         estimator: Estimator::default(),
+        waiting: Vec::new(),
         identity,
     })
 }

@@ -3,7 +3,7 @@
 use std::io::BufRead as _;
 use std::path::Path;
 
-use evenkeel_api::{Client, Edit, EditRefusal};
+use evenkeel_api::{Client, EDITS_MAX, Edit, EditRefusal, EditRequest};
 
 use crate::ipvsadm::grammar::{self, Request};
 use crate::ipvsadm::{Failure, execute, print_failure, runtime, tell};
@@ -12,21 +12,31 @@ use crate::ipvsadm::{Failure, execute, print_failure, runtime, tell};
 const REFUSED: u8 = 255;
 
 /// Has the daemon make an edit.
-pub(super) fn edit(edit: &Edit, socket: &Path) -> Result<String, Failure> {
+pub(super) fn edit(edit: Edit, socket: &Path) -> Result<String, Failure> {
+    match put(vec![edit], socket)?.pop().flatten() {
+        Some(failure) => Err(failure),
+        None => Ok(String::new()),
+    }
+}
+
+/// Has the daemon make edits; how each of them failed, where it did.
+fn put(edits: Vec<Edit>, socket: &Path) -> Result<Vec<Option<Failure>>, Failure> {
     let client = Client::new(socket);
+    let request = EditRequest { edits };
     let answer = runtime()?
-        .block_on(client.edit(edit))
+        .block_on(client.edit(&request))
         .map_err(Failure::not_initialized)?;
     for warning in answer.warnings {
         tell(Some(format!("Warning: {warning}\n")));
     }
-    match answer.refused {
-        None => Ok(String::new()),
-        Some(refusal) => Err(Failure {
+    let refused = answer.refused.into_iter().zip(&request.edits);
+    let failures = refused.map(|(refusal, edit)| {
+        refusal.map(|refusal| Failure {
             code: REFUSED,
             message: format!("{}\n", words(edit, refusal)),
-        }),
-    }
+        })
+    });
+    Ok(failures.collect())
 }
 
 /// The words of libipvs for the error that the kernel would give.
@@ -59,29 +69,75 @@ const fn words(edit: &Edit, refusal: EditRefusal) -> &'static str {
 /// ends it, one that the daemon refuses does not.
 pub(super) fn restore(program: &str, socket: &Path) -> u8 {
     let mut code = 0;
+    // Edits in a row go to the daemon together.
+    let mut edits = Vec::new();
     for line in std::io::stdin().lock().lines() {
-        let Ok(line) = line else {
-            tell(Some("standard input can't be read\n".to_owned()));
-            return REFUSED;
+        let request = match line {
+            Ok(line) => read(&line, program),
+            Err(error) => Err(unreadable(&error)),
         };
-        let words = words_of(&line, program);
-        if words.is_empty() {
-            continue;
-        }
-        let request = match grammar::parse(program, &words) {
-            // A table is not restored from within.
-            Ok(Request::Restore) => Err(grammar::try_help(program)),
-            parsed => parsed,
-        };
-        match request {
-            Ok(request @ (Request::Help | Request::Version)) => {
-                return execute(request, program, socket);
+        let other = match request {
+            Ok(None) => continue,
+            Ok(Some(Request::Edit(edit))) => {
+                edits.push(edit);
+                if edits.len() < EDITS_MAX {
+                    continue;
+                }
+                None
             }
-            Ok(request) => code = execute(request, program, socket),
-            Err(refused) => return print_failure(refused.into()),
+            Ok(Some(request)) => Some(Ok(request)),
+            Err(failure) => Some(Err(failure)),
+        };
+        code = match flush(&mut edits, code, socket) {
+            Ok(code) => code,
+            Err(failure) => return print_failure(failure),
+        };
+        match other {
+            None => {}
+            Some(Ok(request)) => {
+                let ends = matches!(request, Request::Help | Request::Version);
+                code = execute(request, program, socket);
+                if ends {
+                    return code;
+                }
+            }
+            Some(Err(failure)) => return print_failure(failure),
         }
     }
-    code
+    flush(&mut edits, code, socket).unwrap_or_else(print_failure)
+}
+
+/// Has the daemon make the edits, and says which are refused; the exit code of the last, or `code` where
+/// there are none.
+fn flush(edits: &mut Vec<Edit>, mut code: u8, socket: &Path) -> Result<u8, Failure> {
+    if edits.is_empty() {
+        return Ok(code);
+    }
+    for failure in put(std::mem::take(edits), socket)? {
+        code = failure.map_or(0, print_failure);
+    }
+    Ok(code)
+}
+
+fn unreadable(error: &std::io::Error) -> Failure {
+    Failure {
+        code: REFUSED,
+        message: format!("standard input can't be read: {error}\n"),
+    }
+}
+
+/// A line's command; `None`: it has none.
+fn read(line: &str, program: &str) -> Result<Option<Request>, Failure> {
+    let words = words_of(line, program);
+    if words.is_empty() {
+        return Ok(None);
+    }
+    let request = grammar::parse(program, &words)?;
+    if request == Request::Restore {
+        // A table is not restored from within.
+        return Err(grammar::try_help(program).into());
+    }
+    Ok(Some(request))
 }
 
 /// The words of a line, without the program's name and without quotes, as ipvsadm splits lines.

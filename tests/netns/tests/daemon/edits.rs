@@ -111,7 +111,8 @@ fn edits_carry_traffic_and_outlive_reloads_and_the_daemon() {
         "-> 198.18.14.12:80 Route 2",
         "-> 198.18.14.14:80 Route 1",
     ];
-    has_table(&cluster, &both);
+    // Whoever looks right after an edit sees it.
+    assert_eq!(table(&cluster), both);
     assert_eq!(answering(&cluster, OTHER), servers(&[1, 3]));
     assert_eq!(answering(&cluster, VIP), servers(&[1, 2]));
 

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use evenkeel_model::{
     Edited, Persistence, Protocol, Scheduler, SchedulerFlags, ServerSettings, ServiceEdit,
-    ServiceSettings, Thresholds, Timeouts, Weight,
+    ServiceKey, ServiceSettings, Thresholds, Timeouts, Weight,
 };
 
 use super::*;
@@ -100,7 +100,7 @@ fn a_file_that_is_of_no_use_is_put_aside() {
     let good = fs::read_to_string(&path).unwrap();
     let bad = [
         good[..good.len() / 2].to_owned(),
-        good.replacen("\"version\": 1", "\"version\": 2", 1),
+        good.replacen("\"version\":1", "\"version\":2", 1),
         good.replace("198.18.14.146", "224.0.0.1"),
         good.replace("\"sh\"", "\"shh\""),
         String::new(),

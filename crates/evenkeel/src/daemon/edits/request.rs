@@ -1,0 +1,204 @@
+//! Requests for edits: made at once, answered when what they added is listed.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use evenkeel_api::{API_VERSION, EditAnswer, EditRefusal, EditRequest};
+use evenkeel_control::Event;
+use evenkeel_model::{Edit, ServiceKey};
+use tokio::sync::oneshot;
+
+use super::words::{self, Asked};
+use crate::daemon::event_loop::Daemon;
+use crate::daemon::server::Answer;
+use crate::daemon::{hands, start, view};
+
+/// Longest wait for a server that was added to be listed. Its hardware address and its first check take
+/// milliseconds, and whoever looks right after an edit expects to see it; one that does not answer is not
+/// waited for any longer.
+const LISTED_WITHIN: Duration = Duration::from_millis(500);
+
+/// Most warnings of one answer.
+const WARNINGS_MAX: usize = 10;
+
+/// An answer that waits for servers to be listed.
+pub(crate) struct Waiting {
+    until: Instant,
+    servers: Vec<(ServiceKey, SocketAddr)>,
+    answer: EditAnswer,
+    sender: oneshot::Sender<Answer<EditAnswer>>,
+}
+
+impl Daemon {
+    /// Makes edits by hand; they are in force and kept when the answer comes.
+    pub(crate) async fn edit(
+        &mut self,
+        request: &EditRequest,
+        sender: oneshot::Sender<Answer<EditAnswer>>,
+    ) {
+        match self.make(request).await {
+            Ok((answer, servers)) => self.waiting.push(Waiting {
+                until: Instant::now() + LISTED_WITHIN,
+                servers,
+                answer,
+                sender,
+            }),
+            // Whoever asked may have gone meanwhile.
+            Err(error) => drop(sender.send(Err(error))),
+        }
+        self.answer_edits();
+    }
+
+    /// Answers requests whose servers are listed, or have had their time.
+    pub(crate) fn answer_edits(&mut self) {
+        let now = Instant::now();
+        let control = &self.control;
+        let done = self.waiting.extract_if(.., |waiting| {
+            let waits = |(key, server): &(ServiceKey, SocketAddr)| control.waits(*key, *server);
+            waiting.until <= now || !waiting.servers.iter().any(waits)
+        });
+        for Waiting { answer, sender, .. } in done {
+            drop(sender.send(Ok(answer)));
+        }
+    }
+
+    /// When a request must be answered at the latest.
+    pub(crate) fn edits_due(&self) -> Option<Instant> {
+        self.waiting.iter().map(|waiting| waiting.until).min()
+    }
+
+    /// Makes edits in their order; gives the answer, and which servers they added.
+    async fn make(
+        &mut self,
+        request: &EditRequest,
+    ) -> Answer<(EditAnswer, Vec<(ServiceKey, SocketAddr)>)> {
+        let mut refused = Vec::new();
+        let mut warnings = Vec::new();
+        let mut together = Vec::new();
+        let mut added = Vec::new();
+        for edit in &request.edits {
+            match words::edit(edit) {
+                Ok(Asked::Edit(edit)) => {
+                    added.extend(server_of(&edit));
+                    together.push((refused.len(), edit));
+                    refused.push(None);
+                }
+                Ok(Asked::Zero(service)) => {
+                    self.lay(&mut together, &mut refused, &mut warnings).await;
+                    refused.push(self.zero(service, &mut warnings)?);
+                }
+                Err(refusal) => refused.push(Some(refusal)),
+            }
+        }
+        self.lay(&mut together, &mut refused, &mut warnings).await;
+        warnings.truncate(WARNINGS_MAX);
+        let answer = EditAnswer {
+            api_version: API_VERSION,
+            refused,
+            warnings,
+        };
+        Ok((answer, added))
+    }
+
+    /// Makes edits together, and notes at their places which are refused.
+    async fn lay(
+        &mut self,
+        together: &mut Vec<(usize, Edit)>,
+        refused: &mut [Option<EditRefusal>],
+        warnings: &mut Vec<String>,
+    ) {
+        if together.is_empty() {
+            return;
+        }
+        let (places, edits): (Vec<usize>, Vec<Edit>) = together.drain(..).unzip();
+        let plane = &self.hands.plane;
+        let listed = |key, server| plane.lists(key, server);
+        let outcomes = self.control.edit(&edits, listed, Instant::now());
+        for (place, outcome) in places.into_iter().zip(&outcomes) {
+            if let (Err(refusal), Some(refused)) = (outcome, refused.get_mut(place)) {
+                *refused = Some(words::refusal(*refusal));
+            }
+        }
+        self.obey().await;
+        // An address that services came to or left is the director's own no more, or again.
+        let own = start::own_addresses(&self.hands.netlink, self.control.director()).await;
+        let event = Event::OwnAddresses(own);
+        self.control.handle_event(event, Instant::now());
+        self.obey().await;
+        let made = edits.iter().zip(outcomes);
+        let made = made.filter(|(_, outcome)| outcome.is_ok());
+        self.warn(made.map(|(edit, _)| edit), warnings).await;
+    }
+
+    /// Tells what is odd about edits that were made.
+    async fn warn(&self, edits: impl Iterator<Item = &Edit>, warnings: &mut Vec<String>) {
+        for edit in edits {
+            for problem in self.problems.of_edit(words::service_of(edit)) {
+                let warning = format!("could not {}: {}", problem.what, problem.reason);
+                if !warnings.contains(&warning) {
+                    warnings.push(warning);
+                }
+            }
+            if let Some((_, server)) = server_of(edit)
+                && warnings.len() < WARNINGS_MAX
+            {
+                warnings.extend(self.off_link(server.ip()).await);
+            }
+        }
+    }
+
+    /// Why a real server's address can't be reached, if that is so.
+    async fn off_link(&self, address: IpAddr) -> Option<String> {
+        if self.control.is_own(address) {
+            return None;
+        }
+        let (netlink, link) = (&self.hands.netlink, &self.hands.link);
+        let error = netlink.require_on_link(link, address).await.err()?;
+        Some(error.to_string())
+    }
+
+    /// Has the counters of a service, or of all, begin at zero in listings.
+    fn zero(
+        &mut self,
+        service: Option<ServiceKey>,
+        warnings: &mut Vec<String>,
+    ) -> Answer<Option<EditRefusal>> {
+        let services = &self.control.director().services;
+        if let Some(key) = service
+            && !services.iter().any(|service| service.key == key)
+        {
+            return Ok(Some(EditRefusal::NoSuchService));
+        }
+        let held = self.hands.plane.snapshot().map_err(view::unread)?;
+        let wanted = held
+            .iter()
+            .filter(|held| service.is_none_or(|key| key == held.key));
+        for (counted, totals) in wanted.flat_map(view::counters) {
+            self.estimator.forget(&counted);
+            self.hands.edits.baselines.insert(counted, totals);
+        }
+        if let Err(error) = self.hands.edits.write() {
+            let reason = hands::reason(&error.into());
+            warnings.push(format!(
+                "counters will not be zero after a restart: {reason}"
+            ));
+        }
+        Ok(None)
+    }
+}
+
+/// The server that an edit adds.
+fn server_of(edit: &Edit) -> Option<(ServiceKey, SocketAddr)> {
+    match edit {
+        Edit::AddServer(key, address, _) => {
+            Some((*key, SocketAddr::new(*address, key.address.port())))
+        }
+        Edit::AddService(..)
+        | Edit::EditService(..)
+        | Edit::DeleteService(_)
+        | Edit::EditServer(..)
+        | Edit::DeleteServer(..)
+        | Edit::Clear
+        | Edit::SetTimeouts(_) => None,
+    }
+}
