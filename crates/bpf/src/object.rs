@@ -1,5 +1,7 @@
 //! The compiled object and its loading.
 
+use std::io;
+
 use aya::programs::{ProgramError, Xdp};
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 
@@ -58,10 +60,21 @@ pub(crate) fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp,
         .map_err(|_wrong_type: ProgramError| missing())
 }
 
+/// Attempts at loading a program: the verifier gives up with EAGAIN where a signal is pending (`do_check` in
+/// kernel/bpf/verifier.c). libbpf makes as many (`PROG_LOAD_ATTEMPTS`).
+const LOAD_ATTEMPTS: u32 = 5;
+
 /// Hands a program to the verifier.
 pub(crate) fn verify<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp, StartError> {
     let xdp = program(ebpf, name)?;
-    match xdp.load() {
+    let mut outcome = xdp.load();
+    for _again in 1..LOAD_ATTEMPTS {
+        if !outcome.as_ref().is_err_and(was_interrupted) {
+            break;
+        }
+        outcome = xdp.load();
+    }
+    match outcome {
         Ok(()) => Ok(xdp),
         Err(ProgramError::LoadError {
             io_error,
@@ -79,4 +92,11 @@ pub(crate) fn verify<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp, 
         }
         Err(error) => Err(failed("load an XDP program", error)),
     }
+}
+
+fn was_interrupted(error: &ProgramError) -> bool {
+    let ProgramError::LoadError { io_error, .. } = error else {
+        return false;
+    };
+    io_error.kind() == io::ErrorKind::WouldBlock
 }
