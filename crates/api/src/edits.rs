@@ -185,6 +185,8 @@ pub enum EditRefusal {
     NoRoom,
     /// The data plane does not know this family of addresses.
     AddressFamily,
+    /// A virtual address would be a host's own, or a host's own address a virtual one.
+    AddressInUse,
     /// An address is not one that a host can have, or a number is out of its range.
     Invalid,
 }

@@ -33,6 +33,8 @@ pub enum Report {
     },
     /// Somebody made an edit by hand.
     Edited(Edit),
+    /// Edits of a service are taken back, since the data plane has no room for what they come to.
+    EditTakenBack(ServiceKey),
     /// All edits by hand are forgotten.
     EditsForgotten,
     /// A virtual router is in the configuration that was not there.
@@ -150,6 +152,7 @@ impl Report {
             | Self::RestartNeeded(_)
             | Self::RouterTrouble { .. }
             | Self::NeighbourUnknown { .. }
+            | Self::EditTakenBack(_)
             | Self::CommandFailed { .. } => true,
             Self::ServiceAdded(_)
             | Self::ServiceAdopted { .. }
@@ -187,6 +190,7 @@ impl fmt::Display for Report {
             ),
             Self::ServiceChanged { service, change } => write!(f, "{service}: {change}"),
             Self::Edited(edit) => write!(f, "by hand: {edit}"),
+            Self::EditTakenBack(key) => write!(f, "edits of {key} taken back: there is no room"),
             Self::EditsForgotten => f.write_str("edits by hand forgotten"),
             Self::RouterAdded(router) => write!(f, "{router} added"),
             Self::RouterRemoved(router) => write!(f, "{router} removed"),

@@ -135,6 +135,9 @@ pub enum EditRefused {
     /// The service has no such real server.
     #[error("there is no such server")]
     NoSuchServer,
+    /// A virtual address would be a host's own, or a host's own address a virtual one.
+    #[error("the address is a virtual one and a host's own at once")]
+    AddressInUse,
     /// The service has 1,024 real servers, or 8,192 services were made by hand.
     #[error("there is no room for more")]
     NoRoom,

@@ -1,11 +1,14 @@
 //! Edits by hand, laid over the configuration.
 
+mod grounds;
+
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use evenkeel_model::{Director, Edit, EditRefused, Overlay, ServiceKey};
 
+use self::grounds::Grounds;
 use super::Control;
 use crate::command::Command;
 use crate::report::Report;
@@ -26,14 +29,20 @@ impl Control {
         // People would see at once what an edit has added, were it alone.
         let mut added = BTreeSet::new();
         let mut reports = Vec::new();
+        let mut grounds = Grounds::of(&self.director);
         let outcomes = edits.iter().map(|edit| {
-            let seen = |key, server| added.contains(&(key, server)) || listed(key, server);
-            let outcome = overlay.edit(*edit, &self.configured.services, seen);
-            if outcome.is_ok() {
-                added.extend(adds(edit));
-                reports.push(Report::Edited(*edit));
+            if grounds.forbid(edit) {
+                return Err(EditRefused::AddressInUse);
             }
-            outcome
+            let seen = |key, server| added.contains(&(key, server)) || listed(key, server);
+            overlay.edit(*edit, &self.configured.services, seen)?;
+            added.extend(adds(edit));
+            reports.push(Report::Edited(*edit));
+            grounds.note(edit);
+            if *edit == Edit::Clear {
+                grounds = Grounds::of(&wanted(&self.configured, &overlay));
+            }
+            Ok(())
         });
         let outcomes = outcomes.collect();
         self.lay(overlay, reports, now);
@@ -43,6 +52,26 @@ impl Control {
     /// Forgets all edits by hand: what is configured is wanted again, and nothing else.
     pub fn forget_edits(&mut self, now: Instant) {
         self.lay(Overlay::default(), vec![Report::EditsForgotten], now);
+    }
+
+    /// Takes the edits of these services back, to what they were `before`: the data plane has no room for
+    /// what they come to.
+    pub fn take_back(&mut self, keys: &BTreeSet<ServiceKey>, before: &Overlay, now: Instant) {
+        let mut overlay = self.overlay.clone();
+        for key in keys {
+            match before.services.get(key) {
+                Some(edit) => overlay.services.insert(*key, edit.clone()),
+                None => overlay.services.remove(key),
+            };
+        }
+        let reports = keys.iter().map(|key| Report::EditTakenBack(*key));
+        self.lay(overlay, reports.collect(), now);
+    }
+
+    /// Addresses that edits and this configuration together would make virtual and a host's own at once.
+    #[must_use]
+    pub fn clashes(&self, configured: &Director) -> Vec<IpAddr> {
+        Grounds::of(&self.wanted(configured)).clashes().collect()
     }
 
     /// Whether a real server will be listed, as far as is known, but waits for its first check or for its

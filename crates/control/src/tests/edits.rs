@@ -184,3 +184,48 @@ fn edits_that_come_together_do_what_they_do_alone() {
     assert_eq!(together.data_plane, alone.data_plane);
     assert_eq!(together.kept, alone.kept);
 }
+
+#[test]
+fn a_virtual_address_is_no_hosts_and_a_hosts_no_virtual_one() {
+    let mut shell = running(vec![web()]);
+    let edits = [
+        Edit::AddService(key(12, 80), ROUND_ROBIN),
+        Edit::AddServer(web().key, vip(146), heavy(1)),
+        Edit::AddService(key(147, 80), ROUND_ROBIN),
+        Edit::AddServer(web().key, vip(147), heavy(1)),
+        Edit::Clear,
+        Edit::AddService(key(12, 80), ROUND_ROBIN),
+    ];
+    let outcomes = shell.edit_all(&edits);
+    let refused = Err(EditRefused::AddressInUse);
+    assert_eq!(
+        outcomes,
+        [refused, refused, Ok(()), refused, Ok(()), Ok(())]
+    );
+    // What is a host's in a new configuration is told, and stays.
+    assert!(shell.control.clashes(&director(vec![])).is_empty());
+    let again = director(vec![VirtualService {
+        key: key(148, 80),
+        ..web()
+    }]);
+    assert_eq!(shell.control.clashes(&again), [vip(12)]);
+}
+
+#[test]
+fn edits_that_there_is_no_room_for_are_taken_back() {
+    let mut shell = running(vec![web()]);
+    let edit = Edit::EditServer(web().key, real(12).ip(), heavy(5));
+    shell.edit(edit).unwrap();
+    let before = shell.kept.clone();
+    let made = key(147, 80);
+    shell.failing_puts = 1;
+    shell.edit(Edit::AddService(made, ROUND_ROBIN)).unwrap();
+    assert!(!shell.data_plane.contains_key(&made));
+    shell.take_back(made, &before);
+    // What failed is not tried again, and the other edit stands.
+    shell.run(ms(6000));
+    assert_eq!(shell.kept, before);
+    assert!(!shell.data_plane.contains_key(&made));
+    assert!(!shell.thread.addresses.contains(&vip(147)));
+    assert_eq!(shell.list(web().key), [(14, 1), (13, 1), (12, 5)]);
+}

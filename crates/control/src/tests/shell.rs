@@ -316,6 +316,12 @@ impl Shell {
         outcomes
     }
 
+    pub(super) fn take_back(&mut self, key: ServiceKey, before: &Overlay) {
+        self.control
+            .take_back(&BTreeSet::from([key]), before, self.now);
+        self.execute();
+    }
+
     pub(super) fn forget_edits(&mut self) {
         self.log.clear();
         self.control.forget_edits(self.now);

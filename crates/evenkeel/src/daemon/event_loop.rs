@@ -293,7 +293,12 @@ impl Daemon {
         } else {
             self.control.wanted(&new)
         };
-        let warnings = start::warnings(netlink, link, &wanted).await;
+        let mut warnings = start::warnings(netlink, link, &wanted).await;
+        if !how.forget_edits {
+            warnings.extend(self.control.clashes(&new).into_iter().map(|address| {
+                format!("`{address}` is a host's own address, and by an edit by hand or the config a virtual one too")
+            }));
+        }
         let own = start::own_addresses(netlink, &wanted).await;
         let changed = diff(self.control.configured(), &new).lines();
         let forgotten = if how.forget_edits && !self.control.overlay().is_empty() {

@@ -74,10 +74,14 @@ impl Problems {
         }
     }
 
-    /// Those of an edit by hand: the edits can't be kept, or the service can't be put.
-    pub(crate) fn of_edit(&self, key: Option<ServiceKey>) -> impl Iterator<Item = &Problem> {
-        let subjects = std::iter::once(Subject::Edits).chain(key.map(Subject::Service));
-        subjects.filter_map(|subject| self.0.get(&subject))
+    /// Why the edits by hand can't be kept.
+    pub(crate) fn of_edits(&self) -> Option<&Problem> {
+        self.0.get(&Subject::Edits)
+    }
+
+    /// Why a service can't be put.
+    pub(crate) fn of_service(&self, key: ServiceKey) -> Option<&Problem> {
+        self.0.get(&Subject::Service(key))
     }
 
     /// All of them.

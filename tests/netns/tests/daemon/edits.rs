@@ -218,8 +218,22 @@ fn edits_are_refused_as_ipvs_refuses_them() {
     ] {
         refused(&cluster, line, message);
     }
+    let own = "Invalid operation.  An address can't be virtual and a host's own at once";
+    refused(&cluster, "-A -t 198.18.14.12:80", own);
+    refused(&cluster, "-a -t 198.18.14.146:80 -r 198.18.14.146", own);
     assert_eq!(table(&cluster), before);
     assert!(cluster.status().edits.is_empty());
+
+    // A service takes 1,024 servers; that these are not on the link is told, and no mistake.
+    accepted(&cluster, "-A -t 198.18.14.147:80");
+    let add = "seq 0 1024 | awk '{ print \"-a -t 198.18.14.147:80 -r 10.1.\" int($1 / 256) \".\" $1 % 256 }'";
+    let told = shell(&cluster, &format!("{add} | ipvsadm -R"));
+    assert_eq!(told.code, Some(255), "{told:?}");
+    assert!(told.err.starts_with("Warning: "), "{told:?}");
+    assert!(
+        told.err.ends_with("\nMemory allocation problem\n"),
+        "{told:?}"
+    );
 }
 
 /// A saved table, cleared and restored, is the same table.

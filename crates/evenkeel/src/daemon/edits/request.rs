@@ -1,9 +1,10 @@
 //! Requests for edits: made at once, answered when what they added is listed.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use evenkeel_api::{API_VERSION, EditAnswer, EditRefusal, EditRequest};
+use evenkeel_api::{API_VERSION, EditAnswer, EditRefusal, EditRequest, Problem};
 use evenkeel_control::Event;
 use evenkeel_model::{Edit, ServiceKey};
 use tokio::sync::oneshot;
@@ -111,34 +112,48 @@ impl Daemon {
             return;
         }
         let (places, edits): (Vec<usize>, Vec<Edit>) = together.drain(..).unzip();
+        let before = self.control.overlay().clone();
         let plane = &self.hands.plane;
         let listed = |key, server| plane.lists(key, server);
         let outcomes = self.control.edit(&edits, listed, Instant::now());
-        for (place, outcome) in places.into_iter().zip(&outcomes) {
-            if let (Err(refusal), Some(refused)) = (outcome, refused.get_mut(place)) {
-                *refused = Some(words::refusal(*refusal));
+        self.obey().await;
+        let full = self.full(&edits, warnings);
+        if !full.is_empty() {
+            self.control.take_back(&full, &before, Instant::now());
+            self.obey().await;
+        }
+        for ((place, edit), outcome) in places.into_iter().zip(&edits).zip(&outcomes) {
+            let no_room = words::adds_to(edit).is_some_and(|key| full.contains(&key));
+            let refusal = outcome.err().map(words::refusal);
+            if let Some(refused) = refused.get_mut(place) {
+                *refused = refusal.or_else(|| no_room.then_some(EditRefusal::NoRoom));
             }
         }
-        self.obey().await;
         // An address that services came to or left is the director's own no more, or again.
         let own = start::own_addresses(&self.hands.netlink, self.control.director()).await;
         let event = Event::OwnAddresses(own);
         self.control.handle_event(event, Instant::now());
         self.obey().await;
+        warnings.extend(self.problems.of_edits().map(could_not));
         let made = edits.iter().zip(outcomes);
         let made = made.filter(|(_, outcome)| outcome.is_ok());
         self.warn(made.map(|(edit, _)| edit), warnings).await;
     }
 
-    /// Tells what is odd about edits that were made.
+    /// The services that edits added something to and that can't be put.
+    fn full(&self, edits: &[Edit], warnings: &mut Vec<String>) -> BTreeSet<ServiceKey> {
+        let added: BTreeSet<ServiceKey> = edits.iter().filter_map(words::adds_to).collect();
+        let problem = |key: &ServiceKey| self.problems.of_service(*key);
+        warnings.extend(added.iter().filter_map(problem).map(could_not));
+        added
+            .into_iter()
+            .filter(|key| problem(key).is_some())
+            .collect()
+    }
+
+    /// Tells of servers that can't be reached.
     async fn warn(&self, edits: impl Iterator<Item = &Edit>, warnings: &mut Vec<String>) {
         for edit in edits {
-            for problem in self.problems.of_edit(words::service_of(edit)) {
-                let warning = format!("could not {}: {}", problem.what, problem.reason);
-                if !warnings.contains(&warning) {
-                    warnings.push(warning);
-                }
-            }
             if let Some((_, server)) = server_of(edit)
                 && warnings.len() < WARNINGS_MAX
             {
@@ -185,6 +200,10 @@ impl Daemon {
         }
         Ok(None)
     }
+}
+
+fn could_not(problem: &Problem) -> String {
+    format!("could not {}: {}", problem.what, problem.reason)
 }
 
 /// The server that an edit adds.

@@ -60,15 +60,16 @@ pub(super) fn edit(edit: &Edit) -> Result<Asked, EditRefusal> {
     }))
 }
 
-/// The service that an edit is about; `None`: no one alone.
-pub(super) const fn service_of(edit: &model::Edit) -> Option<ServiceKey> {
+/// The service that an edit adds, or adds a server to.
+pub(super) const fn adds_to(edit: &model::Edit) -> Option<ServiceKey> {
     match edit {
-        model::Edit::AddService(key, _)
-        | model::Edit::EditService(key, _)
-        | model::Edit::AddServer(key, ..)
-        | model::Edit::EditServer(key, ..)
-        | model::Edit::DeleteServer(key, _) => Some(*key),
-        model::Edit::DeleteService(_) | model::Edit::Clear | model::Edit::SetTimeouts(_) => None,
+        model::Edit::AddService(key, _) | model::Edit::AddServer(key, ..) => Some(*key),
+        model::Edit::EditService(..)
+        | model::Edit::DeleteService(_)
+        | model::Edit::EditServer(..)
+        | model::Edit::DeleteServer(..)
+        | model::Edit::Clear
+        | model::Edit::SetTimeouts(_) => None,
     }
 }
 
@@ -78,6 +79,7 @@ pub(super) const fn refusal(refused: EditRefused) -> EditRefusal {
         EditRefused::NoSuchService => EditRefusal::NoSuchService,
         EditRefused::ServerExists => EditRefusal::ServerExists,
         EditRefused::NoSuchServer => EditRefusal::NoSuchServer,
+        EditRefused::AddressInUse => EditRefusal::AddressInUse,
         EditRefused::NoRoom => EditRefusal::NoRoom,
     }
 }

@@ -1,0 +1,61 @@
+//! Which addresses are virtual and which are hosts' own: what moves between directors can't be both.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use evenkeel_model::{Director, Edit};
+
+#[derive(Debug)]
+pub(super) struct Grounds {
+    /// Of services and virtual routers.
+    virtuals: BTreeSet<IpAddr>,
+    /// Of real servers and directors.
+    hosts: BTreeSet<IpAddr>,
+}
+
+impl Grounds {
+    pub(super) fn of(director: &Director) -> Self {
+        let services = director.services.iter();
+        let listen = services.clone().map(|service| service.key.address.ip());
+        let servers = services.flat_map(|service| &service.servers);
+        let routers = director.virtual_routers.iter();
+        let moved = routers.clone().flat_map(|router| &router.addresses);
+        let directors = routers.flat_map(|router| router.peers.iter().chain(&router.source));
+        Self {
+            virtuals: listen.chain(moved.map(|a| IpAddr::V4(*a))).collect(),
+            hosts: servers
+                .map(|server| server.address.ip())
+                .chain(directors.map(|a| IpAddr::V4(*a)))
+                .collect(),
+        }
+    }
+
+    /// Whether an edit would make an address both.
+    pub(super) fn forbid(&self, edit: &Edit) -> bool {
+        match edit {
+            Edit::AddService(key, _) => self.hosts.contains(&key.address.ip()),
+            Edit::AddServer(_, address, _) => self.virtuals.contains(address),
+            Edit::EditService(..)
+            | Edit::DeleteService(_)
+            | Edit::EditServer(..)
+            | Edit::DeleteServer(..)
+            | Edit::Clear
+            | Edit::SetTimeouts(_) => false,
+        }
+    }
+
+    /// Notes what an edit has added.
+    pub(super) fn note(&mut self, edit: &Edit) {
+        if let Edit::AddService(key, _) = edit {
+            self.virtuals.insert(key.address.ip());
+        }
+        if let Edit::AddServer(_, address, _) = edit {
+            self.hosts.insert(*address);
+        }
+    }
+
+    /// Addresses that are both.
+    pub(super) fn clashes(&self) -> impl Iterator<Item = IpAddr> {
+        self.virtuals.intersection(&self.hosts).copied()
+    }
+}
