@@ -127,6 +127,7 @@ pub(crate) fn parse(program: &str, words: &[String]) -> Result<Request, Refused>
     if let Some(unexpected) = split.rest.first() {
         return Err(Refused::usage(format!("unexpected argument {unexpected}")));
     }
+    values.check_flags()?;
     if command == Command::Save {
         save(flags)
     } else {

@@ -12,9 +12,6 @@ use crate::ipvsadm::grammar::values::{Mask, TIMEOUT_S_MAX, Values, timeout};
 use crate::ipvsadm::grammar::{Refused, Request};
 use crate::ipvsadm::service_name::ServiceName;
 
-/// Scheduler where none is given.
-const SCHEDULER: &str = "wlc";
-
 /// Exit code of what the kernel refuses.
 const KERNEL: u8 = 255;
 
@@ -46,6 +43,7 @@ pub(super) fn read(
     if let Some(unexpected) = rest.first() {
         return Err(Refused::usage(format!("unexpected argument {unexpected}")));
     }
+    values.check_flags()?;
     check(command, flags)?;
     let edit = match command {
         "clear" => Edit::Clear,
@@ -184,14 +182,6 @@ fn server(values: &Values) -> Result<IpAddr, Refused> {
 
 fn service_settings(flags: &[Flag], values: &Values) -> Result<ServiceSettings, Refused> {
     let one_packet = flags.contains(&Flag::EditOnly("ops"));
-    let scheduler = values.scheduler.as_deref().unwrap_or(SCHEDULER);
-    for flag in &values.scheduler_flags {
-        let of = flag.split_once('-').map_or("", |(of, _)| of);
-        if of != "flag" && of != scheduler {
-            let message = format!("incompatible scheduler flag `{flag}'");
-            return Err(Refused::usage(message));
-        }
-    }
     if let Some(ServiceName::Address(protocol, address)) = values.service {
         if address.port() == 0 && values.persistent_s.is_none() {
             let message = "Zero port specified for non-persistent service";
@@ -205,12 +195,9 @@ fn service_settings(flags: &[Flag], values: &Values) -> Result<ServiceSettings, 
     if flags.contains(&Flag::EditOnly("pe")) {
         return Err(refused("Scheduler or persistence engine not found"));
     }
-    let has = |name: &str| {
-        let mut given = values.scheduler_flags.iter();
-        given.any(|flag| flag.ends_with(name))
-    };
+    let has = |name: &str| values.flags().any(|flag| flag.ends_with(name));
     Ok(ServiceSettings {
-        scheduler: scheduler.to_owned(),
+        scheduler: values.scheduler().to_owned(),
         options: ServiceOptions {
             persistence: persistence(values)?,
             one_packet,

@@ -235,7 +235,7 @@ fn save_takes_numeric_alone() {
             2,
         ),
         (
-            "-S --tun-info -b sh-port",
+            "-S --tun-info -b flag-1",
             "Illegal 'sched-flags' option with the 'save' command",
             2,
         ),

@@ -17,6 +17,19 @@ const WEIGHT_MAX: u32 = 65_535;
 
 const THRESHOLD_MAX: u32 = 2_147_483_647;
 
+/// Scheduler where none is given.
+const SCHEDULER: &str = "wlc";
+
+/// Flags of schedulers. IPVS has flag-3 too, which means nothing to any scheduler and has no place here.
+const FLAGS: [&str; 6] = [
+    "flag-1",
+    "flag-2",
+    "sh-fallback",
+    "sh-port",
+    "mh-fallback",
+    "mh-port",
+];
+
 /// What `-M` says: a mask of IPv4, or bits of IPv6.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mask {
@@ -31,7 +44,7 @@ pub(super) struct Values {
     pub(super) scheduler: Option<String>,
     pub(super) persistent_s: Option<u32>,
     pub(super) mask: Option<Mask>,
-    pub(super) scheduler_flags: Vec<String>,
+    pub(super) scheduler_flags: Option<String>,
     pub(super) server: Option<IpAddr>,
     pub(super) forwarding: Option<char>,
     pub(super) weight: Option<u16>,
@@ -103,7 +116,7 @@ impl Values {
                 let message = "illegal l_threshold specified";
                 self.lower = Some(range(value, 0, THRESHOLD_MAX, message)?);
             }
-            "sched-flags" => self.scheduler_flags = scheduler_flags(value)?,
+            "sched-flags" => self.scheduler_flags = Some(value.to_owned()),
             "mcast-port" => {
                 range(value, 1, 65_535, "illegal mcast-port specified")?;
             }
@@ -132,8 +145,36 @@ impl Values {
             let bits = range(value, 1, 128, "illegal ipv6 netmask specified")?;
             return Ok(Mask::V6(u8::try_from(bits).unwrap_or(128)));
         }
-        let mask = value.parse::<Ipv4Addr>().map(Mask::V4);
-        mask.map_err(|_no_mask| Refused::usage("illegal virtual server persistent mask specified"))
+        mask_of(value)
+            .map(Mask::V4)
+            .ok_or_else(|| Refused::usage("illegal virtual server persistent mask specified"))
+    }
+
+    /// The scheduler that is named, or would be taken.
+    pub(super) fn scheduler(&self) -> &str {
+        self.scheduler.as_deref().unwrap_or(SCHEDULER)
+    }
+
+    /// Names of the scheduler's flags.
+    pub(super) fn flags(&self) -> impl Iterator<Item = &str> {
+        let names = self.scheduler_flags.as_deref().unwrap_or_default();
+        names.split(',').filter(|name| !name.is_empty())
+    }
+
+    /// Whether the scheduler has the flags; asked when all words are read, and before it is asked whether
+    /// the command takes them.
+    pub(super) fn check_flags(&self) -> Result<(), Refused> {
+        for flag in self.flags() {
+            if !FLAGS.contains(&flag) {
+                return Err(Refused::usage(format!("invalid scheduler flag `{flag}'")));
+            }
+            let of = flag.split_once('-').map_or("", |(of, _)| of);
+            if of != "flag" && of != self.scheduler() {
+                let message = format!("incompatible scheduler flag `{flag}'");
+                return Err(Refused::usage(message));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -161,23 +202,35 @@ fn range(value: &str, least: u32, most: u32, message: &str) -> Result<u32, Refus
         .ok_or_else(|| Refused::usage(message))
 }
 
-/// Names of flags; whether they go with the scheduler is known at the end of the line.
-fn scheduler_flags(value: &str) -> Result<Vec<String>, Refused> {
-    // flag-3 means nothing to any scheduler, and there is no place to keep it.
-    const KNOWN: [&str; 6] = [
-        "flag-1",
-        "flag-2",
-        "sh-fallback",
-        "sh-port",
-        "mh-fallback",
-        "mh-port",
-    ];
-    let names = value.split(',').filter(|name| !name.is_empty());
-    let known = names.map(|name| {
-        let known = KNOWN.contains(&name);
-        known
-            .then(|| name.to_owned())
-            .ok_or_else(|| Refused::usage(format!("invalid scheduler flag `{name}'")))
-    });
-    known.collect()
+/// An IPv4 mask in any shape that inet_aton(3) reads: one to four numbers, of which the last fills what is
+/// left, and a blank ends it.
+fn mask_of(value: &str) -> Option<Ipv4Addr> {
+    let text = value.split(char::is_whitespace).next().unwrap_or_default();
+    let parts = text.split('.').map(number_of);
+    let parts = parts.collect::<Option<Vec<u32>>>()?;
+    let (last, bytes) = parts.split_last()?;
+    let left = 4_usize.checked_sub(bytes.len()).filter(|left| *left > 0)?;
+    let mut bits = 0_u32;
+    for byte in bytes {
+        bits = bits << 8 | u32::from(u8::try_from(*byte).ok()?);
+    }
+    let bits = u64::from(bits) << (8 * left);
+    (u64::from(*last) >> (8 * left) == 0).then(|| {
+        let bits = bits | u64::from(*last);
+        Ipv4Addr::from_bits(u32::try_from(bits).unwrap_or(u32::MAX))
+    })
 }
+
+/// A number as in C: hexadecimal behind `0x`, octal behind `0`.
+fn number_of(text: &str) -> Option<u32> {
+    let lower = text.to_ascii_lowercase();
+    if let Some(digits) = lower.strip_prefix("0x") {
+        return u32::from_str_radix(digits, 16).ok();
+    }
+    let digits = lower.bytes().all(|byte| byte.is_ascii_digit());
+    let radix = if lower.starts_with('0') { 8 } else { 10 };
+    u32::from_str_radix(&lower, radix).ok().filter(|_| digits)
+}
+
+#[cfg(test)]
+mod tests;

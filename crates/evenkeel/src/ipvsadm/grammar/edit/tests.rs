@@ -167,6 +167,13 @@ fn contradictions_are_refused() {
 -A -t 1.2.3.4:80 -b sh-port | incompatible scheduler flag `sh-port'
 -A -t 1.2.3.4:80 -s sh -b mh-port | incompatible scheduler flag `mh-port'
 -A -t 1.2.3.4:80 -s sh -b sh-port -b sh-port | multiple 'sched-flags' options specified
+-A -r 5.6.7.8 -b sh-port -c | incompatible scheduler flag `sh-port'
+-L -b mh-port -r 5.6.7.8 | incompatible scheduler flag `mh-port'
+-S -b mh-port | incompatible scheduler flag `mh-port'
+--set 1 2 3 -b sh-port | incompatible scheduler flag `sh-port'
+--set 1 2 -b sh-port | --set option requires 3 timeout values
+-A -t 1.2.3.4:80 -b sh-port junk | unexpected argument junk
+-R -r 5.6.7.8 -b foo -r 5.6.7.8 | multiple 'real-server' options specified
 -A -t 1.2.3.4:80 -p 5 junk | unexpected argument junk
 -a -t 1.2.3.4:80 -r [fe80::1]:80 | Different address family is allowed only for tunneling servers
 -a -t 1.2.3.4:80 -r fe80::1 -m | Different address family is allowed only for tunneling servers
