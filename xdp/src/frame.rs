@@ -1,21 +1,47 @@
 //! The bytes of the packet under way.
 
+use core::ptr::read_volatile;
+
 use aya_ebpf::helpers::{bpf_xdp_adjust_head, bpf_xdp_adjust_tail};
 use aya_ebpf::programs::XdpContext;
 use evenkeel_datapath::{Frame, OFFSET_MAX};
+use evenkeel_wire::eth;
 
 /// A packet; the kernel's pointers are read anew in every call, so that none is stale after the
 /// head or tail moved.
-pub struct XdpFrame(pub XdpContext);
+pub struct XdpFrame {
+    pub ctx: XdpContext,
+    /// Length of the tag that was skipped.
+    tag: usize,
+}
 
 impl XdpFrame {
+    #[inline(always)]
+    pub const fn new(ctx: XdpContext) -> Self {
+        Self { ctx, tag: 0 }
+    }
+
     #[inline(always)]
     fn at<const N: usize>(&self, offset: usize) -> Option<*mut [u8; N]> {
         if offset > OFFSET_MAX {
             return None;
         }
-        let start = self.0.data() + offset;
-        if start + N > self.0.data_end() {
+        let skipped = if offset >= eth::ETHERTYPE { self.tag } else { 0 };
+        self.raw(offset + skipped)
+    }
+
+    /// Where the packet begins; read anew each time, or LLVM would leave out comparisons that others imply, of which
+    /// the verifier does not know.
+    #[inline(always)]
+    fn data(&self) -> usize {
+        // SAFETY: the context is the kernel's and valid as long as the program runs.
+        unsafe { read_volatile(&raw const (*self.ctx.ctx).data) as usize }
+    }
+
+    #[inline(always)]
+    fn raw<const N: usize>(&self, offset: usize) -> Option<*mut [u8; N]> {
+        let start = self.data() + offset;
+        if start + N > self.ctx.data_end() {
             return None;
         }
         Some(start as *mut [u8; N])
@@ -24,8 +50,33 @@ impl XdpFrame {
 
 impl Frame for XdpFrame {
     #[inline(always)]
+    fn skip_tag(&mut self, tagged: u64) {
+        self.tag = (tagged as usize & 1) * eth::TAG_LEN;
+    }
+
+    #[inline(always)]
+    fn is_tagged(&self) -> bool {
+        self.tag != 0
+    }
+
+    #[inline(always)]
+    fn load_tag(&self) -> Option<[u8; 4]> {
+        let at = self.raw::<4>(eth::ETHERTYPE)?;
+        // SAFETY: `raw` checked that the bytes of the packet are there, and a byte array needs no alignment.
+        Some(unsafe { *at })
+    }
+
+    #[inline(always)]
+    fn store_tag(&mut self, bytes: [u8; 4]) -> Option<()> {
+        let at = self.raw::<4>(eth::ETHERTYPE)?;
+        // SAFETY: `raw` checked that the bytes of the packet are there; this program alone has the packet.
+        unsafe { *at = bytes };
+        Some(())
+    }
+
+    #[inline(always)]
     fn len(&self) -> usize {
-        self.0.data_end() - self.0.data()
+        (self.ctx.data_end() - self.ctx.data()).wrapping_sub(self.tag)
     }
 
     #[inline(always)]
@@ -46,7 +97,14 @@ impl Frame for XdpFrame {
     #[inline(always)]
     fn grow_head<const N: usize>(&mut self) -> Option<()> {
         // SAFETY: the context is the kernel's; pointers into the packet are not kept across this call.
-        let failed = unsafe { bpf_xdp_adjust_head(self.0.ctx, -(N as i32)) };
+        let failed = unsafe { bpf_xdp_adjust_head(self.ctx.ctx, -(N as i32)) };
+        (failed == 0).then_some(())
+    }
+
+    #[inline(always)]
+    fn shrink_head<const N: usize>(&mut self) -> Option<()> {
+        // SAFETY: the context is the kernel's; pointers into the packet are not kept across this call.
+        let failed = unsafe { bpf_xdp_adjust_head(self.ctx.ctx, N as i32) };
         (failed == 0).then_some(())
     }
 
@@ -57,7 +115,7 @@ impl Frame for XdpFrame {
             return Some(());
         }
         // SAFETY: the context is the kernel's; pointers into the packet are not kept across this call.
-        let failed = unsafe { bpf_xdp_adjust_tail(self.0.ctx, -(surplus as i32)) };
+        let failed = unsafe { bpf_xdp_adjust_tail(self.ctx.ctx, -(surplus as i32)) };
         (failed == 0).then_some(())
     }
 }

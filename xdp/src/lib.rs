@@ -6,7 +6,7 @@ pub mod frame;
 pub mod tables;
 
 use aya_ebpf::bindings::xdp_action;
-use aya_ebpf::helpers::{bpf_jiffies64, bpf_ktime_get_coarse_ns};
+use aya_ebpf::helpers::{bpf_redirect, bpf_jiffies64, bpf_ktime_get_coarse_ns};
 use aya_ebpf::programs::XdpContext;
 use evenkeel_datapath::{Frame, Verdict, process};
 
@@ -16,10 +16,13 @@ use crate::tables::Maps;
 /// Balances what is for a virtual service.
 #[inline(always)]
 pub fn balance(ctx: XdpContext) -> u32 {
-    match process(&mut XdpFrame(ctx), &Maps) {
+    let maps = Maps::on(ctx.ingress_ifindex() as u32);
+    match process(&mut XdpFrame::new(ctx), &maps) {
         Verdict::Pass => xdp_action::XDP_PASS,
         Verdict::Drop(_) => xdp_action::XDP_DROP,
         Verdict::Transmit => xdp_action::XDP_TX,
+        // SAFETY: takes numbers, returns a verdict.
+        Verdict::Redirect(interface) => unsafe { bpf_redirect(interface, 0) as u32 },
     }
 }
 
@@ -28,7 +31,7 @@ pub fn balance(ctx: XdpContext) -> u32 {
 pub fn tell_time(ctx: XdpContext) -> u32 {
     // SAFETY: both take nothing and return a number.
     let (jiffies, coarse) = unsafe { (bpf_jiffies64(), bpf_ktime_get_coarse_ns()) };
-    let mut frame = XdpFrame(ctx);
+    let mut frame = XdpFrame::new(ctx);
     match frame
         .store(0, jiffies.to_ne_bytes())
         .and_then(|()| frame.store(8, coarse.to_ne_bytes()))

@@ -9,7 +9,7 @@ use aya_ebpf::btf_maps::{Array, HashMap, PerCpuArray};
 use aya_ebpf::helpers::bpf_jiffies64;
 use aya_ebpf::macros::btf_map;
 use evenkeel_abi::{
-    ARENA_WORDS, Bucket, Costs, DropReason, Event, FlowKey, GATES_MAX, Gate, Globals, HINTS, Link,
+    ARENA_WORDS, Bucket, Costs, DropReason, Event, FlowKey, GATES_MAX, Gate, Globals, HINTS, LINKS_MAX, Link,
     Load, ROUTERS_MAX, Router, SERVERS_MAX, SERVICES_MAX, Server, ServiceKey, ServiceSlot, Shared,
     State, Stats, Tick, Word,
 };
@@ -27,7 +27,7 @@ macro_rules! array {
 
 array!(GLOBALS, Globals, 1);
 array!(STATE, State, 1);
-array!(LINKS, Link, 1);
+array!(LINKS, Link, LINKS_MAX);
 array!(GATES, Gate, GATES_MAX);
 array!(ROUTERS, Router, ROUTERS_MAX);
 array!(SERVICE_HINTS, Shared, HINTS);
@@ -51,8 +51,21 @@ static DROPS: PerCpuArray<u64, { DropReason::ALL.len() }> = PerCpuArray::new();
 #[btf_map]
 static EVENTS: PerCpuArray<u64, { Event::ALL.len() }> = PerCpuArray::new();
 
-/// The maps of this program.
-pub struct Maps;
+/// The maps of this program, as a packet sees them.
+pub struct Maps {
+    ingress: u32,
+}
+
+impl Maps {
+    /// For a packet that came in by the interface of this index.
+    #[inline(always)]
+    pub const fn on(ingress: u32) -> Self {
+        Self { ingress }
+    }
+}
+
+/// For what does not ask where the packet came from.
+const ANYWHERE: Maps = Maps::on(0);
 
 /// Adds a packet to this processor's entry.
 #[inline(always)]
@@ -80,14 +93,14 @@ const INTERNAL: u64 = u64::MAX - 1;
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn evenkeel_least_loaded(costs: u64, start: u32, len: u32) -> u64 {
-    least_loaded(&Maps, Costs(costs), start, len).map_or(NO_SERVER, u64::from)
+    least_loaded(&ANYWHERE, Costs(costs), start, len).map_or(NO_SERVER, u64::from)
 }
 
 /// As [`evenkeel_least_loaded`], so that the kernel verifies it once.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn evenkeel_less_loaded_of_two(random: u64, start: u32, len: u32) -> u64 {
-    less_loaded_of_two(&Maps, random, start, len).map_or(NO_SERVER, u64::from)
+    less_loaded_of_two(&ANYWHERE, random, start, len).map_or(NO_SERVER, u64::from)
 }
 
 /// As [`evenkeel_least_loaded`]; the key comes in two words, and a reason not to place the flow above all numbers.
@@ -98,7 +111,7 @@ extern "C" fn evenkeel_schedule(service: u32, addresses: u64, ports_protocol: u6
         addresses,
         ports_protocol,
     };
-    match schedule(&Maps, service, &key) {
+    match schedule(&ANYWHERE, service, &key) {
         Ok(server) => server.into(),
         Err(DropReason::NoServer) => NO_SERVER,
         Err(_) => INTERNAL,
@@ -113,7 +126,7 @@ extern "C" fn evenkeel_establish(addresses: u64, ports_protocol: u64, hash: u32,
         addresses,
         ports_protocol,
     };
-    establish(&Maps, &key, hash, Word(word)).into()
+    establish(&ANYWHERE, &key, hash, Word(word)).into()
 }
 
 /// As [`evenkeel_least_loaded`], so that the kernel verifies it once; the key comes in two words.
@@ -124,7 +137,7 @@ extern "C" fn evenkeel_server_of_flow(service: u32, addresses: u64, ports_protoc
         addresses,
         ports_protocol,
     };
-    server_of_flow(&Maps, service, &key).map_or(NO_SERVER, u64::from)
+    server_of_flow(&ANYWHERE, service, &key).map_or(NO_SERVER, u64::from)
 }
 
 impl Tables for Maps {
@@ -146,8 +159,15 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
-    fn link(&self) -> Option<&Link> {
-        LINKS.get(0)
+    fn ingress(&self) -> u32 {
+        self.ingress
+    }
+
+    #[inline(always)]
+    fn link(&self, index: u32) -> Option<&Link> {
+        LINKS
+            .get(index & (LINKS_MAX - 1))
+            .filter(|link| link.index.load(Relaxed) == u64::from(index))
     }
 
     #[inline(always)]

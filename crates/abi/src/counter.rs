@@ -20,11 +20,13 @@ pub enum DropReason {
     GateDraining = 6,
     /// The program found its own maps inconsistent.
     Internal = 7,
+    /// The server is reached by an interface that this director does not work on.
+    NoWayOut = 8,
 }
 
 impl DropReason {
     /// All reasons, by number.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Malformed,
         Self::Fragment,
         Self::TtlExceeded,
@@ -33,6 +35,7 @@ impl DropReason {
         Self::TableFull,
         Self::GateDraining,
         Self::Internal,
+        Self::NoWayOut,
     ];
 
     /// The name in `status`.
@@ -47,6 +50,7 @@ impl DropReason {
             Self::TableFull => "table-full",
             Self::GateDraining => "gate-draining",
             Self::Internal => "internal",
+            Self::NoWayOut => "no-way-out",
         }
     }
 }

@@ -20,7 +20,7 @@ pub mod shared;
 pub use conn::{BUCKET_WAYS, Bucket, Conn, ConnState, FlowKey, Tick, Word};
 pub use counter::{DropReason, Event, Stats};
 pub use service::{
-    Costs, Gate, GateState, Link, Load, Router, SchedulerId, Server, ServerFlags, Service,
+    Costs, Egress, Gate, GateState, Link, Load, Router, SchedulerId, Server, ServerFlags, Service,
     ServiceFlags, ServiceKey, ServiceSlot, Span,
 };
 pub use shared::Shared;
@@ -34,7 +34,7 @@ pub mod map {
     pub const GLOBALS: &str = "GLOBALS";
     /// `Array<State, 1>`: words that packets change.
     pub const STATE: &str = "STATE";
-    /// `Array<Link, 1>`: the interface that the program is attached to.
+    /// `Array<Link>`: the interfaces that the program is attached to.
     pub const LINKS: &str = "LINKS";
     /// `HashMap<u32, u32>`: virtual address to gate number.
     pub const VIPS: &str = "VIPS";
@@ -94,6 +94,8 @@ pub mod map {
 pub const SERVICES_MAX: u32 = 10_240;
 /// Words of `SERVICE_HINTS`, a power of two.
 pub const HINTS: u32 = 1 << 12;
+/// Places of `LINKS`, a power of two.
+pub const LINKS_MAX: u32 = 256;
 /// Most virtual addresses of one director.
 pub const GATES_MAX: u32 = 10_240;
 /// Entries of `ROUTERS`: virtual router ids are bytes, of which 0 is none.

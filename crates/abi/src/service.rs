@@ -294,8 +294,7 @@ pub struct Server {
     pub owner: Shared,
     /// Its IPv6 address, as it lies in memory; `endpoint` holds no address then.
     pub address6: [Shared; 2],
-    /// Where its packets leave: 0: by the interface that they came in by; else the index of another one, and in the
-    /// high half the 802.1Q tag that they carry there.
+    /// See [`Egress`].
     pub egress: Shared,
     /// Keeps the size at 64.
     pub spare: Shared,
@@ -324,6 +323,43 @@ impl Server {
     pub const fn unpack_flags(word: u64) -> u16 {
         let b = word.to_ne_bytes();
         u16::from_ne_bytes([b[6], b[7]])
+    }
+}
+
+/// How packets leave for a real server: index of the interface (0: the one that they came in by) in the low half;
+/// in the high one 0, or, with [`Egress::TAG`], the number of the VLAN whose tag they carry there (0: none).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Egress(pub u64);
+
+impl Egress {
+    /// The packets' tag is settled; without this it stays as it came.
+    const TAG: u32 = 1 << 16;
+
+    /// By this interface, with this tag.
+    #[must_use]
+    pub const fn by(interface: u32, vlan: u16) -> Self {
+        Self(pair(interface, Self::TAG | vlan as u32))
+    }
+
+    /// Index of the interface; 0: the one that they came in by.
+    #[must_use]
+    #[inline(always)]
+    pub const fn interface(self) -> u32 {
+        low(self.0)
+    }
+
+    /// Whether the tag is settled.
+    #[must_use]
+    #[inline(always)]
+    pub const fn names_tag(self) -> bool {
+        high(self.0) & Self::TAG != 0
+    }
+
+    /// Number of the VLAN; 0: no tag.
+    #[must_use]
+    #[inline(always)]
+    pub const fn vlan(self) -> u16 {
+        (high(self.0) & 0xfff) as u16
     }
 }
 
@@ -392,13 +428,13 @@ pub struct Router {
     pub spare: [Shared; 3],
 }
 
-/// The interface that the program is attached to.
+/// An interface that the program is attached to; it stands in `LINKS` at its index modulo [`LINKS_MAX`](crate::LINKS_MAX).
 #[repr(C)]
 #[derive(Default)]
 pub struct Link {
     /// Its MAC address, packed as [`Server::mac`] with flags 0.
     pub mac: Shared,
-    /// Its index.
+    /// Its index; 0: none stands here.
     pub index: Shared,
 }
 

@@ -1,5 +1,8 @@
 //! Programs on interfaces.
 
+use std::fs;
+use std::path::{Path, PathBuf};
+
 use aya::Ebpf;
 use aya::programs::links::{FdLink, LinkError, PinnedLink};
 use aya::programs::xdp::XdpLink;
@@ -8,59 +11,93 @@ use nix::errno::Errno;
 
 use crate::error::{StartError, copied, failed, io_cause};
 use crate::object::{self, EVENKEEL, PASS};
-use crate::options::{Mode, Options, Sizes};
+use crate::options::{Interface, Mode, Options, Sizes};
 use crate::pins::Pins;
 
 const ATTACH: &str = "attach the XDP program";
 
-/// Attaches the loaded program and pins its link.
+/// Attaches the loaded program to every interface and pins its links.
 pub(crate) fn attach_new(
     ebpf: &mut Ebpf,
     options: &Options,
     pins: &Pins,
 ) -> Result<(), StartError> {
+    for (interface, pin) in pinned_at(options, pins) {
+        attach_to(ebpf, &interface, &pin)?;
+    }
+    Ok(())
+}
+
+/// Every interface, and where the link of the program on it is pinned.
+fn pinned_at(options: &Options, pins: &Pins) -> Vec<(Interface, PathBuf)> {
+    let with_pin = |(number, interface): (usize, Interface)| {
+        let pin = match number {
+            0 => pins.link(),
+            _ => pins.links().join(&interface.name),
+        };
+        (interface, pin)
+    };
+    let interfaces = options.interfaces().into_iter().enumerate();
+    interfaces.map(with_pin).collect()
+}
+
+fn attach_to(ebpf: &mut Ebpf, interface: &Interface, pin: &Path) -> Result<(), StartError> {
     let xdp = object::program(ebpf, EVENKEEL)?;
-    let link = attach(xdp, &options.interface, options.link_index, options.mode)?;
-    link.pin(pins.link())
+    let link = attach(xdp, &interface.name, interface.index, interface.mode)?;
+    link.pin(pin)
         .map(drop)
         .map_err(|error| failed("pin the XDP link", error))
 }
 
-/// Puts the loaded program in the place of the one that the pinned link holds, or attaches it anew
-/// where the link holds nothing any more or is another interface's.
+/// Puts the loaded program in the place of those that the pinned links hold, or attaches it anew
+/// where a link holds nothing any more or is another interface's (`is_known` tells by the index). Takes it off
+/// interfaces that are none of the options'.
 pub(crate) fn replace(
     ebpf: &mut Ebpf,
     options: &Options,
     pins: &Pins,
-    same_interface: bool,
+    is_known: impl Fn(u32) -> bool,
 ) -> Result<(), StartError> {
-    if !pins.present().link {
-        return attach_new(ebpf, options, pins);
-    }
-    let pinned = PinnedLink::from_pin(pins.link())
-        .map_err(|error| failed("open the pinned XDP link", error))?;
-    if same_interface {
-        let stale = |_not_xdp: LinkError| StartError::StalePins {
-            pin_dir: pins.dir().to_owned(),
-            what: "`link` is not the link of an XDP program".to_owned(),
-        };
-        let link: XdpLink = FdLink::from(pinned).try_into().map_err(stale)?;
-        let xdp = object::program(ebpf, EVENKEEL)?;
-        match xdp.attach_to_link(link) {
-            // The link lives by its pin; this handle would only keep it alive after a purge.
-            Ok(id) => {
-                let link = xdp.take_link(id).map_err(|error| failed(ATTACH, error))?;
-                drop(link);
-                return Ok(());
-            }
-            Err(error) if errno(&error) == Some(Errno::ENOLINK) => {}
-            Err(error) => return Err(failed("replace the XDP program", error)),
+    let wanted = pinned_at(options, pins);
+    for (interface, pin) in &wanted {
+        if !pin.exists() {
+            attach_to(ebpf, interface, pin)?;
+        } else if !is_known(interface.index) || !replace_one(ebpf, pins, pin)? {
+            fs::remove_file(pin).map_err(|error| failed("unpin the XDP link", error))?;
+            attach_to(ebpf, interface, pin)?;
         }
-    } else {
-        drop(pinned);
     }
-    std::fs::remove_file(pins.link()).map_err(|error| failed("unpin the XDP link", error))?;
-    attach_new(ebpf, options, pins)
+    let Ok(entries) = fs::read_dir(pins.links()) else {
+        return Ok(());
+    };
+    for path in entries.flatten().map(|entry| entry.path()) {
+        if !wanted.iter().any(|(_, pin)| *pin == path) {
+            fs::remove_file(path).map_err(|error| failed("unpin an XDP link", error))?;
+        }
+    }
+    Ok(())
+}
+
+/// Puts the loaded program in the place of the one that a pinned link holds; false: it holds none any more.
+fn replace_one(ebpf: &mut Ebpf, pins: &Pins, pin: &Path) -> Result<bool, StartError> {
+    let pinned =
+        PinnedLink::from_pin(pin).map_err(|error| failed("open the pinned XDP link", error))?;
+    let stale = |_not_xdp: LinkError| StartError::StalePins {
+        pin_dir: pins.dir().to_owned(),
+        what: "`link` is not the link of an XDP program".to_owned(),
+    };
+    let link: XdpLink = FdLink::from(pinned).try_into().map_err(stale)?;
+    let xdp = object::program(ebpf, EVENKEEL)?;
+    match xdp.attach_to_link(link) {
+        // The link lives by its pin; this handle would only keep it alive after a purge.
+        Ok(id) => {
+            let link = xdp.take_link(id).map_err(|error| failed(ATTACH, error))?;
+            drop(link);
+            Ok(true)
+        }
+        Err(error) if errno(&error) == Some(Errno::ENOLINK) => Ok(false),
+        Err(error) => Err(failed("replace the XDP program", error)),
+    }
 }
 
 /// Attaches a program by a link that can be pinned.

@@ -36,6 +36,16 @@ pub enum StartError {
         /// Its name.
         interface: String,
     },
+    /// Two interfaces have the same place in the table of interfaces.
+    #[error(
+        "interface `{interface}` has an index that differs from another one's by a multiple of {modulus}"
+    )]
+    InterfacesCollide {
+        /// Its name.
+        interface: String,
+        /// Places of the table.
+        modulus: u32,
+    },
     /// The pins' directory is on another file system.
     #[error(
         "`{}` is not on a bpf file system: mount one with `mount -t bpf bpf /sys/fs/bpf`", path.display()

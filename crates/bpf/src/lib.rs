@@ -46,7 +46,7 @@ pub use error::{GateError, PurgeError, PutError, ReadError, RunError, StartError
 pub use mapped::{Mappable, MappedArray};
 pub use measure::Attachment;
 pub use object::OBJECT;
-pub use options::{Mode, Options, Sizes};
+pub use options::{Interface, Mode, Options, Sizes};
 pub use pins::{PinLock, lock, purge};
 pub use plane::DataPlane;
 pub use router::{RouterGates, Standing};

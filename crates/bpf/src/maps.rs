@@ -2,8 +2,8 @@
 
 use aya::maps::{MapInfo, MapType};
 use evenkeel_abi::{
-    Bucket, DropReason, Event, Gate, Globals, HINTS, Link, Load, ROUTERS_MAX, Router, Server,
-    ServiceKey, ServiceSlot, Shared, State, Stats, map,
+    Bucket, DropReason, Event, Gate, Globals, HINTS, LINKS_MAX, Link, Load, ROUTERS_MAX, Router,
+    Server, ServiceKey, ServiceSlot, Shared, State, Stats, map,
 };
 
 use crate::options::Sizes;
@@ -100,7 +100,7 @@ pub(crate) fn specs(sizes: &Sizes) -> [Spec; map::ALL.len()] {
     [
         Spec::array::<Globals>(map::GLOBALS, 1),
         Spec::array::<State>(map::STATE, 1),
-        Spec::array::<Link>(map::LINKS, 1),
+        Spec::array::<Link>(map::LINKS, LINKS_MAX),
         Spec::hash::<u32>(map::VIPS, sizes.gates),
         Spec::array::<Gate>(map::GATES, sizes.gates),
         Spec::array::<Router>(map::ROUTERS, ROUTERS_MAX),

@@ -1,5 +1,7 @@
 //! Measurements: another object that has the balancing program and its maps among others.
 
+use std::sync::atomic::Ordering::{Relaxed, Release};
+
 use aya::maps::{Map, PerCpuArray};
 use aya::programs::links::FdLink;
 
@@ -28,7 +30,8 @@ impl DataPlane {
         Self::from_loaded(object::load_from(&object, &options.sizes, None)?, options)
     }
 
-    /// Attaches a loaded program of the object; one program may be on many interfaces.
+    /// Attaches a loaded program of the object; one program may be on many interfaces, which have the MAC address of
+    /// the options' one.
     ///
     /// The index is that of the calling thread's network namespace.
     ///
@@ -41,6 +44,15 @@ impl DataPlane {
         link_index: u32,
         mode: Mode,
     ) -> Result<Attachment, StartError> {
+        if let Some(mac) = self
+            .tables
+            .link(self.link_index)
+            .map(|l| l.mac.load(Relaxed))
+            && let Some(link) = self.tables.links.get(link_index % self.tables.links.len())
+        {
+            link.mac.store(mac, Relaxed);
+            link.index.store(link_index.into(), Release);
+        }
         let xdp = object::program(&mut self.ebpf, program)?;
         let link = attach(xdp, interface, link_index, mode)?;
         Ok(Attachment { _link: link })

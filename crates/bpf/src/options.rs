@@ -15,6 +15,19 @@ pub enum Mode {
     Generic,
 }
 
+/// A further interface that the program runs on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interface {
+    /// Its name.
+    pub name: String,
+    /// Its index.
+    pub index: u32,
+    /// Its MAC address: only frames to it are forwarded.
+    pub mac: MacAddress,
+    /// Where the program runs; an adopted link keeps its mode.
+    pub mode: Mode,
+}
+
 /// Capacities of the maps; those of pinned maps can't change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sizes {
@@ -95,7 +108,7 @@ impl Sizes {
 pub struct Options {
     /// Directory of the pins, on a bpf file system; it is made if missing.
     pub pin_dir: PathBuf,
-    /// Interface to attach to.
+    /// The first interface to attach to.
     pub interface: String,
     /// Its index.
     pub link_index: u32,
@@ -105,6 +118,23 @@ pub struct Options {
     pub address: Option<Ipv4Addr>,
     /// Where the program runs; an adopted link keeps its mode.
     pub mode: Mode,
+    /// Further interfaces: packets may come in and leave by them too.
+    pub others: Vec<Interface>,
     /// Capacities.
     pub sizes: Sizes,
+}
+
+impl Options {
+    /// All interfaces, the first one first.
+    pub(crate) fn interfaces(&self) -> Vec<Interface> {
+        let first = Interface {
+            name: self.interface.clone(),
+            index: self.link_index,
+            mac: self.mac,
+            mode: self.mode,
+        };
+        std::iter::once(first)
+            .chain(self.others.iter().cloned())
+            .collect()
+    }
 }

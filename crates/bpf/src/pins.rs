@@ -1,6 +1,6 @@
 //! The pins: where they are, whether they may be there, and their removal.
 //!
-//! `DIR/link` holds the program on its interface, `DIR/maps/NAME` the maps.
+//! `DIR/link` holds the program on its first interface, `DIR/links/NAME` on each of the others, `DIR/maps/NAME` the maps.
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, ErrorKind};
@@ -43,6 +43,11 @@ impl Pins {
         self.dir.join("link")
     }
 
+    /// Where the links of further interfaces are, by their names.
+    pub(crate) fn links(&self) -> PathBuf {
+        self.dir.join("links")
+    }
+
     pub(crate) fn maps(&self) -> PathBuf {
         self.dir.join("maps")
     }
@@ -72,32 +77,42 @@ impl Pins {
                 path: existing.to_owned(),
             });
         }
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(self.maps())
-            .map_err(|error| {
-                let what = format!("create the pin directory `{}`", self.dir.display());
-                failed(&what, error)
-            })
+        for directory in [self.maps(), self.links()] {
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(directory)
+                .map_err(|error| {
+                    let what = format!("create the pin directory `{}`", self.dir.display());
+                    failed(&what, error)
+                })?;
+        }
+        Ok(())
     }
 
     /// Removes every pin and leaves the directory; what is not there is as good as removed.
     ///
-    /// The link goes first: packets then pass to the stack before the maps are taken apart.
+    /// The links go first: packets then pass to the stack before the maps are taken apart.
     pub(crate) fn clear(&self) -> Result<(), PurgeError> {
         remove(&self.link(), |path| fs::remove_file(path))?;
-        let maps = self.maps();
-        match fs::read_dir(&maps) {
-            Ok(entries) => {
-                for entry in entries.flatten() {
-                    remove(&entry.path(), |path| fs::remove_file(path))?;
+        for directory in [self.links(), self.maps()] {
+            match fs::read_dir(&directory) {
+                Ok(entries) => {
+                    for entry in entries.flatten() {
+                        remove(&entry.path(), |path| fs::remove_file(path))?;
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(source) => {
+                    return Err(PurgeError {
+                        path: directory,
+                        source,
+                    });
                 }
             }
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(source) => return Err(PurgeError { path: maps, source }),
+            remove(&directory, |path| fs::remove_dir(path))?;
         }
-        remove(&maps, |path| fs::remove_dir(path))
+        Ok(())
     }
 
     /// Removes every pin and the directory.

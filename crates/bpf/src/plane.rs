@@ -49,7 +49,7 @@ impl DataPlane {
     /// the predecessor's program running.
     pub fn start(options: &Options) -> Result<(Self, Vec<ServiceEntry>), StartError> {
         check_kernel()?;
-        check_interface(options)?;
+        check_interfaces(options)?;
         let pins = Pins::new(&options.pin_dir);
         pins.prepare()?;
         if adopt::survey(&pins, &options.sizes)? {
@@ -112,7 +112,7 @@ impl DataPlane {
     pub(crate) fn from_loaded(mut ebpf: Ebpf, options: &Options) -> Result<Self, StartError> {
         let tables = Tables::open(&mut ebpf)?;
         write_globals(&tables, &options.sizes)?;
-        write_interface(&tables, options);
+        write_interfaces(&tables, options)?;
         object::verify(&mut ebpf, EVENKEEL)?;
         Ok(Self {
             ebpf,
@@ -132,10 +132,15 @@ impl DataPlane {
         };
         let adopted = adopt::rebuild(&mut tables, &options.sizes).map_err(stale)?;
         object::verify(&mut ebpf, EVENKEEL)?;
-        let link = tables.links.get(0);
-        let same = link.is_some_and(|l| l.index.load(Relaxed) == u64::from(options.link_index));
-        write_interface(&tables, options);
-        replace(&mut ebpf, options, pins, same)?;
+        let known: Vec<u32> = options
+            .interfaces()
+            .iter()
+            .map(|interface| interface.index)
+            .filter(|index| tables.link(*index).is_some())
+            .collect();
+        let same = known.contains(&options.link_index);
+        write_interfaces(&tables, options)?;
+        replace(&mut ebpf, options, pins, |index| known.contains(&index))?;
         let mut plane = Self {
             ebpf,
             tables,
@@ -186,17 +191,36 @@ fn write_globals(tables: &Tables, sizes: &Sizes) -> Result<(), StartError> {
     Ok(())
 }
 
-/// Writes what the program must know of the interface.
-fn write_interface(tables: &Tables, options: &Options) {
+/// Writes what the program must know of the interfaces, and takes out those that are none any more.
+fn write_interfaces(tables: &Tables, options: &Options) -> Result<(), StartError> {
     if let Some(globals) = tables.globals.get(0) {
         globals
             .address
             .store(options.address.map_or(0, address_word).into(), Relaxed);
     }
-    if let Some(link) = tables.links.get(0) {
-        link.index.store(options.link_index.into(), Relaxed);
-        link.mac.store(Server::pack_mac(options.mac.0, 0), Release);
+    let interfaces = options.interfaces();
+    for link in tables.links.as_slice() {
+        let index = link.index.load(Relaxed);
+        if !interfaces.iter().any(|i| u64::from(i.index) == index) {
+            link.index.store(0, Release);
+        }
     }
+    for interface in &interfaces {
+        let Some(link) = tables.links.get(interface.index % tables.links.len()) else {
+            continue;
+        };
+        let there = link.index.load(Relaxed);
+        if there != 0 && there != u64::from(interface.index) {
+            return Err(StartError::InterfacesCollide {
+                interface: interface.name.clone(),
+                modulus: tables.links.len(),
+            });
+        }
+        link.mac
+            .store(Server::pack_mac(interface.mac.0, 0), Relaxed);
+        link.index.store(interface.index.into(), Release);
+    }
+    Ok(())
 }
 
 fn check_kernel() -> Result<(), StartError> {
@@ -221,11 +245,16 @@ pub(crate) fn is_too_old(release: &str) -> bool {
     }
 }
 
-fn check_interface(options: &Options) -> Result<(), StartError> {
-    match nix::net::if_::if_nametoindex(options.interface.as_str()) {
-        Ok(index) if index == options.link_index => Ok(()),
-        Ok(_) | Err(_) => Err(StartError::NoInterface {
-            interface: options.interface.clone(),
-        }),
+fn check_interfaces(options: &Options) -> Result<(), StartError> {
+    for interface in options.interfaces() {
+        match nix::net::if_::if_nametoindex(interface.name.as_str()) {
+            Ok(index) if index == interface.index => {}
+            Ok(_) | Err(_) => {
+                return Err(StartError::NoInterface {
+                    interface: interface.name,
+                });
+            }
+        }
     }
+    Ok(())
 }

@@ -41,7 +41,7 @@ impl Default for Run<'_> {
 /// What a run gave.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ran {
-    /// `XDP_DROP` 1, `XDP_PASS` 2, `XDP_TX` 3.
+    /// `XDP_DROP` 1, `XDP_PASS` 2, `XDP_TX` 3, `XDP_REDIRECT` 4.
     pub verdict: u32,
     /// The packet afterwards.
     pub packet: Vec<u8>,
@@ -63,7 +63,11 @@ impl DataPlane {
     /// # Errors
     /// If the kernel refuses, as it does packets of less than 14 bytes or more than some 3,500.
     pub fn run(&self, packet: &[u8]) -> Result<(u32, Vec<u8>), RunError> {
-        let ran = self.run_with(packet, Run::default())?;
+        let run = Run {
+            ingress: Some(self.link_index),
+            ..Run::default()
+        };
+        let ran = self.run_with(packet, run)?;
         Ok((ran.verdict, ran.packet))
     }
 

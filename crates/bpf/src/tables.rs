@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Acquire;
 
 use aya::Ebpf;
 use aya::maps::{HashMap, Map, MapData, MapError, PerCpuArray, PerCpuValues};
@@ -22,7 +23,7 @@ pub struct Tables {
     pub globals: MappedArray<Globals>,
     /// Words that packets change; one value.
     pub state: MappedArray<State>,
-    /// The interface; one value.
+    /// Interfaces, each at its index modulo the length.
     pub links: MappedArray<Link>,
     /// Gates; shared with the handles of virtual routers.
     pub gates: Arc<MappedArray<Gate>>,
@@ -51,6 +52,13 @@ pub struct Tables {
 }
 
 impl Tables {
+    /// An interface that the program is attached to, by its index.
+    #[must_use]
+    pub fn link(&self, index: u32) -> Option<&Link> {
+        let link = self.links.get(index % self.links.len())?;
+        (link.index.load(Acquire) == u64::from(index)).then_some(link)
+    }
+
     /// The tick that packets see now.
     #[must_use]
     pub fn now(&self) -> Tick {

@@ -119,7 +119,7 @@ impl DataPlane {
     /// If a map can't be read.
     pub fn trace(&self, packet: &TracePacket) -> Result<Trace, ReadError> {
         let key = flow_of(packet);
-        let view = View::new(&self.tables, self.tables.now());
+        let view = View::new(&self.tables, self.link_index, self.tables.now());
         // What is looked up here stands in the view's copies, and the decision meets the same.
         let (before, pressed) = (view.entry(&key), view.is_pressed());
         let (verdict, _frame) = decide(&view, &frame::build(packet, self.mac()));
@@ -138,25 +138,26 @@ impl DataPlane {
         view.check().map(|()| trace)
     }
 
-    /// Says what would become of a frame now, `XDP_DROP` 1, `XDP_PASS` 2 or `XDP_TX` 3, and how it would look then;
+    /// Says what would become of a frame now, `XDP_DROP` 1, `XDP_PASS` 2, `XDP_TX` 3 or `XDP_REDIRECT` 4, and how it would look then;
     /// changes nothing, as [`trace`](Self::trace).
     ///
     /// # Errors
     /// If a map can't be read.
     pub fn trace_frame(&self, frame: &[u8]) -> Result<(u32, Vec<u8>), ReadError> {
-        let view = View::new(&self.tables, self.tables.now());
+        let view = View::new(&self.tables, self.link_index, self.tables.now());
         let (verdict, frame) = decide(&view, frame);
         let number = match verdict {
             Verdict::Drop(_) => 1,
             Verdict::Pass => 2,
             Verdict::Transmit => 3,
+            Verdict::Redirect(_) => 4,
         };
         view.check().map(|()| (number, frame.get().to_vec()))
     }
 
     /// The interface's hardware address, as the program knows it.
     fn mac(&self) -> MacAddress {
-        let link = self.tables.links.get(0);
+        let link = self.tables.link(self.link_index);
         let word = link.map_or(0, |link| link.mac.load(Relaxed));
         MacAddress(Server::unpack_mac(word))
     }
@@ -179,8 +180,8 @@ fn decide(view: &View<'_>, frame: &[u8]) -> (Verdict, Bytes) {
 fn fate(verdict: Verdict, dropped: Option<DropReason>) -> Fate {
     match (verdict, dropped) {
         (Verdict::Pass, _) => Fate::Passed,
-        (Verdict::Transmit, None) => Fate::Forwarded,
-        (Verdict::Transmit, Some(reason)) => Fate::Answered(reason),
+        (Verdict::Transmit | Verdict::Redirect(_), None) => Fate::Forwarded,
+        (Verdict::Transmit | Verdict::Redirect(_), Some(reason)) => Fate::Answered(reason),
         (Verdict::Drop(reason), _) => Fate::Dropped(reason),
     }
 }

@@ -48,12 +48,15 @@ pub(crate) fn answer<F: Frame, T: Tables>(
     }
     let reply_to: [u8; 6] = frame.load(eth::SOURCE)?;
     let quoted = ip_len + icmp::QUOTED_PAYLOAD;
+    // Where there is none, the EtherType and the IP header will stand there.
+    let tag = frame.load_tag()?;
     frame.truncate(eth::LEN + quoted)?;
     frame.grow_head::<HEADERS>()?;
+    frame.store_tag(tag)?;
     frame.store(eth::DESTINATION, reply_to)?;
     frame.store(
         eth::SOURCE,
-        Server::unpack_mac(tables.link()?.mac.load(Relaxed)),
+        Server::unpack_mac(tables.link(tables.ingress())?.mac.load(Relaxed)),
     )?;
     frame.store(eth::ETHERTYPE, eth::IPV4)?;
     store_ip(frame, quoted, source, client)?;

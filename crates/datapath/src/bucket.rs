@@ -26,6 +26,25 @@ impl Way {
     }
 }
 
+/// For each set of ways, a bit each, the last of them plus one (0: it is empty), and their number.
+static SETS: [[u8; 2]; 1 << BUCKET_WAYS] = {
+    let mut sets = [[0; 2]; 1 << BUCKET_WAYS];
+    let mut set = 0;
+    while set < sets.len() {
+        let mut way = 0;
+        while way < BUCKET_WAYS {
+            if set >> way & 1 != 0 {
+                #[expect(clippy::cast_possible_truncation, reason = "below 8")]
+                let last = way as u8 + 1;
+                sets[set] = [last, sets[set][1] + 1];
+            }
+            way += 1;
+        }
+        set += 1;
+    }
+    sets
+};
+
 /// Finds the live entry of a flow.
 #[inline(always)]
 pub(crate) fn find(bucket: &Bucket, key: &FlowKey) -> Option<Way> {
@@ -49,16 +68,16 @@ pub(crate) fn find(bucket: &Bucket, key: &FlowKey) -> Option<Way> {
     })
 }
 
-/// The room of a bucket: a way where no entry stands plus one (0: there is none), and the number of those that are taken.
+/// The room of a bucket: a way where no entry stands plus one (0: there is none), and the number of such ways.
 #[inline(always)]
 pub(crate) fn room(bucket: &Bucket) -> (u64, u64) {
-    let (mut found, mut taken) = (0, 0);
-    for (index, conn) in (1u64..).zip(&bucket.ways) {
-        let is_free = is_zero(conn.word.load(Relaxed));
-        found = select(is_free, index, found);
-        taken += 1 ^ is_free;
+    let mut set = 0;
+    for (index, conn) in (0u32..).zip(&bucket.ways) {
+        set |= is_zero(conn.word.load(Relaxed)) << index;
     }
-    (found, taken)
+    #[expect(clippy::cast_possible_truncation, reason = "eight bits")]
+    let [last, number] = SETS[set as usize & (SETS.len() - 1)];
+    (last.into(), number.into())
 }
 
 /// Puts an entry into a way whose word is still the one that was read; false: it was taken meanwhile.

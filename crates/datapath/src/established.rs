@@ -4,7 +4,7 @@
 
 use core::sync::atomic::Ordering::Relaxed;
 
-use evenkeel_abi::{BUCKET_WAYS, Bucket, Conn, FlowKey, Globals, State, Tick, Word, low};
+use evenkeel_abi::{Bucket, Conn, FlowKey, Globals, State, Tick, Word, low};
 
 use crate::Tables;
 use crate::bucket::{self, Way};
@@ -77,13 +77,13 @@ pub fn establish<T: Tables + ?Sized>(tables: &T, key: &FlowKey, hash: u32, word:
     let Some(mut bucket) = tables.conn_bucket(first) else {
         return false;
     };
-    let (mut free, taken) = bucket::room(bucket);
+    let (mut free, room) = bucket::room(bucket);
     // Before the first is full: then hardly ever are both.
-    if taken >= BUCKET_WAYS as u64 - 2
+    if room <= 2
         && let Some(other) = tables.conn_bucket(second)
     {
-        let (other_free, other_taken) = bucket::room(other);
-        if other_taken < taken {
+        let (other_free, other_room) = bucket::room(other);
+        if other_room > room {
             (bucket, free) = (other, other_free);
         }
     }

@@ -30,7 +30,8 @@ pub(crate) fn icmp<F: Frame, T: Tables>(
     if ip.is_fragment {
         return dropped(tables, DropReason::Fragment);
     }
-    let Some([kind]) = frame.load(eth::LEN + ip.header_len) else {
+    // Two bytes: of a comparison for one, the verifier does not see that it is there.
+    let Some([kind, _code]) = frame.load(eth::LEN + ip.header_len) else {
         return dropped(tables, DropReason::Malformed);
     };
     if kind == icmp::ECHO_REQUEST {

@@ -12,6 +12,7 @@ mod advert;
 mod answer;
 mod branchless;
 mod bucket;
+mod egress;
 mod established;
 mod gate;
 mod half_open;
@@ -38,8 +39,21 @@ use evenkeel_abi::{
 
 /// The bytes of a packet, from its Ethernet header on.
 ///
-/// Every access is checked; `None` means that the bytes are not there.
+/// Every access is checked; `None` means that the bytes are not there. An 802.1Q tag that was skipped counts for
+/// nothing: offsets and lengths are as if it were not there.
 pub trait Frame {
+    /// Skips the tag behind the MAC addresses, if `tagged` is 1.
+    fn skip_tag(&mut self, tagged: u64);
+
+    /// Whether a tag was skipped.
+    fn is_tagged(&self) -> bool;
+
+    /// The four bytes behind the MAC addresses: the tag, if one was skipped.
+    fn load_tag(&self) -> Option<[u8; 4]>;
+
+    /// Overwrites these four bytes.
+    fn store_tag(&mut self, bytes: [u8; 4]) -> Option<()>;
+
     /// Length of the frame in bytes.
     fn len(&self) -> usize;
 
@@ -56,6 +70,9 @@ pub trait Frame {
 
     /// Grows the head by `N` bytes of unknown content; every offset shifts by `N`.
     fn grow_head<const N: usize>(&mut self) -> Option<()>;
+
+    /// Cuts `N` bytes off the head; every offset shifts by `N`.
+    fn shrink_head<const N: usize>(&mut self) -> Option<()>;
 
     /// Cuts the frame to `len` bytes.
     fn truncate(&mut self, len: usize) -> Option<()>;
@@ -74,8 +91,10 @@ pub trait Tables {
     fn globals(&self) -> Option<&Globals>;
     /// Words that packets change.
     fn state(&self) -> Option<&State>;
-    /// The receiving interface.
-    fn link(&self) -> Option<&Link>;
+    /// Index of the interface that the packet came in by.
+    fn ingress(&self) -> u32;
+    /// An interface that the program is attached to, by its index.
+    fn link(&self, index: u32) -> Option<&Link>;
     /// Number of a virtual address's gate.
     fn gate_of(&self, address: u32) -> Option<u32>;
     /// A gate by number.
@@ -142,4 +161,6 @@ pub enum Verdict {
     Drop(DropReason),
     /// Out of the interface that it came in by.
     Transmit,
+    /// Out of the interface of this index.
+    Redirect(u32),
 }

@@ -6,9 +6,11 @@ use evenkeel_abi::{
     DropReason, FlowKey, GateState, Link, Server, ServerFlags, Service, ServiceKey, ServiceSlot,
     low,
 };
-use evenkeel_wire::{checksum, eth, ipv4, vrrp};
+use evenkeel_wire::{eth, ipv4, vrrp};
 
 use crate::answer::answer;
+use crate::branchless::is_zero;
+use crate::egress::send;
 use crate::schedule::{Choice, Packet, choose};
 use crate::transport::{self, is_balanced};
 use crate::{Frame, Tables, Verdict, advert, gate, icmp};
@@ -19,11 +21,16 @@ pub fn process<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Verdict {
     let Some(head) = frame.load::<{ eth::LEN }>(0) else {
         return Verdict::Pass;
     };
-    let kind = [head[eth::ETHERTYPE], head[eth::ETHERTYPE + 1]];
+    // Without a branch, for the verifier would follow all that comes after it twice.
+    let kind = u16::from_be_bytes([head[eth::ETHERTYPE], head[eth::ETHERTYPE + 1]]);
+    frame.skip_tag(is_zero(u64::from(kind ^ u16::from_be_bytes(eth::VLAN))));
+    let Some(kind) = frame.load::<2>(eth::ETHERTYPE) else {
+        return Verdict::Pass;
+    };
     if kind != eth::ARP && kind != eth::IPV4 {
         return Verdict::Pass;
     }
-    let Some(link) = tables.link() else {
+    let Some(link) = tables.link(tables.ingress()) else {
         return Verdict::Pass;
     };
     // Flooded frames are seen too, on veth and by promiscuous interfaces: they are another's.
@@ -198,22 +205,5 @@ pub(crate) fn forward<F: Frame, T: Tables>(
     if ip.ttl <= 1 {
         return Err(DropReason::TtlExceeded);
     }
-    rewrite(frame, link, mac, ip).ok_or(DropReason::Internal)?;
-    Ok(Verdict::Transmit)
-}
-
-/// Addresses the frame to a server and decrements the TTL.
-#[inline(always)]
-fn rewrite<F: Frame>(frame: &mut F, link: &Link, mac: u64, ip: &Ip) -> Option<()> {
-    frame.store(eth::DESTINATION, Server::unpack_mac(mac))?;
-    frame.store(eth::SOURCE, Server::unpack_mac(link.mac.load(Relaxed)))?;
-    let sum = u16::from_be_bytes(frame.load(eth::LEN + ipv4::CHECKSUM)?);
-    // TTL and protocol share a word.
-    let old = u16::from_be_bytes([ip.ttl, ip.protocol]);
-    let new = u16::from_be_bytes([ip.ttl - 1, ip.protocol]);
-    frame.store(eth::LEN + ipv4::TTL, [ip.ttl - 1])?;
-    frame.store(
-        eth::LEN + ipv4::CHECKSUM,
-        checksum::update(sum, old, new).to_be_bytes(),
-    )
+    send(frame, tables, link, server, ip)
 }

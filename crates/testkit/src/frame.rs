@@ -1,6 +1,7 @@
 //! A packet in memory, with the limits of the kernel's frames.
 
 use evenkeel_datapath::{Frame, OFFSET_MAX};
+use evenkeel_wire::eth;
 
 /// Bytes that the kernel leaves before a packet (`XDP_PACKET_HEADROOM`).
 const HEADROOM: usize = 256;
@@ -10,6 +11,8 @@ const HEADROOM: usize = 256;
 pub struct NativeFrame {
     buffer: Vec<u8>,
     start: usize,
+    /// Length of the tag that was skipped.
+    tag: usize,
 }
 
 impl NativeFrame {
@@ -21,6 +24,7 @@ impl NativeFrame {
         Self {
             buffer,
             start: HEADROOM,
+            tag: 0,
         }
     }
 
@@ -31,15 +35,49 @@ impl NativeFrame {
     }
 }
 
+impl NativeFrame {
+    /// Where an offset lies, past the tag.
+    const fn physical(&self, offset: usize) -> usize {
+        if offset < eth::ETHERTYPE {
+            offset
+        } else {
+            offset + self.tag
+        }
+    }
+}
+
 impl Frame for NativeFrame {
+    fn skip_tag(&mut self, tagged: u64) {
+        self.tag = if tagged == 1 { eth::TAG_LEN } else { 0 };
+    }
+
+    fn is_tagged(&self) -> bool {
+        self.tag != 0
+    }
+
+    fn load_tag(&self) -> Option<[u8; 4]> {
+        self.bytes()
+            .get(eth::ETHERTYPE..eth::ETHERTYPE + 4)?
+            .try_into()
+            .ok()
+    }
+
+    fn store_tag(&mut self, bytes: [u8; 4]) -> Option<()> {
+        let start = self.start + eth::ETHERTYPE;
+        let place = self.buffer.get_mut(start..start + 4)?;
+        place.copy_from_slice(&bytes);
+        Some(())
+    }
+
     fn len(&self) -> usize {
-        self.buffer.len() - self.start
+        self.bytes().len() - self.tag
     }
 
     fn load<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
         if offset > OFFSET_MAX {
             return None;
         }
+        let offset = self.physical(offset);
         self.bytes().get(offset..offset + N)?.try_into().ok()
     }
 
@@ -47,7 +85,7 @@ impl Frame for NativeFrame {
         if offset > OFFSET_MAX {
             return None;
         }
-        let start = self.start + offset;
+        let start = self.start + self.physical(offset);
         self.buffer
             .get_mut(start..start + N)?
             .copy_from_slice(&bytes);
@@ -59,12 +97,17 @@ impl Frame for NativeFrame {
         Some(())
     }
 
+    fn shrink_head<const N: usize>(&mut self) -> Option<()> {
+        self.start += N;
+        Some(())
+    }
+
     fn truncate(&mut self, len: usize) -> Option<()> {
         // The kernel refuses to shrink a frame below an Ethernet header (`bpf_xdp_adjust_tail`).
         if len > self.len() || len < 14 {
             return None;
         }
-        self.buffer.truncate(self.start + len);
+        self.buffer.truncate(self.start + len + self.tag);
         Some(())
     }
 }

@@ -8,10 +8,10 @@ use etherparse::checksum::Sum16BitWords;
 use etherparse::icmpv4::{DestUnreachableHeader, TimeExceededCode};
 use etherparse::{Icmpv4Type, Ipv4HeaderSlice, NetSlice, SlicedPacket, TransportSlice};
 use evenkeel_abi::{
-    DropReason, FlowKey, GateState, Server, ServerFlags, ServiceKey, Stats, Word, low,
+    DropReason, Egress, FlowKey, GateState, Server, ServerFlags, ServiceKey, Stats, Word, low,
 };
 use evenkeel_datapath::tcp::is_reusable;
-use evenkeel_datapath::{Verdict, process};
+use evenkeel_datapath::{Tables as _, Verdict, process};
 
 use crate::frame::NativeFrame;
 use crate::tables::NativeTables;
@@ -61,12 +61,17 @@ impl NativeTables {
     ///
     /// If one of these does not hold.
     pub fn judged(&self, sent: &[u8]) -> (Verdict, Vec<u8>) {
-        let read = self.read(sent);
+        let on_wire = sent;
+        let (tag, sent) = untagged(sent);
+        let sent = &sent[..];
+        let is_nested = sent.get(12..14).is_some_and(is_tag);
+        let read = if is_nested { None } else { self.read(sent) };
         let home = read.as_ref().and_then(|read| self.home(read));
         let before = self.before();
-        let mut frame = NativeFrame::new(sent);
+        let mut frame = NativeFrame::new(on_wire);
         let verdict = process(&mut frame, self);
-        let out = frame.bytes().to_vec();
+        let left = frame.bytes().to_vec();
+        let (tag_after, out) = untagged(&left);
         let counted = self.counted(&before);
         let dropped = self.dropped_since(&before);
         if let (Some(counted), Some(home)) = (counted, home) {
@@ -74,7 +79,7 @@ impl NativeTables {
         }
         match (verdict, counted) {
             (Verdict::Pass, _) => {
-                assert_eq!(out, sent, "what passes is untouched");
+                assert_eq!(left, on_wire, "what passes is untouched");
                 assert_eq!(dropped, None, "what passes was not dropped");
                 self.judge_pass(sent, read.as_ref(), counted);
             }
@@ -85,19 +90,41 @@ impl NativeTables {
                 let is_called_bad = reason == DropReason::Malformed;
                 assert!(!(is_sound && is_called_bad), "a sound packet is malformed");
             }
-            (Verdict::Transmit, Some(counted)) => {
+            (Verdict::Transmit | Verdict::Redirect(_), Some(counted)) => {
+                self.judge_way_out(verdict, (tag, tag_after), counted);
                 assert_eq!(dropped, None, "what is forwarded was not dropped");
                 let read = read.expect("etherparse reads what is forwarded as a service's");
-                self.judge_forwarded(sent, &out, &read, counted);
+                self.judge_forwarded(sent, &out, &read, (counted, verdict));
             }
+            (Verdict::Redirect(_), None) => panic!("what is answered goes back"),
             (Verdict::Transmit, None) => {
+                assert_eq!(tag, tag_after, "the tag");
                 let read = read.expect("etherparse reads what is answered as a service's");
                 assert!(read.is_open && !read.is_error, "no error is due");
                 let reason = dropped.expect("what is answered was dropped");
                 self.judge_answer(sent, &out, reason);
             }
         }
-        (verdict, out)
+        (verdict, left)
+    }
+
+    /// It leaves where its server is reached, with the tag that belongs there.
+    fn judge_way_out(&self, verdict: Verdict, tags: (Option<u16>, Option<u16>), counted: Counted) {
+        let egress = Egress(self.servers[counted.server as usize].egress.load(SeqCst));
+        let own = self.link.index.load(SeqCst);
+        let expected = match egress.interface() {
+            0 => Verdict::Transmit,
+            out if u64::from(out) == own => Verdict::Transmit,
+            out => Verdict::Redirect(out),
+        };
+        assert_eq!(verdict, expected, "the way out");
+        let (before, after) = tags;
+        let expected = match (egress.names_tag(), egress.vlan()) {
+            (false, _) => before,
+            (true, 0) => None,
+            (true, vlan) => Some(before.unwrap_or(0) & 0xf000 | vlan),
+        };
+        assert_eq!(after, expected, "the tag");
     }
 
     fn before(&self) -> Before {
@@ -258,14 +285,20 @@ impl NativeTables {
         assert_eq!(owner, read.service + 1, "the server is the service's");
     }
 
-    fn judge_forwarded(&self, sent: &[u8], out: &[u8], read: &Read, counted: Counted) {
+    fn judge_forwarded(
+        &self,
+        sent: &[u8],
+        out: &[u8],
+        read: &Read,
+        (counted, verdict): (Counted, Verdict),
+    ) {
         self.judge_counted(read, counted);
         let flags = self.flags(counted.server);
         assert_eq!(flags, ServerFlags::PRESENT, "the server is there");
         let mac = Server::unpack_mac(self.servers[counted.server as usize].mac.load(SeqCst));
         assert_eq!(out[..6], mac, "it goes to the server");
         assert_eq!(out.len(), sent.len(), "length");
-        self.judge_source(out);
+        self.judge_source(out, verdict);
         assert_eq!(out[12..ETHERNET], sent[12..ETHERNET], "kind");
         let old = Ipv4HeaderSlice::from_slice(&sent[ETHERNET..]).expect("a good header came");
         let new = Ipv4HeaderSlice::from_slice(&out[ETHERNET..]).expect("a good header goes");
@@ -287,8 +320,13 @@ impl NativeTables {
         assert_eq!(out[20..22], sent[20..22], "flags");
     }
 
-    fn judge_source(&self, out: &[u8]) {
-        let own = Server::unpack_mac(self.link.mac.load(SeqCst));
+    fn judge_source(&self, out: &[u8], verdict: Verdict) {
+        let index = match verdict {
+            Verdict::Redirect(index) => index,
+            Verdict::Pass | Verdict::Drop(_) | Verdict::Transmit => self.ingress(),
+        };
+        let link = self.link(index).expect("the program is attached there");
+        let own = Server::unpack_mac(link.mac.load(SeqCst));
         assert_eq!(out[6..12], own, "it comes from the director");
     }
 
@@ -298,7 +336,7 @@ impl NativeTables {
         let is_host = client.octets()[0] != 0 && client.octets()[0] < 224 && !client.is_loopback();
         assert!(is_host, "no errors to {client}");
         assert_eq!(out[..6], sent[6..12], "it goes back to where it came from");
-        self.judge_source(out);
+        self.judge_source(out, Verdict::Transmit);
         let packet = SlicedPacket::from_ethernet(out).expect("a good error");
         let (Some(NetSlice::Ipv4(net)), Some(TransportSlice::Icmpv4(icmp))) =
             (packet.net, packet.transport)
@@ -327,6 +365,20 @@ impl NativeTables {
         let quoted = &sent[ETHERNET..ETHERNET + old.slice().len() + 8];
         assert_eq!(icmp.payload(), quoted, "it quotes the packet");
     }
+}
+
+/// Whether an EtherType says that a tag follows: 802.1Q or 802.1ad.
+fn is_tag(kind: &[u8]) -> bool {
+    [[0x81, 0x00], [0x88, 0xa8]].iter().any(|tag| kind == tag)
+}
+
+/// The tag control information of a frame with an 802.1Q tag, and the frame without it.
+fn untagged(frame: &[u8]) -> (Option<u16>, Vec<u8>) {
+    if frame.len() < 18 || frame[12..14] != [0x81, 0x00] {
+        return (None, frame.to_vec());
+    }
+    let tag = u16::from_be_bytes([frame[14], frame[15]]);
+    (Some(tag), [&frame[..12], &frame[16..]].concat())
 }
 
 fn is_zero_sum(header: &[u8]) -> bool {

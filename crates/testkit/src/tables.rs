@@ -25,6 +25,7 @@ pub struct NativeTables {
     pub globals: Globals,
     pub state: State,
     pub link: Link,
+    pub other_links: Vec<Link>,
     pub vips: BTreeMap<u32, u32>,
     pub gates: Vec<Gate>,
     pub routers: Vec<Router>,
@@ -56,6 +57,7 @@ impl NativeTables {
             globals: Globals::default(),
             state: State::default(),
             link: Link::default(),
+            other_links: Vec::new(),
             vips: BTreeMap::new(),
             gates: zeroed(32),
             routers: zeroed(ROUTERS_MAX as usize),
@@ -90,6 +92,7 @@ impl NativeTables {
             .globals
             .address
             .store(u64::from(u32::from_ne_bytes([192, 0, 2, 2])), Relaxed);
+        tables.link.index.store(1, Relaxed);
         tables
             .link
             .mac
@@ -149,8 +152,13 @@ impl Tables for NativeTables {
         Some(&self.state)
     }
 
-    fn link(&self) -> Option<&Link> {
-        Some(&self.link)
+    fn ingress(&self) -> u32 {
+        u32::try_from(self.link.index.load(Relaxed)).expect("an index")
+    }
+
+    fn link(&self, index: u32) -> Option<&Link> {
+        let mut links = std::iter::once(&self.link).chain(&self.other_links);
+        links.find(|link| link.index.load(Relaxed) == u64::from(index))
     }
 
     fn gate_of(&self, address: u32) -> Option<u32> {

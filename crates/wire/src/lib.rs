@@ -25,6 +25,10 @@ pub mod eth {
     pub const IPV4: [u8; 2] = [0x08, 0x00];
     /// EtherType of ARP.
     pub const ARP: [u8; 2] = [0x08, 0x06];
+    /// EtherType of an 802.1Q tag.
+    pub const VLAN: [u8; 2] = [0x81, 0x00];
+    /// Length of an 802.1Q tag, EtherType and tag control information.
+    pub const TAG_LEN: usize = 4;
 }
 
 /// IPv4, RFC 791; offsets from its header's first byte.

@@ -93,7 +93,7 @@ fn write_round(frame: &mut XdpFrame) -> Option<()> {
 /// The cost of a round that does nothing but write its headers.
 #[xdp]
 pub fn floor(ctx: XdpContext) -> u32 {
-    match write_round(&mut XdpFrame(ctx)) {
+    match write_round(&mut XdpFrame::new(ctx)) {
         Some(()) => xdp_action::XDP_TX,
         None => xdp_action::XDP_ABORTED,
     }
@@ -102,7 +102,7 @@ pub fn floor(ctx: XdpContext) -> u32 {
 /// The least that a stateful balancer does: parse, one look-up in a table of a million, send.
 #[xdp]
 pub fn yardstick(ctx: XdpContext) -> u32 {
-    let mut frame = XdpFrame(ctx);
+    let mut frame = XdpFrame::new(ctx);
     match write_round(&mut frame).and_then(|()| look_up(&frame)) {
         Some(_) => xdp_action::XDP_TX,
         None => missed(),
@@ -134,7 +134,7 @@ fn look_up(frame: &XdpFrame) -> Option<u32> {
 /// Enters this round's client into the yardstick's table.
 #[xdp]
 pub fn fill_yardstick(ctx: XdpContext) -> u32 {
-    let mut frame = XdpFrame(ctx);
+    let mut frame = XdpFrame::new(ctx);
     let Some(()) = write_round(&mut frame) else {
         return xdp_action::XDP_ABORTED;
     };
@@ -157,9 +157,9 @@ pub fn fill_yardstick(ctx: XdpContext) -> u32 {
 /// The balancing program, after the headers of the round.
 #[xdp]
 pub fn measured(ctx: XdpContext) -> u32 {
-    let mut frame = XdpFrame(ctx);
+    let mut frame = XdpFrame::new(ctx);
     match write_round(&mut frame) {
-        Some(()) => balance(frame.0),
+        Some(()) => balance(frame.ctx),
         None => xdp_action::XDP_ABORTED,
     }
 }

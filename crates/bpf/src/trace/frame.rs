@@ -19,6 +19,8 @@ const SOURCE: [u8; 6] = [2, 0, 0, 0, 0, 0];
 pub(super) struct Bytes {
     buffer: Vec<u8>,
     start: usize,
+    /// Length of the tag that was skipped.
+    tag: usize,
 }
 
 impl Bytes {
@@ -28,6 +30,7 @@ impl Bytes {
         Self {
             buffer,
             start: HEADROOM,
+            tag: 0,
         }
     }
 
@@ -36,15 +39,49 @@ impl Bytes {
     }
 }
 
+impl Bytes {
+    /// Where an offset lies, past the tag.
+    const fn physical(&self, offset: usize) -> usize {
+        if offset < eth::ETHERTYPE {
+            offset
+        } else {
+            offset + self.tag
+        }
+    }
+}
+
 impl Frame for Bytes {
+    fn skip_tag(&mut self, tagged: u64) {
+        self.tag = if tagged == 1 { eth::TAG_LEN } else { 0 };
+    }
+
+    fn is_tagged(&self) -> bool {
+        self.tag != 0
+    }
+
+    fn load_tag(&self) -> Option<[u8; 4]> {
+        self.get()
+            .get(eth::ETHERTYPE..eth::ETHERTYPE + 4)?
+            .try_into()
+            .ok()
+    }
+
+    fn store_tag(&mut self, bytes: [u8; 4]) -> Option<()> {
+        let start = self.start + eth::ETHERTYPE;
+        let place = self.buffer.get_mut(start..start + 4)?;
+        place.copy_from_slice(&bytes);
+        Some(())
+    }
+
     fn len(&self) -> usize {
-        self.get().len()
+        self.get().len() - self.tag
     }
 
     fn load<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
         if offset > OFFSET_MAX {
             return None;
         }
+        let offset = self.physical(offset);
         self.get().get(offset..offset + N)?.try_into().ok()
     }
 
@@ -52,7 +89,7 @@ impl Frame for Bytes {
         if offset > OFFSET_MAX {
             return None;
         }
-        let start = self.start + offset;
+        let start = self.start + self.physical(offset);
         let place = self.buffer.get_mut(start..start + N)?;
         place.copy_from_slice(&bytes);
         Some(())
@@ -63,12 +100,17 @@ impl Frame for Bytes {
         Some(())
     }
 
+    fn shrink_head<const N: usize>(&mut self) -> Option<()> {
+        self.start += N;
+        Some(())
+    }
+
     fn truncate(&mut self, len: usize) -> Option<()> {
         // The kernel refuses to shrink a frame below an Ethernet header (`bpf_xdp_adjust_tail`).
         if len > self.len() || len < eth::LEN {
             return None;
         }
-        self.buffer.truncate(self.start + len);
+        self.buffer.truncate(self.start + len + self.tag);
         Some(())
     }
 }

@@ -44,6 +44,7 @@ impl Entry {
 
 pub(super) struct View<'a> {
     tables: &'a Tables,
+    ingress: u32,
     now: Tick,
     state: OnceCell<State>,
     routers: Copies<Router>,
@@ -58,9 +59,10 @@ pub(super) struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    pub(super) fn new(tables: &'a Tables, now: Tick) -> Self {
+    pub(super) fn new(tables: &'a Tables, ingress: u32, now: Tick) -> Self {
         Self {
             tables,
+            ingress,
             now,
             state: OnceCell::new(),
             routers: Copies::new(),
@@ -121,8 +123,12 @@ impl evenkeel_datapath::Tables for View<'_> {
         Some(self.state.get_or_init(|| original.copied()))
     }
 
-    fn link(&self) -> Option<&Link> {
-        self.tables.links.get(0)
+    fn ingress(&self) -> u32 {
+        self.ingress
+    }
+
+    fn link(&self, index: u32) -> Option<&Link> {
+        self.tables.link(index)
     }
 
     fn gate_of(&self, address: u32) -> Option<u32> {

@@ -1,6 +1,7 @@
 //! The native data plane, driven with packets.
 
 mod common;
+mod egress;
 mod gates;
 mod icmp;
 mod local;

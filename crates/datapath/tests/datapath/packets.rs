@@ -144,7 +144,9 @@ proptest! {
             let (verdict, out) = world.tables.judged(&sent);
             world.check();
             match verdict {
-                Verdict::Transmit => prop_assert!(has_good_checksums(&out)),
+                Verdict::Transmit | Verdict::Redirect(_) => {
+                    prop_assert!(has_good_checksums(&out));
+                }
                 Verdict::Drop(reason) => {
                     let is_error = matches!(packet.content, Content::Icmp { .. });
                     let is_due = match reason {
@@ -156,7 +158,8 @@ proptest! {
                         | DropReason::Fragment
                         | DropReason::ServerGone
                         | DropReason::GateDraining
-                        | DropReason::Internal => false,
+                        | DropReason::Internal
+                        | DropReason::NoWayOut => false,
                     };
                     prop_assert!(is_due, "dropped as {reason:?}");
                 }

@@ -161,6 +161,7 @@ async fn start_plane(
             .await
             .map_err(CommandError::new)?,
         mode: Mode::Generic,
+        others: Vec::new(),
         sizes: Sizes {
             connections: director.tables.connections,
             half_open: director.tables.half_open,

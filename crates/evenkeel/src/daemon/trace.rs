@@ -170,6 +170,9 @@ impl Story<'_> {
             DropReason::TableFull => {
                 "it begins a flow that needs an entry, and there is no room for one"
             }
+            DropReason::NoWayOut => {
+                "its server is reached by an interface that this director does not work on"
+            }
             DropReason::Malformed
             | DropReason::Fragment
             | DropReason::TtlExceeded

@@ -87,6 +87,7 @@ impl Director {
             pin_dir: "/nowhere".into(),
             interface: "none".into(),
             link_index: 1,
+            others: Vec::new(),
             mac: MAC,
             address: None,
             mode: Mode::Native,

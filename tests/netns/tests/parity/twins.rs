@@ -18,6 +18,9 @@ use evenkeel_testkit::{NativeFrame, NativeTables};
 
 use crate::corpus::{LOCAL, ROUTERS, SERVICES, Spec};
 
+/// The loopback interface, which packets of test runs seem to come in by.
+const LINK: u32 = 1;
+
 /// Within so many ticks after its birth a further packet does not assure a flow.
 const YOUNG: u64 = Tick::in_secs(1);
 
@@ -50,7 +53,8 @@ impl Twins {
         let options = Options {
             pin_dir: "/nowhere".into(),
             interface: "none".into(),
-            link_index: 1,
+            link_index: LINK,
+            others: Vec::new(),
             mac: MacAddress(DIRECTOR),
             address: Some([192, 0, 2, 2].into()),
             mode: Mode::Generic,
@@ -167,7 +171,9 @@ impl Twins {
         copy(&globals.conn_buckets, &to.globals.conn_buckets);
         copy(&globals.unassured_max, &to.globals.unassured_max);
         copy(&globals.address, &to.globals.address);
-        copy(&from.links.get(0).expect("one").mac, &to.link.mac);
+        let link = from.link(LINK).expect("the program's");
+        copy(&link.mac, &to.link.mac);
+        copy(&link.index, &to.link.index);
         for (kernel, hint) in from.service_hints.as_slice().iter().zip(&to.service_hints) {
             copy(kernel, hint);
         }
@@ -289,6 +295,7 @@ impl Twins {
             Verdict::Drop(_) => 1,
             Verdict::Pass => 2,
             Verdict::Transmit => 3,
+            Verdict::Redirect(_) => 4,
         };
         let traced = self.kernel.trace_frame(packet).expect("the maps are read");
         let (kernel, bytes) = self.kernel.run(packet).expect("the program runs");

@@ -159,6 +159,8 @@ pub fn seeds() -> Vec<Vec<u8>> {
         // With tables for few flows and for many.
         seeds.push(story(if scheduler & 1 == 0 { 0 } else { 11 }, scheduler));
     }
+    // Servers behind other interfaces.
+    seeds.push(story(0x43, 0));
     // More clients than there is room for.
     let mut flood = begin(0, 1);
     for client in 0..16 {
@@ -198,6 +200,13 @@ pub fn seeds() -> Vec<Vec<u8>> {
         &IcmpError::fragmentation_needed(client, udp, 17).frame()
     ));
     frames.extend(raw(&arp_request(*tcp.ip())));
+    let plain = Segment::new(client, tcp, ACK).frame();
+    frames.extend(raw(&[
+        &plain[..12],
+        &[0x81, 0x00, 0x60, 0x64],
+        &plain[12..],
+    ]
+    .concat()));
     seeds.push(frames);
     seeds
 }

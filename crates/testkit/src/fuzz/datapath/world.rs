@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::atomic::Ordering::SeqCst;
 
-use evenkeel_abi::{GateState, SchedulerId, ServiceKey, Tick};
+use evenkeel_abi::{Egress, GateState, Link, SchedulerId, Server, ServiceKey, Tick};
 
 use crate::fuzz::input::{Input, pick};
 use crate::{NativeTables, TestServer, TestService};
@@ -60,6 +60,9 @@ impl World {
             // An interface without an address sends no ICMP time exceeded.
             world.tables.globals.address.store(0, SeqCst);
         }
+        if sizes & 0x40 != 0 {
+            world.spread();
+        }
         for number in 0..SERVICES {
             let scheduler = pick(&SCHEDULERS, input.byte()?);
             let mut service = TestService::new(address_of(number)).scheduled(scheduler);
@@ -73,6 +76,25 @@ impl World {
             world.put(number);
         }
         Some(world)
+    }
+
+    /// Has servers behind another interface, with a tag, and behind one without the program.
+    fn spread(&mut self) {
+        let other = Link::default();
+        other.index.store(7, SeqCst);
+        other
+            .mac
+            .store(Server::pack_mac([2, 0, 0, 0, 7, 7], 0), SeqCst);
+        self.tables.other_links.push(other);
+        let ways = [
+            Egress::default(),
+            Egress::by(7, 0),
+            Egress::by(1, 30),
+            Egress::by(8, 0),
+        ];
+        for (server, way) in self.tables.servers.iter().zip(ways.iter().cycle()) {
+            server.egress.store(way.0, SeqCst);
+        }
     }
 
     /// Puts the service with its present servers; its gate stays as it is.
