@@ -33,6 +33,8 @@ pub enum Report {
     },
     /// Somebody made an edit by hand.
     Edited(Edit),
+    /// Somebody made so many edits by hand at once.
+    EditedAtOnce(usize),
     /// Edits of a service are taken back, since the data plane has no room for what they come to.
     EditTakenBack(ServiceKey),
     /// All edits by hand are forgotten.
@@ -160,6 +162,7 @@ impl Report {
             | Self::LeftoverRemoved(_)
             | Self::ServiceChanged { .. }
             | Self::Edited(_)
+            | Self::EditedAtOnce(_)
             | Self::EditsForgotten
             | Self::RouterAdded(_)
             | Self::RouterRemoved(_)
@@ -190,6 +193,7 @@ impl fmt::Display for Report {
             ),
             Self::ServiceChanged { service, change } => write!(f, "{service}: {change}"),
             Self::Edited(edit) => write!(f, "by hand: {edit}"),
+            Self::EditedAtOnce(count) => write!(f, "by hand: {count} edits at once"),
             Self::EditTakenBack(key) => write!(f, "edits of {key} taken back: there is no room"),
             Self::EditsForgotten => f.write_str("edits by hand forgotten"),
             Self::RouterAdded(router) => write!(f, "{router} added"),

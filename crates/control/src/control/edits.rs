@@ -13,6 +13,9 @@ use super::Control;
 use crate::command::Command;
 use crate::report::Report;
 
+/// Edits at once that are reported one by one; more would drive other news out of people's sight.
+const REPORTS_MAX: usize = 16;
+
 impl Control {
     /// Takes edits by hand, one after the other; what each comes to. One that is refused, as IPVS does,
     /// changes nothing.
@@ -45,6 +48,9 @@ impl Control {
             Ok(())
         });
         let outcomes = outcomes.collect();
+        if reports.len() > REPORTS_MAX {
+            reports = vec![Report::EditedAtOnce(reports.len())];
+        }
         self.lay(overlay, reports, now);
         outcomes
     }

@@ -229,3 +229,20 @@ fn edits_that_there_is_no_room_for_are_taken_back() {
     assert!(!shell.thread.addresses.contains(&vip(147)));
     assert_eq!(shell.list(web().key), [(14, 1), (13, 1), (12, 5)]);
 }
+
+#[test]
+fn a_few_edits_are_reported_one_by_one_and_many_as_a_number() {
+    let mut shell = running(vec![web()]);
+    let many = |weights: std::ops::Range<i64>| -> Vec<Edit> {
+        let edit = |w| Edit::EditServer(web().key, real(12).ip(), heavy(w));
+        weights.map(edit).collect()
+    };
+    let _outcomes = shell.edit_all(&many(2..4));
+    let told = shell.said();
+    let last = "by hand: server 198.18.14.12 of TCP 198.18.14.146:80 changed, weight 3";
+    assert!(told.contains(last), "{told}");
+    shell.reports.clear();
+    let _outcomes = shell.edit_all(&many(4..24));
+    let told = shell.said();
+    assert!(told.starts_with("by hand: 20 edits at once\n"), "{told}");
+}

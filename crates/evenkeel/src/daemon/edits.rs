@@ -9,7 +9,8 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use evenkeel_api::{EditRefusal, Edits, Totals};
-use evenkeel_model::Overlay;
+use evenkeel_control::Control;
+use evenkeel_model::{Director, Overlay};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::request::Waiting;
@@ -162,6 +163,18 @@ impl EditsFile {
             None => Ok(()),
         }
     }
+}
+
+/// What is odd about this configuration with the edits by hand laid over it.
+pub(crate) fn clashes(control: &Control, configured: &Director) -> Vec<String> {
+    let clashes = control.clashes(configured).into_iter();
+    let told = clashes.map(|address| {
+        format!(
+            "`{address}` is a host's own address in the config file, and by an edit by hand a virtual one, or \
+             the other way round: remove one of the two"
+        )
+    });
+    told.collect()
 }
 
 /// Removes the file of the daemon with this socket; returns its path where it was there.

@@ -15,7 +15,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::command_error::CommandError;
 use crate::commands::check::load_error;
-use crate::daemon::edits::Waiting;
+use crate::daemon::edits::{self, Waiting};
 use crate::daemon::hands::{self, Hands};
 use crate::daemon::problems::Problems;
 use crate::daemon::rates::{self, Estimator};
@@ -295,9 +295,7 @@ impl Daemon {
         };
         let mut warnings = start::warnings(netlink, link, &wanted).await;
         if !how.forget_edits {
-            warnings.extend(self.control.clashes(&new).into_iter().map(|address| {
-                format!("`{address}` is a host's own address, and by an edit by hand or the config a virtual one too")
-            }));
+            warnings.extend(edits::clashes(&self.control, &new));
         }
         let own = start::own_addresses(netlink, &wanted).await;
         let changed = diff(self.control.configured(), &new).lines();

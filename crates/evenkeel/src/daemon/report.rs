@@ -75,6 +75,7 @@ fn about(report: &Report) -> About {
         | Report::RouterTrouble { router, .. } => of_router(&router.name),
         Report::LeftoverRemoved(_)
         | Report::Edited(_)
+        | Report::EditedAtOnce(_)
         | Report::EditTakenBack(_)
         | Report::EditsForgotten
         | Report::RestartNeeded(_)
@@ -111,7 +112,7 @@ const fn name(report: &Report) -> &'static str {
         Report::ServiceRemoved(_) => "service-removed",
         Report::LeftoverRemoved(_) => "leftover-removed",
         Report::ServiceChanged { .. } => "service-changed",
-        Report::Edited(_) => "edited-by-hand",
+        Report::Edited(_) | Report::EditedAtOnce(_) => "edited-by-hand",
         Report::EditTakenBack(_) => "edits-taken-back",
         Report::EditsForgotten => "edits-forgotten",
         Report::RestartNeeded(_) => "restart-needed",

@@ -17,7 +17,7 @@ use crate::command_error::{CommandError, as_root};
 use crate::commands::check::{color, load_error};
 use crate::daemon::Setup;
 use crate::daemon::arp::ArpProblems;
-use crate::daemon::edits::EditsFile;
+use crate::daemon::edits::{self, EditsFile};
 use crate::daemon::event_loop::{Daemon, Signals};
 use crate::daemon::hands::Hands;
 use crate::daemon::journal::Journal;
@@ -47,7 +47,7 @@ pub(crate) async fn start(setup: Setup) -> Result<Daemon, CommandError> {
         .map_err(|error| bad_link(error, &setup))?;
     let announcer = Announcer::open().map_err(|error| CommandError::new(error).hint(as_root()))?;
     let mut socket = Socket::bind(&setup.socket).await.map_err(bad_socket)?;
-    let (edits, overlay) = EditsFile::open(&setup.socket);
+    let (edits_file, overlay) = EditsFile::open(&setup.socket);
     let configured = director;
     let director = Director {
         services: overlay.apply(&configured.services),
@@ -70,8 +70,12 @@ pub(crate) async fn start(setup: Setup) -> Result<Daemon, CommandError> {
     let requests = socket.serve(journal.watch());
     let (vrrp, news) = Vrrp::new();
     let own = own_addresses(&netlink, &director).await;
+    let control = Control::new(configured, overlay, adopted, own, Instant::now());
+    for clash in edits::clashes(&control, control.configured()) {
+        tracing::warn!(event = "config-warning", "{clash}");
+    }
     Ok(Daemon {
-        control: Control::new(configured, overlay, adopted, own, Instant::now()),
+        control,
         hands: Hands {
             plane,
             netlink,
@@ -81,7 +85,7 @@ pub(crate) async fn start(setup: Setup) -> Result<Daemon, CommandError> {
             arp: ArpProblems::default(),
             vrrp,
             journal,
-            edits,
+            edits: edits_file,
             results: results_sender,
         },
         news,

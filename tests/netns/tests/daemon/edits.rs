@@ -356,3 +356,26 @@ fn edits_that_can_not_be_read_are_put_aside_and_purge_removes_them() {
     cluster.wait_until_ready();
     assert_eq!(answering(&cluster, VIP), servers(&[1, 2]));
 }
+
+/// What an edit made virtual may be a real server's own address in the next config.
+#[test]
+fn a_config_that_contradicts_an_edit_is_taken_and_told() {
+    let (cluster, text) = boot("t-clash");
+    let daemon = cluster.start_daemon(&text);
+    cluster.wait_until_ready();
+    accepted(&cluster, "-A -t 198.18.14.14:80");
+    let more = config(&[service("web", 80, &[1, 2, 3], TCP)]);
+    cluster.write_config(&more);
+    let told = cluster.evenkeel(&["reload"]);
+    assert_eq!(told.code, Some(0), "{told:?}");
+    let clash = "`198.18.14.14` is a host's own address in the config file, and by an edit by hand a virtual one";
+    assert!(told.err.contains(clash), "{told:?}");
+    daemon.kill();
+    let _daemon = cluster.start_daemon(&more);
+    cluster.eventually("the next start tells it too", || {
+        cluster.log().contains(clash)
+    });
+    accepted(&cluster, "-D -t 198.18.14.14:80");
+    let told = cluster.evenkeel(&["reload"]);
+    assert_eq!((told.code, told.err.as_str()), (Some(0), ""), "{told:?}");
+}

@@ -151,14 +151,15 @@ impl Daemon {
             .collect()
     }
 
-    /// Tells of servers that can't be reached.
+    /// Tells of servers that were added and can't be reached.
     async fn warn(&self, edits: impl Iterator<Item = &Edit>, warnings: &mut Vec<String>) {
-        for edit in edits {
-            if let Some((_, server)) = server_of(edit)
-                && warnings.len() < WARNINGS_MAX
-            {
-                warnings.extend(self.off_link(server.ip()).await);
+        let servers = edits.filter_map(server_of);
+        let addresses: BTreeSet<IpAddr> = servers.map(|(_, server)| server.ip()).collect();
+        for address in addresses {
+            if warnings.len() >= WARNINGS_MAX {
+                return;
             }
+            warnings.extend(self.off_link(address).await);
         }
     }
 
