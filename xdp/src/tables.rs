@@ -9,11 +9,14 @@ use aya_ebpf::btf_maps::{Array, HashMap, PerCpuArray};
 use aya_ebpf::helpers::bpf_jiffies64;
 use aya_ebpf::macros::btf_map;
 use evenkeel_abi::{
-    ARENA_WORDS, Bucket, Costs, DropReason, Event, FlowKey, GATES_MAX, Gate, Globals, HINTS, LINKS_MAX, Link,
+    ARENA_WORDS, Bucket, Costs, DropReason, Event, FRAGMENT_BUCKETS, FlowKey, GATES_MAX, Gate, Globals, HINTS, LINKS_MAX, Link,
     Load, ROUTERS_MAX, Router, SERVERS_MAX, SERVICES_MAX, Server, ServiceKey, ServiceSlot, Shared,
-    State, Stats, Tick, Word,
+    State, Stats, Tick, Word, high, low, pair,
 };
-use evenkeel_datapath::{Tables, establish, least_loaded, less_loaded_of_two, schedule, server_of_flow};
+use evenkeel_datapath::{
+    Tables, establish, least_loaded, less_loaded_of_two, note_fragment, place_by_address,
+    ports_of_fragment, schedule, server_of_flow,
+};
 
 const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
 
@@ -37,6 +40,7 @@ array!(LOADS, Load, SERVERS_MAX);
 array!(ARENA, Shared, ARENA_WORDS);
 array!(CONNS, Bucket, 1 << 18);
 array!(HALF_OPEN, Bucket, 1 << 13);
+array!(FRAGMENTS, Bucket, FRAGMENT_BUCKETS);
 
 #[btf_map]
 static VIPS: HashMap<u32, u32, { GATES_MAX as usize }> = HashMap::new();
@@ -88,6 +92,8 @@ fn increment(counter: *mut u64) {
 const NO_SERVER: u64 = u64::MAX;
 /// What [`evenkeel_schedule`] returns if the maps contradict each other.
 const INTERNAL: u64 = u64::MAX - 1;
+/// What [`evenkeel_place_by_address`] and [`evenkeel_ports_of_fragment`] return if nothing is known of the packet.
+const EARLY: u64 = u64::MAX - 2;
 
 /// A function of its own, global, so that the kernel verifies its loop over all servers once.
 #[unsafe(no_mangle)]
@@ -138,6 +144,50 @@ extern "C" fn evenkeel_server_of_flow(service: u32, addresses: u64, ports_protoc
         ports_protocol,
     };
     server_of_flow(&ANYWHERE, service, &key).map_or(NO_SERVER, u64::from)
+}
+
+/// As [`evenkeel_least_loaded`]; the service in the low half, the server in the high one.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn evenkeel_place_by_address(addresses: u64, identification_protocol: u64) -> u64 {
+    let key = FlowKey {
+        addresses,
+        ports_protocol: identification_protocol,
+    };
+    match place_by_address(&ANYWHERE, &key) {
+        Ok((service, server)) => pair(service, server),
+        Err(DropReason::NoServer) => NO_SERVER,
+        Err(DropReason::FragmentEarly) => EARLY,
+        Err(_) => INTERNAL,
+    }
+}
+
+/// As [`evenkeel_least_loaded`]; the service in the low half, the ports in the high one.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn evenkeel_ports_of_fragment(addresses: u64, identification_protocol: u64) -> u64 {
+    let key = FlowKey {
+        addresses,
+        ports_protocol: identification_protocol,
+    };
+    ports_of_fragment(&ANYWHERE, &key).map_or(EARLY, |(service, ports)| pair(service, ports))
+}
+
+/// As [`evenkeel_least_loaded`]; returns nothing, which such a function can't.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn evenkeel_note_fragment(
+    addresses: u64,
+    identification_protocol: u64,
+    service: u32,
+    ports: u32,
+) -> u64 {
+    let key = FlowKey {
+        addresses,
+        ports_protocol: identification_protocol,
+    };
+    note_fragment(&ANYWHERE, &key, service, ports);
+    0
 }
 
 impl Tables for Maps {
@@ -225,6 +275,32 @@ impl Tables for Maps {
     #[inline(always)]
     fn bucket(&self, bucket: u32) -> Option<&Bucket> {
         HALF_OPEN.get(bucket)
+    }
+
+    #[inline(always)]
+    fn fragment_bucket(&self, bucket: u32) -> Option<&Bucket> {
+        FRAGMENTS.get(bucket)
+    }
+
+    #[inline(always)]
+    fn place_by_address(&self, key: &FlowKey) -> Result<(u32, u32), DropReason> {
+        match evenkeel_place_by_address(key.addresses, key.ports_protocol) {
+            NO_SERVER => Err(DropReason::NoServer),
+            INTERNAL => Err(DropReason::Internal),
+            EARLY => Err(DropReason::FragmentEarly),
+            found => Ok((low(found), high(found))),
+        }
+    }
+
+    #[inline(always)]
+    fn ports_of_fragment(&self, key: &FlowKey) -> Option<(u32, u32)> {
+        let found = evenkeel_ports_of_fragment(key.addresses, key.ports_protocol);
+        (found != EARLY).then_some((low(found), high(found)))
+    }
+
+    #[inline(always)]
+    fn note_fragment(&self, key: &FlowKey, service: u32, ports: u32) {
+        evenkeel_note_fragment(key.addresses, key.ports_protocol, service, ports);
     }
 
     #[inline(always)]

@@ -195,6 +195,13 @@ impl Word {
         (self.0 ^ Self::LIVE) >> 61
     }
 
+    /// 1 while the place is being filled, else 0.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_busy(self) -> u64 {
+        self.0 >> Self::BUSY.trailing_zeros() & 1
+    }
+
     /// No connection stands here.
     #[must_use]
     #[inline(always)]
@@ -253,7 +260,8 @@ pub struct Conn {
     pub addresses: Shared,
     /// The flow's key, [`FlowKey::ports_protocol`].
     pub ports_protocol: Shared,
-    /// The tick at which it was made.
+    /// The tick at which it was made; in the table of fragments the number of the service, and
+    /// the ports.
     pub born: Shared,
 }
 

@@ -6,7 +6,7 @@
 pub enum DropReason {
     /// Truncated or contradictory headers.
     Malformed = 0,
-    /// A fragment for a virtual address.
+    /// A fragment for a virtual address that is no service's: of an ICMP message, or for a port without one.
     Fragment = 1,
     /// TTL 1: answered with ICMP time exceeded, as a router does.
     TtlExceeded = 2,
@@ -22,11 +22,13 @@ pub enum DropReason {
     Internal = 7,
     /// The server is reached by an interface that this director does not work on.
     NoWayOut = 8,
+    /// A fragment whose packet's first fragment has not come, or came 30 s ago.
+    FragmentEarly = 9,
 }
 
 impl DropReason {
     /// All reasons, by number.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Malformed,
         Self::Fragment,
         Self::TtlExceeded,
@@ -36,6 +38,7 @@ impl DropReason {
         Self::GateDraining,
         Self::Internal,
         Self::NoWayOut,
+        Self::FragmentEarly,
     ];
 
     /// The name in `status`.
@@ -51,6 +54,7 @@ impl DropReason {
             Self::GateDraining => "gate-draining",
             Self::Internal => "internal",
             Self::NoWayOut => "no-way-out",
+            Self::FragmentEarly => "fragment-early",
         }
     }
 }
@@ -69,16 +73,19 @@ pub enum Event {
     Evicted = 3,
     /// Flood mode began.
     FloodBegan = 4,
+    /// The table of fragments forgot a packet before its time, to make room for a newer one.
+    FragmentEvicted = 5,
 }
 
 impl Event {
     /// All events, by number.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::UnknownFlow,
         Self::FloodSyn,
         Self::FullSyn,
         Self::Evicted,
         Self::FloodBegan,
+        Self::FragmentEvicted,
     ];
 
     /// The name in `status`.
@@ -90,6 +97,7 @@ impl Event {
             Self::FullSyn => "full-syn",
             Self::Evicted => "evicted",
             Self::FloodBegan => "flood-began",
+            Self::FragmentEvicted => "fragment-evicted",
         }
     }
 }

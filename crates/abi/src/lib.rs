@@ -58,6 +58,9 @@ pub mod map {
     pub const CONNS: &str = "CONNS";
     /// `Array<Bucket>`: half-open connections, set-associative.
     pub const HALF_OPEN: &str = "HALF_OPEN";
+    /// `Array<Bucket>`: packets of which a first fragment came, set-associative; the key has their identification in
+    /// place of ports.
+    pub const FRAGMENTS: &str = "FRAGMENTS";
     /// `PerCpuArray<Stats>` by service number.
     pub const SERVICE_STATS: &str = "SERVICE_STATS";
     /// `PerCpuArray<Stats>` by server number.
@@ -68,7 +71,7 @@ pub mod map {
     pub const EVENTS: &str = "EVENTS";
 
     /// All of them, in the order in which they are pinned.
-    pub const ALL: [&str; 18] = [
+    pub const ALL: [&str; 19] = [
         GLOBALS,
         STATE,
         LINKS,
@@ -83,6 +86,7 @@ pub mod map {
         ARENA,
         CONNS,
         HALF_OPEN,
+        FRAGMENTS,
         SERVICE_STATS,
         SERVER_STATS,
         DROPS,
@@ -102,6 +106,8 @@ pub const GATES_MAX: u32 = 10_240;
 pub const ROUTERS_MAX: u32 = 256;
 /// Most real servers, over all services; a server number has 20 bits in a connection's word.
 pub const SERVERS_MAX: u32 = 1 << 17;
+/// Buckets of `FRAGMENTS`, a power of two: 8,192 packets.
+pub const FRAGMENT_BUCKETS: u32 = 1 << 10;
 /// Words (of 8 bytes) of the arena that holds rings and hash tables, unless asked otherwise.
 pub const ARENA_WORDS: u32 = 1 << 20;
 

@@ -238,7 +238,8 @@ impl ServiceFlags {
     pub const ONE_PACKET: u64 = 1;
     /// It has several addresses or ports: its gate is the one of the packet's address.
     pub const GROUP: u64 = 1 << 1;
-    /// Fragments are placed by addresses and protocol alone, first ones too.
+    /// Fragments are placed by addresses and protocol alone, first ones too; its gate names it, see
+    /// [`Gate::fragments`].
     pub const FRAGMENTS_BY_ADDRESS: u64 = 1 << 2;
     /// The consistent hash is of the client's address alone.
     pub const HASH_CLIENT: u64 = 1 << 3;
@@ -403,8 +404,11 @@ pub struct Gate {
     pub address6: [Shared; 2],
     /// For an address with port ranges: the service of each of the 65,536 ports, by protocol.
     pub ports: Span,
+    /// The address's services with [`ServiceFlags::FRAGMENTS_BY_ADDRESS`]: the number of TCP's plus one, that of
+    /// UDP's plus one; 0: there is none.
+    pub fragments: Shared,
     /// Keeps the size at 64.
-    pub spare: [Shared; 2],
+    pub spare: Shared,
 }
 
 /// A virtual router that this director takes part in.

@@ -14,15 +14,16 @@ use evenkeel_abi::{
     Globals, SCHEMA, Server, ServerFlags, Service, ServiceKey as Key, ServiceSlot, high, low, map,
 };
 use evenkeel_model::{
-    MacAddress, Scheduler, ServerEntry, ServiceEntry, ServiceKey, ServiceOptions, Thresholds,
+    Fragments, MacAddress, Protocol, Scheduler, ServerEntry, ServiceEntry, ServiceKey, Thresholds,
     Weight,
 };
 
 use crate::book::{Book, Listed, Record, Table};
-use crate::convert::{address, costs, forwarding, key, scheduler, socket_address};
+use crate::convert::{address, costs, forwarding, key, scheduler, service_options, socket_address};
 use crate::cursor::Start;
 use crate::draft::{self, extents};
 use crate::error::{StartError, failed};
+use crate::gate::set_fragments;
 use crate::levels;
 use crate::mapped::MappedArray;
 use crate::maps::{Mismatch, specs};
@@ -189,7 +190,7 @@ fn read_service(
     let entry = ServiceEntry {
         key,
         scheduler,
-        options: ServiceOptions::default(),
+        options: service_options(half.flags.load(Relaxed)),
         servers,
     };
     Ok(Listed {
@@ -292,6 +293,24 @@ fn adopt_gates(
             .any(|(a, n)| *n == gate && key.address.ip() == *a);
         if !own {
             return Err(format!("service `{key}` has another address's gate"));
+        }
+    }
+    for (address, number) in &book.gates {
+        let Some(gate) = tables.gates.get(*number) else {
+            continue;
+        };
+        // A removal that was cut short left a name.
+        for protocol in Protocol::ALL {
+            let placing = live.iter().find(|(key, (_, listed))| {
+                key.protocol == protocol
+                    && key.address.ip() == *address
+                    && listed.entry.options.fragments == Fragments::ByAddress
+            });
+            set_fragments(
+                gate,
+                protocol,
+                placing.map_or(0, |(_, (number, _))| number + 1),
+            );
         }
     }
     let taken: HashSet<u32> = book.gates.values().copied().collect();

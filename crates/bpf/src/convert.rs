@@ -3,10 +3,11 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 
 use evenkeel_abi::{
-    Costs, GateState as Gates, SchedulerId, Server, ServerFlags, ServiceKey as Key,
+    Costs, GateState as Gates, SchedulerId, Server, ServerFlags, ServiceFlags, ServiceKey as Key,
 };
 use evenkeel_model::{
-    Forwarding, GateState, MacAddress, Protocol, Scheduler, ServerEntry, ServiceKey,
+    Forwarding, Fragments, GateState, MacAddress, Protocol, Scheduler, ServerEntry, ServiceKey,
+    ServiceOptions,
 };
 
 use crate::error::PutError;
@@ -79,6 +80,27 @@ pub(crate) const fn scheduler_word(scheduler: Scheduler) -> u64 {
         Scheduler::MaglevHash => SchedulerId::MH,
         Scheduler::TwoChoices => SchedulerId::TWOS,
         Scheduler::Maglev => SchedulerId::MAGLEV,
+    }
+}
+
+/// What a service's flags say of its options.
+pub(crate) const fn service_flags(options: &ServiceOptions) -> u64 {
+    match options.fragments {
+        Fragments::Follow => 0,
+        Fragments::ByAddress => ServiceFlags::FRAGMENTS_BY_ADDRESS,
+    }
+}
+
+/// The options that a service's flags say.
+pub(crate) fn service_options(flags: u64) -> ServiceOptions {
+    let fragments = if flags & ServiceFlags::FRAGMENTS_BY_ADDRESS == 0 {
+        Fragments::Follow
+    } else {
+        Fragments::ByAddress
+    };
+    ServiceOptions {
+        fragments,
+        ..ServiceOptions::default()
     }
 }
 

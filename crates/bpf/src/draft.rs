@@ -10,7 +10,7 @@ use evenkeel_model::{Scheduler, ServerEntry, ServiceEntry, Weight, buckets, mh};
 
 use crate::arena::Extent;
 use crate::book::{Listed, Table};
-use crate::convert::{costs, scheduler_word};
+use crate::convert::{costs, scheduler_word, service_flags};
 use crate::cursor::weighted;
 use crate::error::PutError;
 use crate::levels;
@@ -231,6 +231,7 @@ pub(crate) fn fill(half: &Service, gate: u32, draft: &Draft, entry: &ServiceEntr
     half.scheduler
         .store(scheduler_word(entry.scheduler), Relaxed);
     half.costs.store(costs(entry.scheduler).0, Relaxed);
+    half.flags.store(service_flags(&entry.options), Relaxed);
     half.list.store(draft.list.start, draft.list.len);
     half.ring.store(draft.ring.start, draft.ring.len);
     half.hash_all

@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::time::Instant;
 
-use evenkeel_abi::{Gate, low, map, pair};
-use evenkeel_model::GateState;
+use evenkeel_abi::{Gate, high, low, map, pair};
+use evenkeel_model::{Fragments, GateState, Protocol, ServiceEntry};
 
 use crate::convert::{address_word, gate_state, gate_word, ipv4_of};
 use crate::error::{GateError, PutError, map_failed};
@@ -41,6 +41,7 @@ impl DataPlane {
         if let Some(gate) = self.tables.gates.get(number) {
             gate.state.store(gate_word(GateState::Closed), Relaxed);
             gate.virtual_router.store(0, Relaxed);
+            gate.fragments.store(0, Relaxed);
             gate.address_used.store(pair(word, 1), Release);
         }
         if let Err(error) = self.tables.vips.insert(word, number, 0) {
@@ -49,6 +50,31 @@ impl DataPlane {
         }
         self.book.gates.insert(address, number);
         Ok(number)
+    }
+
+    /// Names the service in its gate if it places fragments by addresses, and else takes its name out.
+    pub(crate) fn mark_fragments(&self, gate: u32, number: u32, entry: &ServiceEntry) {
+        let Some(gate) = self.tables.gates.get(gate) else {
+            return;
+        };
+        let protocol = entry.key.protocol;
+        match entry.options.fragments {
+            Fragments::ByAddress => set_fragments(gate, protocol, number + 1),
+            Fragments::Follow if fragments_of(gate, protocol) == number + 1 => {
+                set_fragments(gate, protocol, 0);
+            }
+            Fragments::Follow => {}
+        }
+    }
+
+    /// Takes a service's name out of its address's gate.
+    pub(crate) fn forget_fragments(&self, address: Ipv4Addr, protocol: Protocol, number: u32) {
+        let gate = self.book.gates.get(&address);
+        if let Some(gate) = gate.and_then(|gate| self.tables.gates.get(*gate))
+            && fragments_of(gate, protocol) == number + 1
+        {
+            set_fragments(gate, protocol, 0);
+        }
     }
 
     /// Gives up an address's gate if neither a service nor a virtual router has it.
@@ -95,4 +121,23 @@ impl DataPlane {
         let router = self.tables.routers.get(router).filter(|_| router != 0);
         router.is_some_and(|router| router.yielded.load(Acquire) != 0)
     }
+}
+
+/// The service that places a protocol's fragments by addresses: its number plus one, or 0.
+fn fragments_of(gate: &Gate, protocol: Protocol) -> u32 {
+    let word = gate.fragments.load(Acquire);
+    match protocol {
+        Protocol::Tcp => low(word),
+        Protocol::Udp => high(word),
+    }
+}
+
+/// Sets that; only one thread writes it.
+pub(crate) fn set_fragments(gate: &Gate, protocol: Protocol, service: u32) {
+    let word = gate.fragments.load(Acquire);
+    let word = match protocol {
+        Protocol::Tcp => pair(service, high(word)),
+        Protocol::Udp => pair(low(word), service),
+    };
+    gate.fragments.store(word, Release);
 }

@@ -2,8 +2,8 @@
 
 use aya::maps::{MapInfo, MapType};
 use evenkeel_abi::{
-    Bucket, DropReason, Event, Gate, Globals, HINTS, LINKS_MAX, Link, Load, ROUTERS_MAX, Router,
-    Server, ServiceKey, ServiceSlot, Shared, State, Stats, map,
+    Bucket, DropReason, Event, FRAGMENT_BUCKETS, Gate, Globals, HINTS, LINKS_MAX, Link, Load,
+    ROUTERS_MAX, Router, Server, ServiceKey, ServiceSlot, Shared, State, Stats, map,
 };
 
 use crate::options::Sizes;
@@ -112,6 +112,7 @@ pub(crate) fn specs(sizes: &Sizes) -> [Spec; map::ALL.len()] {
         Spec::array::<Shared>(map::ARENA, sizes.arena_words),
         Spec::array::<Bucket>(map::CONNS, sizes.conn_buckets()),
         Spec::array::<Bucket>(map::HALF_OPEN, sizes.buckets()),
+        Spec::array::<Bucket>(map::FRAGMENTS, FRAGMENT_BUCKETS),
         Spec::per_cpu::<Stats>(map::SERVICE_STATS, sizes.services),
         Spec::per_cpu::<Stats>(map::SERVER_STATS, sizes.servers),
         Spec::per_cpu::<u64>(map::DROPS, drops),

@@ -103,7 +103,9 @@ impl DataPlane {
         for extent in listed.extents {
             self.book.arena.retire(extent, now);
         }
-        self.close_unused(*ipv4(key.address)?.ip())
+        let address = *ipv4(key.address)?.ip();
+        self.forget_fragments(address, key.protocol, number);
+        self.close_unused(address)
     }
 
     /// The service's number; a removed one whose connections live on has kept its own.
@@ -223,6 +225,7 @@ impl DataPlane {
             let begin = draft.level_cursor.map_or(position, levels::word_of);
             word.store(begin, Relaxed);
         }
+        self.mark_fragments(gate, number, entry);
         slot.select.store(other, Release);
         let published = Instant::now();
         if let Some(old) = old {

@@ -43,6 +43,8 @@ pub struct Tables {
     pub conns: MappedArray<Bucket>,
     /// Half-open connections.
     pub half_open: MappedArray<Bucket>,
+    /// Packets of which a first fragment came.
+    pub fragments: MappedArray<Bucket>,
     pub(crate) vips: HashMap<MapData, u32, u32>,
     pub(crate) service_ids: HashMap<MapData, ServiceKey, u32>,
     pub(crate) service_stats: PerCpuArray<MapData, Stats>,
@@ -87,6 +89,7 @@ impl Tables {
             arena: mapped(ebpf, map::ARENA)?,
             conns: mapped(ebpf, map::CONNS)?,
             half_open: mapped(ebpf, map::HALF_OPEN)?,
+            fragments: mapped(ebpf, map::FRAGMENTS)?,
             vips: opened(ebpf, map::VIPS)?,
             service_ids: opened(ebpf, map::SERVICE_IDS)?,
             service_stats: opened(ebpf, map::SERVICE_STATS)?,

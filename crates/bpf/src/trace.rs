@@ -198,7 +198,7 @@ fn chosen(
         Event::UnknownFlow => Some(Chosen::HashUnknown),
         Event::FloodSyn => Some(Chosen::HashFlood),
         Event::FullSyn => Some(Chosen::HashFull),
-        Event::Evicted | Event::FloodBegan => None,
+        Event::Evicted | Event::FloodBegan | Event::FragmentEvicted => None,
     });
     Some(match (hashed, before) {
         (Some(hashed), _) => hashed,

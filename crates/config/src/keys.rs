@@ -125,7 +125,7 @@ pub(crate) const SERVICE: Schema = Schema {
     title: "`[[service]]`",
     place: "in `[[service]]`",
     keys: &[
-        NAME, LISTEN, PROTOCOL, SCHEDULER, FORWARD, ON_FAILURE, CHECK, SERVERS,
+        NAME, LISTEN, PROTOCOL, SCHEDULER, FORWARD, FRAGMENTS, ON_FAILURE, CHECK, SERVERS,
     ],
 };
 pub(crate) const LISTEN: Key = key(
@@ -136,6 +136,7 @@ pub(crate) const LISTEN: Key = key(
 pub(crate) const PROTOCOL: Key = key("protocol", "a string", "protocol = \"tcp\"");
 pub(crate) const SCHEDULER: Key = key("scheduler", "a string", "scheduler = \"rr\"");
 pub(crate) const FORWARD: Key = key("forward", "a string", "forward = \"direct\"");
+pub(crate) const FRAGMENTS: Key = key("fragments", "a string", "fragments = \"follow\"");
 pub(crate) const ON_FAILURE: Key = key("on-failure", "a string", "on-failure = \"remove\"");
 pub(crate) const CHECK: Key = key(
     "check",

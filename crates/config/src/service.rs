@@ -1,12 +1,12 @@
 //! `[[service]]`: virtual services and their real servers.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Range;
 
 use evenkeel_model::{
-    Check, Forwarding, OnFailure, Protocol, RealServer, Scheduler, ServiceKey, ServiceOptions,
-    Thresholds, VirtualService, Weight,
+    Check, Forwarding, Fragments, OnFailure, Protocol, RealServer, Scheduler, ServiceKey,
+    ServiceOptions, Thresholds, VirtualService, Weight,
 };
 
 use crate::diagnostic::{Faults, Reported};
@@ -37,6 +37,8 @@ const SERVERS_MAX: usize = 1_024;
 struct Shared<'t> {
     names: BTreeMap<&'t str, Range<usize>>,
     keys: BTreeMap<ServiceKey, Range<usize>>,
+    /// Addresses and protocols whose fragments a service places by addresses.
+    fragments: BTreeMap<(IpAddr, Protocol), Range<usize>>,
 }
 
 /// Reads all services, in the order of the file.
@@ -94,6 +96,10 @@ fn read<'t>(
         }
         None => Ok(OnFailure::Remove),
     };
+    let fragments = match section.get(&keys::FRAGMENTS) {
+        Some(field) => read_fragments(&field, protocol, listen, shared, faults),
+        None => Ok(Fragments::Follow),
+    };
     let check = read_check(section, protocol, faults);
     let servers = section
         .require(&keys::SERVERS, faults)
@@ -105,7 +111,10 @@ fn read<'t>(
             address: listen?,
         },
         scheduler: scheduler?,
-        options: ServiceOptions::default(),
+        options: ServiceOptions {
+            fragments: fragments?,
+            ..ServiceOptions::default()
+        },
         on_failure: on_failure?,
         check: check?,
         servers: servers?,
@@ -124,6 +133,39 @@ fn read_forwarding(field: &Field<'_>, faults: &mut Faults<'_>) -> Result<Forward
     }
     let supported = [("direct", Forwarding::DirectRouting)];
     field.choice("forwarding method", &supported, &PLANNED_FORWARDING, faults)
+}
+
+/// Reads `fragments`; addresses alone can name but one service of an address and protocol.
+fn read_fragments(
+    field: &Field<'_>,
+    protocol: Result<Protocol, Reported>,
+    listen: Result<SocketAddr, Reported>,
+    shared: &mut Shared<'_>,
+    faults: &mut Faults<'_>,
+) -> Result<Fragments, Reported> {
+    let supported = [
+        ("follow", Fragments::Follow),
+        ("3-tuple", Fragments::ByAddress),
+    ];
+    let fragments = field.choice("way of fragments", &supported, &[], faults)?;
+    if let (Fragments::ByAddress, Ok(protocol), Ok(listen)) = (fragments, protocol, listen) {
+        let key = (listen.ip(), protocol);
+        if let Some(first) = shared.fragments.get(&key) {
+            let line = faults.line_at(first.start);
+            return Err(field.fault(
+                format!(
+                    "two {} services of `{}` place fragments by addresses",
+                    protocol.name(),
+                    listen.ip()
+                ),
+                "`\"3-tuple\"` at one service of an address and protocol, for fragments have no ports",
+                format!("the first is on line {line}; write `fragments = \"follow\"` here"),
+                faults,
+            ));
+        }
+        shared.fragments.insert(key, field.span.clone());
+    }
+    Ok(fragments)
 }
 
 /// Reads `check`; a UDP service must say what is checked, for its own port speaks no TCP.

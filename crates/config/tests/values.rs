@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use evenkeel_config::{LoadError, default_text, load, parse};
 use evenkeel_model::{
-    AdvertChecksum, BodyMatch, Cadence, Check, CheckKind, Director, Forwarding, OnFailure,
-    Priority, Protocol, RealServer, Scheduler, ServiceKey, ServiceOptions, TableSizes, Thresholds,
-    VirtualRouter, VirtualRouterId, VirtualService, VrrpVersion, Weight, XdpPreference,
+    AdvertChecksum, BodyMatch, Cadence, Check, CheckKind, Director, Forwarding, Fragments,
+    OnFailure, Priority, Protocol, RealServer, Scheduler, ServiceKey, ServiceOptions, TableSizes,
+    Thresholds, VirtualRouter, VirtualRouterId, VirtualService, VrrpVersion, Weight, XdpPreference,
 };
 
 fn sample(text: &str) -> Director {
@@ -157,6 +157,8 @@ fn every_key_reaches_the_director() {
         panic!("{:?}", director.services);
     };
     assert_eq!(web.on_failure, OnFailure::Quiesce);
+    assert_eq!(web.options.fragments, Fragments::ByAddress);
+    assert_eq!(tls.options.fragments, Fragments::Follow);
     let expected = Check {
         kind: CheckKind::Http {
             path: "/healthz?deep=1".to_owned(),

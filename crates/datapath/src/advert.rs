@@ -55,7 +55,7 @@ fn is_good<F: Frame>(frame: &F, ip: &Ip, head: [u8; vrrp::CHECKSUM]) -> Option<b
     let len = vrrp::ADDRESSES + 4 * count + rest as usize;
     let is_whole = count != 0
         && u64::from(interval) & bits != 0
-        && !ip.is_fragment
+        && ip.fragment == 0
         && ip.header_len + len == ip.total_len
         && eth::LEN + ip.total_len <= frame.len();
     if !is_whole {

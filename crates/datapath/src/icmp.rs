@@ -27,7 +27,7 @@ pub(crate) fn icmp<F: Frame, T: Tables>(
     if gate::is_closed(tables, ip.destination) {
         return Verdict::Pass;
     }
-    if ip.is_fragment {
+    if ip.fragment != 0 {
         return dropped(tables, DropReason::Fragment);
     }
     // Two bytes: of a comparison for one, the verifier does not see that it is there.

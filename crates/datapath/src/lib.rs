@@ -14,6 +14,7 @@ mod branchless;
 mod bucket;
 mod egress;
 mod established;
+mod fragment;
 mod gate;
 mod half_open;
 mod hash;
@@ -27,6 +28,7 @@ pub mod tcp;
 mod transport;
 
 pub use established::establish;
+pub use fragment::{note_fragment, place_by_address, ports_of_fragment};
 pub use hash::flow_hash;
 pub use icmp::{entry_of, server_of_flow};
 pub use process::process;
@@ -117,6 +119,8 @@ pub trait Tables {
     fn conn_bucket(&self, bucket: u32) -> Option<&Bucket>;
     /// A bucket of the half-open table.
     fn bucket(&self, bucket: u32) -> Option<&Bucket>;
+    /// A bucket of the table of fragments.
+    fn fragment_bucket(&self, bucket: u32) -> Option<&Bucket>;
     /// The server of a service's new flow, see [`schedule`](fn@schedule).
     ///
     /// A method, so that the program can have it verified once and not for each way that leads to it.
@@ -143,6 +147,22 @@ pub trait Tables {
     /// The server of a service's flow, see [`server_of_flow`](fn@server_of_flow); a method for the same reason.
     fn server_of_flow(&self, service: u32, key: &FlowKey) -> Option<u32> {
         server_of_flow(self, service, key)
+    }
+    /// The service and server of a fragment, see [`place_by_address`](fn@place_by_address); a method for the same reason.
+    ///
+    /// # Errors
+    /// As [`place_by_address`](fn@place_by_address).
+    fn place_by_address(&self, key: &FlowKey) -> Result<(u32, u32), DropReason> {
+        place_by_address(self, key)
+    }
+    /// The service and ports of a fragment's packet, see [`ports_of_fragment`](fn@ports_of_fragment); a method for
+    /// the same reason.
+    fn ports_of_fragment(&self, key: &FlowKey) -> Option<(u32, u32)> {
+        ports_of_fragment(self, key)
+    }
+    /// Remembers a first fragment's ports, see [`note_fragment`](fn@note_fragment); a method for the same reason.
+    fn note_fragment(&self, key: &FlowKey, service: u32, ports: u32) {
+        note_fragment(self, key, service, ports);
     }
     /// Counts a packet that was forwarded, and its flow if it is a new one.
     fn count(&self, service: u32, server: u32, bytes: u64, new_flow: bool);

@@ -3,8 +3,8 @@
 use core::sync::atomic::Ordering::{Acquire, Relaxed};
 
 use evenkeel_abi::{
-    DropReason, FlowKey, GateState, Link, Server, ServerFlags, Service, ServiceKey, ServiceSlot,
-    low,
+    DropReason, FlowKey, GateState, Link, Server, ServerFlags, Service, ServiceFlags, ServiceKey,
+    ServiceSlot, low,
 };
 use evenkeel_wire::{eth, ipv4, vrrp};
 
@@ -13,7 +13,7 @@ use crate::branchless::is_zero;
 use crate::egress::send;
 use crate::schedule::{Choice, Packet, choose};
 use crate::transport::{self, is_balanced};
-use crate::{Frame, Tables, Verdict, advert, gate, icmp};
+use crate::{Frame, Tables, Verdict, advert, fragment, gate, icmp};
 
 /// Decides what becomes of a frame, and rewrites it if it is to be transmitted.
 #[inline(always)]
@@ -56,7 +56,9 @@ pub(crate) fn dropped<T: Tables>(tables: &T, reason: DropReason) -> Verdict {
 pub(crate) struct Ip {
     pub(crate) header_len: usize,
     pub(crate) total_len: usize,
-    pub(crate) is_fragment: bool,
+    /// 1 if it is a fragment, else 0: made without a branch, for the verifier would follow all that comes after it twice.
+    pub(crate) fragment: u64,
+    pub(crate) identification: u16,
     pub(crate) ttl: u8,
     pub(crate) protocol: u8,
     pub(crate) source: u32,
@@ -72,7 +74,8 @@ fn ipv4<F: Frame, T: Tables>(frame: &mut F, tables: &T, link: &Link, is_ours: bo
     let ip = Ip {
         header_len: (h[ipv4::VERSION_IHL] & 0x0f) as usize * 4,
         total_len: u16::from_be_bytes([h[ipv4::TOTAL_LENGTH], h[ipv4::TOTAL_LENGTH + 1]]) as usize,
-        is_fragment: fragment & ipv4::FRAGMENT_BITS != 0,
+        fragment: 1 ^ is_zero((fragment & ipv4::FRAGMENT_BITS).into()),
+        identification: u16::from_ne_bytes([h[4], h[5]]),
         ttl: h[ipv4::TTL],
         protocol: h[ipv4::PROTOCOL],
         source: u32::from_ne_bytes([h[12], h[13], h[14], h[15]]),
@@ -94,8 +97,8 @@ fn ipv4<F: Frame, T: Tables>(frame: &mut F, tables: &T, link: &Link, is_ours: bo
     if is_balanced(ip.protocol) == 0 {
         return Verdict::Pass;
     }
-    if ip.is_fragment {
-        return for_an_address(tables, ip.destination, DropReason::Fragment);
+    if fragment & ipv4::OFFSET_BITS != 0 {
+        return fragment::follow(frame, tables, link, &ip);
     }
     let Some(ports) = frame.load::<4>(eth::LEN + ip.header_len) else {
         return for_an_address(tables, ip.destination, DropReason::Malformed);
@@ -103,6 +106,9 @@ fn ipv4<F: Frame, T: Tables>(frame: &mut F, tables: &T, link: &Link, is_ours: bo
     let port = u16::from_ne_bytes([ports[2], ports[3]]);
     let key = ServiceKey::new(ip.destination, port, ip.protocol);
     let Some((number, slot)) = find_service(tables, key) else {
+        if ip.fragment != 0 {
+            return for_an_address(tables, ip.destination, DropReason::Fragment);
+        }
         return Verdict::Pass;
     };
     let service = &slot.halves[(slot.select.load(Acquire) & 1) as usize];
@@ -112,12 +118,19 @@ fn ipv4<F: Frame, T: Tables>(frame: &mut F, tables: &T, link: &Link, is_ours: bo
     if gate == GateState::CLOSED {
         return Verdict::Pass;
     }
-    let key = FlowKey::new(
-        ip.source,
-        ip.destination,
-        u32::from_ne_bytes(ports),
-        ip.protocol,
-    );
+    let by_address = ip.fragment * ServiceFlags::FRAGMENTS_BY_ADDRESS;
+    if service.flags.load(Relaxed) & by_address != 0 {
+        return match transport::read(frame, &ip) {
+            Some(_) => fragment::send(frame, tables, link, &ip, true),
+            None => dropped(tables, DropReason::Malformed),
+        };
+    }
+    let ports = u32::from_ne_bytes(ports);
+    // Not a question of `ip.fragment` itself: what the verifier learned of that it would follow to the end.
+    if ip.fragment.wrapping_mul(slot.used.load(Relaxed)) != 0 {
+        tables.note_fragment(&ip.fragment_key(), number, ports);
+    }
+    let key = FlowKey::new(ip.source, ip.destination, ports, ip.protocol);
     match balance(frame, tables, link, (number, service), &ip, &key) {
         Ok((choice, verdict)) => {
             tables.count(number, choice.server, ip.total_len as u64, choice.new_flow);

@@ -52,8 +52,10 @@ pub(crate) fn read<F: Frame>(frame: &F, ip: &Ip) -> Option<Transport> {
     let udp_len = u64::from(u16::from_be_bytes([first, second]));
     let len = select(udp, udp_len, u64::from(first >> 4) * 4) as usize;
     let least = select(udp, udp::LEN as u64, tcp::MIN_LEN as u64) as usize;
+    // The rest of a datagram comes with later fragments, but all of a TCP header has to be in the first.
+    let within = select(udp & ip.fragment, least as u64, len as u64) as usize;
     let is_whole = len >= least
-        && ip.header_len + len <= ip.total_len
+        && ip.header_len + within <= ip.total_len
         && eth::LEN + ip.total_len <= frame.len();
     if !is_whole {
         return None;

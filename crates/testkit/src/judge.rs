@@ -6,9 +6,13 @@ use std::sync::atomic::Ordering::SeqCst;
 
 use etherparse::checksum::Sum16BitWords;
 use etherparse::icmpv4::{DestUnreachableHeader, TimeExceededCode};
-use etherparse::{Icmpv4Type, Ipv4HeaderSlice, NetSlice, SlicedPacket, TransportSlice};
+use etherparse::{
+    Icmpv4Type, Ipv4HeaderSlice, Ipv4Slice, NetSlice, SlicedPacket, TcpSlice, TransportSlice,
+    UdpHeaderSlice,
+};
 use evenkeel_abi::{
-    DropReason, Egress, FlowKey, GateState, Server, ServerFlags, ServiceKey, Stats, Word, low,
+    DropReason, Egress, FlowKey, GateState, Server, ServerFlags, ServiceFlags, ServiceKey, Stats,
+    Word, high, low,
 };
 use evenkeel_datapath::tcp::is_reusable;
 use evenkeel_datapath::{Tables as _, Verdict, process};
@@ -23,6 +27,8 @@ const ETHERNET: usize = 14;
 struct Read {
     service: u32,
     flow: FlowKey,
+    /// A fragment that is placed by addresses alone.
+    by_address: bool,
     /// An ICMP error about the flow, not a packet of it.
     is_error: bool,
     /// A SYN that asks for a connection.
@@ -52,7 +58,8 @@ impl NativeTables {
     /// Sends a frame through the data plane and judges what becomes of it:
     ///
     /// - what is transmitted is a packet of a service whose gate is not closed, or an ICMP error about one;
-    ///   it goes to a present server of that service, to that of its flow's entry if it has one, and differs
+    ///   it goes to a present server of that service, to that of its flow's entry if it has one or, a fragment
+    ///   that follows, to that of its packet's first one, and differs
     ///   in nothing but MAC addresses, TTL and IP checksum; or it is the ICMP error that is due;
     /// - what passes is untouched, and no packet of such a service but for a local server;
     /// - what is dropped is counted once and for one reason, and is not called malformed if etherparse reads it.
@@ -173,6 +180,9 @@ impl NativeTables {
             return None;
         };
         let (client, address) = (net.header().source(), net.header().destination());
+        if net.is_payload_fragmented() && net.header().protocol().0 != 1 {
+            return self.read_fragment(net);
+        }
         let mut read = match packet.transport? {
             TransportSlice::Tcp(tcp) => {
                 let ports = [tcp.source_port(), tcp.destination_port()];
@@ -202,10 +212,87 @@ impl NativeTables {
                 return None;
             }
         };
-        let half = &self.services[read.service as usize].halves[0];
-        let gate = &self.gates[low(half.gate.load(SeqCst)) as usize];
-        read.is_open = gate.state.load(SeqCst) != GateState::CLOSED;
+        read.is_open = self.is_open(read.service);
         Some(read)
+    }
+
+    fn is_open(&self, service: u32) -> bool {
+        let half = &self.services[service as usize].halves[0];
+        let gate = &self.gates[low(half.gate.load(SeqCst)) as usize];
+        gate.state.load(SeqCst) != GateState::CLOSED
+    }
+
+    /// What a fragment says: the first one of a packet its ports, another one where the table says that the
+    /// first one went, or what its address's service is that places fragments by addresses.
+    fn read_fragment(&self, net: &Ipv4Slice<'_>) -> Option<Read> {
+        let header = net.header();
+        let (client, address) = (header.source(), header.destination());
+        let protocol = header.protocol().0;
+        let payload = net.payload().payload;
+        let mut read = if header.fragments_offset().value() == 0 {
+            let (ports, asks, has_no_length) = match protocol {
+                6 => {
+                    let tcp = TcpSlice::from_slice(payload).ok()?;
+                    let asks = tcp.syn() && !tcp.ack() && !tcp.rst() && !tcp.fin();
+                    ([tcp.source_port(), tcp.destination_port()], asks, false)
+                }
+                17 => {
+                    let udp = UdpHeaderSlice::from_slice(payload).ok()?;
+                    let ports = [udp.source_port(), udp.destination_port()];
+                    (ports, false, udp.length() < 8)
+                }
+                _ => return None,
+            };
+            let mut read = self.read_flow(client, address, ports, protocol)?;
+            (read.asks, read.has_no_length) = (asks, has_no_length);
+            let flags = self.services[read.service as usize].halves[0]
+                .flags
+                .load(SeqCst);
+            read.by_address = flags & ServiceFlags::FRAGMENTS_BY_ADDRESS != 0;
+            read
+        } else {
+            let (service, ports) = self.fragment_of(header)?;
+            let [from, to] = [client, address].map(u32::from_ne_bytes);
+            Read {
+                service,
+                flow: FlowKey::new(from, to, ports.unwrap_or(0), protocol),
+                by_address: ports.is_none(),
+                is_error: false,
+                asks: false,
+                is_open: false,
+                has_no_length: false,
+            }
+        };
+        read.is_open = self.is_open(read.service);
+        Some(read)
+    }
+
+    /// The service and ports of a packet of which a first fragment came; without ports: the service that
+    /// places it by addresses.
+    fn fragment_of(&self, header: Ipv4HeaderSlice<'_>) -> Option<(u32, Option<u32>)> {
+        let [from, to] = [header.source(), header.destination()].map(u32::from_ne_bytes);
+        let identification = header.identification().to_be();
+        let protocol = header.protocol().0;
+        let key = FlowKey::new(from, to, identification.into(), protocol);
+        let ways = self.fragments.iter().flat_map(|bucket| &bucket.ways);
+        let known = ways
+            .filter(|way| {
+                way.addresses.load(SeqCst) == key.addresses
+                    && way.ports_protocol.load(SeqCst) == key.ports_protocol
+            })
+            .map(|way| (Word(way.word.load(SeqCst)), way.born.load(SeqCst)))
+            .find(|(word, _)| word.is_live() && word.expiry().0 > self.now.load(SeqCst));
+        if let Some((_, noted)) = known {
+            return Some((low(noted), Some(high(noted))));
+        }
+        let gate = self.vips.get(&to)?;
+        let services = self.gates[*gate as usize].fragments.load(SeqCst);
+        let service = if protocol == 6 {
+            low(services)
+        } else {
+            high(services)
+        };
+        Some((service.checked_sub(1)?, None))
     }
 
     fn is_to_director(&self, frame: &[u8]) -> bool {
@@ -226,6 +313,7 @@ impl NativeTables {
         Some(Read {
             service: *self.service_ids.get(&key)?,
             flow: FlowKey::new(u32::from_ne_bytes(client), word, ports, protocol),
+            by_address: false,
             is_error: false,
             asks: false,
             is_open: false,
@@ -235,6 +323,9 @@ impl NativeTables {
 
     /// The server that the packet has to go to by its flow's entry.
     fn home(&self, read: &Read) -> Option<u32> {
+        if read.by_address {
+            return None;
+        }
         let established = self.conns.iter().flat_map(|bucket| &bucket.ways);
         let half_open = self.buckets.iter().flat_map(|bucket| &bucket.ways);
         let word = established

@@ -311,3 +311,30 @@ pub fn arp_request_to(destination: [u8; 6], target: Ipv4Addr) -> Vec<u8> {
     out.extend(target.octets());
     out
 }
+
+/// The frames of an IPv4 packet's fragments, in order, each with at most so many bytes of payload, a multiple of 8.
+///
+/// # Panics
+///
+/// If the frame is not one of an IPv4 packet.
+#[must_use]
+pub fn fragments(frame: &[u8], identification: u16, payload_max: usize) -> Vec<Vec<u8>> {
+    let (header, _) = Ipv4Header::from_slice(&frame[14..]).expect("an IPv4 packet");
+    let payload = &frame[14 + header.header_len()..14 + usize::from(header.total_len)];
+    let pieces = payload.chunks(payload_max);
+    let count = pieces.len();
+    let piece = |(i, piece): (usize, &[u8])| {
+        let mut header = header.clone();
+        let offset = u16::try_from(i * payload_max / 8).expect("13 bits");
+        header.identification = identification;
+        header.dont_fragment = false;
+        header.more_fragments = i + 1 < count;
+        header.fragment_offset = offset.try_into().expect("13 bits");
+        header
+            .set_payload_len(piece.len())
+            .expect("no longer than it was");
+        header.header_checksum = header.calc_header_checksum();
+        [&frame[..14], &header.to_bytes(), piece].concat()
+    };
+    pieces.enumerate().map(piece).collect()
+}

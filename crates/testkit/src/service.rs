@@ -4,7 +4,8 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::atomic::Ordering::SeqCst;
 
 use evenkeel_abi::{
-    Costs, GateState, SchedulerId, Server, ServerFlags, Service, ServiceKey, Span, pair,
+    Costs, GateState, SchedulerId, Server, ServerFlags, Service, ServiceFlags, ServiceKey, Span,
+    high, low, pair,
 };
 use evenkeel_model::{buckets, hash_table, mh, wrr};
 use evenkeel_wire::ipv4;
@@ -22,6 +23,8 @@ pub struct TestService {
     pub protocol: u8,
     /// One of [`SchedulerId`].
     pub scheduler: u64,
+    /// Whether fragments are placed by addresses and protocol alone.
+    pub fragments_by_address: bool,
 }
 
 impl TestService {
@@ -33,6 +36,7 @@ impl TestService {
             address,
             protocol: ipv4::TCP,
             scheduler: SchedulerId::RR,
+            fragments_by_address: false,
         }
     }
 
@@ -41,6 +45,15 @@ impl TestService {
     pub const fn udp(self) -> Self {
         Self {
             protocol: ipv4::UDP,
+            ..self
+        }
+    }
+
+    /// The same, with fragments that are placed by addresses and protocol alone.
+    #[must_use]
+    pub const fn with_fragments_by_address(self) -> Self {
+        Self {
+            fragments_by_address: true,
             ..self
         }
     }
@@ -142,6 +155,20 @@ impl NativeTables {
         }
         let half = &self.services[number as usize].halves[0];
         half.gate.store(u64::from(gate), SeqCst);
+        let flag = u64::from(service.fragments_by_address) * ServiceFlags::FRAGMENTS_BY_ADDRESS;
+        half.flags.store(flag, SeqCst);
+        self.services[number as usize].used.store(1, SeqCst);
+        let word = &self.gates[gate as usize].fragments;
+        let (tcp, udp) = (low(word.load(SeqCst)), high(word.load(SeqCst)));
+        let change = |old: u32| match service.fragments_by_address {
+            true => number + 1,
+            false if old == number + 1 => 0,
+            false => old,
+        };
+        match service.protocol {
+            ipv4::TCP => word.store(pair(change(tcp), udp), SeqCst),
+            _ => word.store(pair(tcp, change(udp)), SeqCst),
+        }
         half.scheduler.store(service.scheduler, SeqCst);
         half.costs.store(costs(service.scheduler).0, SeqCst);
         self.fill(half, number, service.scheduler, servers);

@@ -6,8 +6,9 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
 use evenkeel_abi::{
-    BUCKET_WAYS, Bucket, Conn, DropReason, Event, FlowKey, Gate, Globals, HINTS, Link, Load,
-    ROUTERS_MAX, Router, Server, ServiceKey, ServiceSlot, Shared, State, Stats, Tick, Word,
+    BUCKET_WAYS, Bucket, Conn, DropReason, Event, FRAGMENT_BUCKETS, FlowKey, Gate, Globals, HINTS,
+    Link, Load, ROUTERS_MAX, Router, Server, ServiceKey, ServiceSlot, Shared, State, Stats, Tick,
+    Word,
 };
 use evenkeel_datapath::Tables;
 
@@ -37,6 +38,7 @@ pub struct NativeTables {
     pub arena: Vec<Shared>,
     pub conns: Vec<Bucket>,
     pub buckets: Vec<Bucket>,
+    pub fragments: Vec<Bucket>,
     pub service_stats: Mutex<BTreeMap<u32, Stats>>,
     pub server_stats: Mutex<BTreeMap<u32, Stats>>,
     pub drops: [AtomicU64; DropReason::ALL.len()],
@@ -69,6 +71,7 @@ impl NativeTables {
             arena: zeroed(1 << 17),
             conns: zeroed(conn_buckets as usize),
             buckets: zeroed(buckets as usize),
+            fragments: zeroed(FRAGMENT_BUCKETS as usize),
             service_stats: Mutex::default(),
             server_stats: Mutex::default(),
             drops: Default::default(),
@@ -203,6 +206,10 @@ impl Tables for NativeTables {
 
     fn bucket(&self, bucket: u32) -> Option<&Bucket> {
         self.buckets.get(bucket as usize)
+    }
+
+    fn fragment_bucket(&self, bucket: u32) -> Option<&Bucket> {
+        self.fragments.get(bucket as usize % self.fragments.len())
     }
 
     fn count(&self, service: u32, server: u32, bytes: u64, new_flow: bool) {

@@ -52,6 +52,7 @@ pub(super) struct View<'a> {
     arena: Copies<Shared>,
     conns: Copies<Bucket>,
     buckets: Copies<Bucket>,
+    fragments: Copies<Bucket>,
     pub(super) counted: Cell<Option<Counted>>,
     pub(super) dropped: Cell<Option<DropReason>>,
     pub(super) events: RefCell<Vec<Event>>,
@@ -70,6 +71,7 @@ impl<'a> View<'a> {
             arena: Copies::new(),
             conns: Copies::new(),
             buckets: Copies::new(),
+            fragments: Copies::new(),
             counted: Cell::new(None),
             dropped: Cell::new(None),
             events: RefCell::default(),
@@ -174,6 +176,10 @@ impl evenkeel_datapath::Tables for View<'_> {
 
     fn bucket(&self, bucket: u32) -> Option<&Bucket> {
         self.buckets.of(bucket, self.tables.half_open.get(bucket))
+    }
+
+    fn fragment_bucket(&self, bucket: u32) -> Option<&Bucket> {
+        self.fragments.of(bucket, self.tables.fragments.get(bucket))
     }
 
     fn count(&self, service: u32, server: u32, _bytes: u64, new_flow: bool) {

@@ -100,7 +100,7 @@ fn flow_of_a_removed_local_server_is_dropped_and_counted() {
 }
 
 #[test]
-fn bad_headers_and_fragments_do_not_pass_to_it() {
+fn bad_headers_and_lone_fragments_do_not_pass_to_it() {
     let world = alone();
     let frame = Segment::new(CLIENT, SERVICE, SYN).frame();
     assert_eq!(
@@ -108,10 +108,10 @@ fn bad_headers_and_fragments_do_not_pass_to_it() {
         Verdict::Drop(DropReason::Malformed)
     );
     let mut fragment = frame;
-    fragment[20] = 0x20;
+    fragment[21] = 1;
     assert_eq!(
         world.send_frame(&fragment).0,
-        Verdict::Drop(DropReason::Fragment)
+        Verdict::Drop(DropReason::FragmentEarly)
     );
 }
 

@@ -2,6 +2,7 @@
 
 mod common;
 mod egress;
+mod fragments;
 mod gates;
 mod icmp;
 mod local;

@@ -156,6 +156,7 @@ proptest! {
                         DropReason::TableFull => weights.iter().all(|weight| *weight == 0),
                         DropReason::Malformed
                         | DropReason::Fragment
+                        | DropReason::FragmentEarly
                         | DropReason::ServerGone
                         | DropReason::GateDraining
                         | DropReason::Internal

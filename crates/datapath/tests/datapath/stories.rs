@@ -376,9 +376,11 @@ fn closed_gate_passes_to_the_stack_and_draining_still_forwards() {
 }
 
 #[test]
-fn fragments_for_a_virtual_address_are_dropped_and_others_pass() {
+fn a_fragment_that_is_no_services_is_dropped_and_other_addresses_pass() {
     let world = World::with_weights(&[1]);
-    let mut frame = Segment::new(CLIENT, SERVICE, ACK).frame();
+    let mut service = SERVICE;
+    service.set_port(81);
+    let mut frame = Segment::new(CLIENT, service, ACK).frame();
     frame[20] = 0x20;
     assert_eq!(
         world.send_frame(&frame).0,

@@ -244,17 +244,6 @@ fn ttl_is_decremented_and_the_checksum_follows() {
 }
 
 #[test]
-fn fragments_are_dropped() {
-    let world = World::udp(&[1]);
-    let mut frame = Datagram::new(CLIENT, SERVICE).frame();
-    frame[21] = 7;
-    assert_eq!(
-        world.send_frame(&frame).0,
-        Verdict::Drop(DropReason::Fragment)
-    );
-}
-
-#[test]
 fn service_without_servers_answers_port_unreachable() {
     let world = World::udp(&[]);
     let frame = Datagram::new(CLIENT, SERVICE).frame();

@@ -175,6 +175,7 @@ impl Story<'_> {
             }
             DropReason::Malformed
             | DropReason::Fragment
+            | DropReason::FragmentEarly
             | DropReason::TtlExceeded
             | DropReason::GateDraining
             | DropReason::Internal => "the data plane found its own maps inconsistent",

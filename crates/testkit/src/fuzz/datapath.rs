@@ -32,6 +32,7 @@ mod kind {
     pub(super) const SERVER: u8 = 10;
     pub(super) const SWEEP: u8 = 11;
     pub(super) const HINT: u8 = 12;
+    pub(super) const FRAGMENT: u8 = 13;
     /// Further numbers are TCP too.
     pub(super) const MASK: u8 = 15;
 }

@@ -60,12 +60,12 @@ fn the_directors_own_stack_answers_for_no_service() {
         &cluster,
         segment(&cluster, client(1001), 80, flags::ACK).frame(),
     );
-    // A fragment can't be told to be the service's, and could be.
+    // A fragment whose first one did not come can't be told to be the service's, and could be.
     let mut fragment = segment(&cluster, client(1002), 80, flags::ACK).frame();
     let sum = u16::from_be_bytes([fragment[24], fragment[25]]);
     let fields = u16::from_be_bytes([fragment[20], fragment[21]]);
-    fragment[20..22].copy_from_slice(&0x2000_u16.to_be_bytes());
-    fragment[24..26].copy_from_slice(&checksum::update(sum, fields, 0x2000).to_be_bytes());
+    fragment[20..22].copy_from_slice(&0x0001_u16.to_be_bytes());
+    fragment[24..26].copy_from_slice(&checksum::update(sum, fields, 0x0001).to_be_bytes());
     send_frame(&cluster, fragment);
     // A SYN for the service without a server, and something for it in mid-stream.
     send_frame(
@@ -81,7 +81,7 @@ fn the_directors_own_stack_answers_for_no_service() {
         segment(&cluster, client(1004), 9, flags::SYN).frame(),
     );
     cluster.eventually("drops are counted", || {
-        dropped(&cluster, "fragment") == 1 && dropped(&cluster, "no-server") >= 2
+        dropped(&cluster, "fragment-early") == 1 && dropped(&cluster, "no-server") >= 2
     });
     wait_until_quiet(&cluster, &[&tap]);
 

@@ -2,10 +2,10 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use evenkeel_model::{Protocol, Scheduler};
+use evenkeel_model::{Fragments, Protocol, Scheduler};
 use evenkeel_testkit::packet::flags::{ACK, FIN, RST, SYN};
 use evenkeel_testkit::packet::{
-    Advert, Covers, DIRECTOR, Datagram, IcmpError, Segment, arp_request, arp_request_to,
+    Advert, Covers, DIRECTOR, Datagram, IcmpError, Segment, arp_request, arp_request_to, fragments,
 };
 use evenkeel_wire::ipv4;
 
@@ -18,6 +18,7 @@ pub(crate) struct Spec {
     /// Weights of its servers in even and in odd rounds; the director itself has [`LOCAL`]'s place.
     pub(crate) weights: [&'static [i64]; 2],
     pub(crate) local: bool,
+    pub(crate) fragments: Fragments,
 }
 
 /// The place of the director among the servers of services that it serves itself.
@@ -30,6 +31,7 @@ const fn spec(last: u8, port: u16, protocol: Protocol, scheduler: Scheduler) -> 
         scheduler,
         weights: [&[1, 1, 1], &[1, 1]],
         local: false,
+        fragments: Fragments::Follow,
     }
 }
 
@@ -43,6 +45,13 @@ const fn weighing(spec: Spec, even: &'static [i64], odd: &'static [i64]) -> Spec
 const fn local(spec: Spec) -> Spec {
     Spec {
         local: true,
+        ..spec
+    }
+}
+
+const fn by_address(spec: Spec) -> Spec {
+    Spec {
+        fragments: Fragments::ByAddress,
         ..spec
     }
 }
@@ -72,7 +81,7 @@ pub(crate) const SERVICES: [Spec; 20] = [
     weighing(spec(152, 83, Tcp, Fo), &[2, 3, 3], &[2, 1]),
     weighing(spec(152, 84, Tcp, Ovf), &[2, 3, 3], &[9, 1]),
     weighing(spec(152, 85, Tcp, Dh), &[2, 3, 3], &[0, 1, 1]),
-    weighing(spec(152, 86, Udp, Sh), &[2, 3, 3], &[0, 1, 1]),
+    by_address(weighing(spec(152, 86, Udp, Sh), &[2, 3, 3], &[0, 1, 1])),
     weighing(spec(152, 87, Tcp, Mh), &[2, 3, 3], &[0, 1, 1]),
     weighing(spec(152, 88, Tcp, Twos), &[2, 3, 3], &[0, 1, 1]),
     local(spec(151, 80, Tcp, Rr)),
@@ -125,6 +134,13 @@ impl Corpus {
                 self.with_options(packet)
             }
             3 | 4 => self.icmp(),
+            5..=8 => {
+                let packet = self.service_packet();
+                let (identification, max) = (self.pick(&[1, 2, 3]), self.pick(&[8, 24, 600]));
+                let pieces = fragments(&packet, identification, max);
+                let piece = self.below(pieces.len().min(3));
+                pieces.into_iter().nth(piece).expect("there are as many")
+            }
             _ => self.service_packet(),
         };
         self.mutilated(packet)

@@ -10,8 +10,8 @@ use evenkeel_abi::{
 use evenkeel_bpf::{DataPlane, Mode, Options, Sizes};
 use evenkeel_datapath::{Verdict, process};
 use evenkeel_model::{
-    Forwarding, GateState, MacAddress, Protocol, Scheduler, ServerEntry, ServiceEntry, ServiceKey,
-    ServiceOptions, Thresholds, Weight,
+    Forwarding, Fragments, GateState, MacAddress, Protocol, Scheduler, ServerEntry, ServiceEntry,
+    ServiceKey, ServiceOptions, Thresholds, Weight,
 };
 use evenkeel_testkit::packet::DIRECTOR;
 use evenkeel_testkit::{NativeFrame, NativeTables};
@@ -97,6 +97,7 @@ impl Twins {
             scheduler,
             weights: [&[]; 2],
             local: false,
+            fragments: Fragments::Follow,
         };
         self.put(&spec, &vec![1; servers]);
         self.set_gate(*address.ip(), GateState::Open);
@@ -130,7 +131,10 @@ impl Twins {
                 address: spec.address.into(),
             },
             scheduler: spec.scheduler,
-            options: ServiceOptions::default(),
+            options: ServiceOptions {
+                fragments: spec.fragments,
+                ..ServiceOptions::default()
+            },
             servers: (12..).zip(weights).map(server).collect(),
         };
         self.kernel.put_service(&entry).expect("the service fits");
@@ -181,6 +185,7 @@ impl Twins {
             let kernel = from.gates.get(i).expect("as many");
             copy(&kernel.state, &gate.state);
             copy(&kernel.virtual_router, &gate.virtual_router);
+            copy(&kernel.fragments, &gate.fragments);
             let address = kernel.address_used.load(SeqCst);
             if address >> 32 != 0 {
                 to.vips.insert(low(address), i);
@@ -196,6 +201,7 @@ impl Twins {
                 copy(&k.scheduler, &n.scheduler);
                 copy(&k.costs, &n.costs);
                 copy(&k.quiesced, &n.quiesced);
+                copy(&k.flags, &n.flags);
                 for (k, n) in [
                     (&k.ring, &n.ring),
                     (&k.hash_all, &n.hash_all),
@@ -371,6 +377,11 @@ impl Twins {
             conns(&self.native.buckets),
             conns(kernel.half_open.as_slice()),
             "half-open"
+        );
+        assert_eq!(
+            conns(&self.native.fragments),
+            conns(kernel.fragments.as_slice()),
+            "fragments"
         );
         let state = kernel.state.get(0).expect("one");
         for (what, native, kernel) in [

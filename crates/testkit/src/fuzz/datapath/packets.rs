@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use super::kind;
 use super::world::{ROUTER, address_of};
 use crate::fuzz::input::{Input, pick};
-use crate::packet::{Advert, Content, Covers, Crafted, arp_request};
+use crate::packet::{Advert, Content, Covers, Crafted, arp_request, fragments};
 
 /// One of sixteen clients, the last four of which nobody may answer.
 pub(super) fn client(number: u8) -> SocketAddrV4 {
@@ -42,6 +42,17 @@ pub(super) fn frame(kind: u8, input: &mut Input<'_>) -> Option<Vec<u8>> {
             let mut error = shaped(client, service, content, input.byte()?);
             error.payload = about;
             Some(error.frame())
+        }
+        kind::FRAGMENT => {
+            let (ends, flags, shape) = (input.byte()?, input.byte()?, input.byte()?);
+            // Bits 0 and 1: which piece; 2 and 3: of what size; the others: of which packet.
+            let which = input.byte()?;
+            let content = content(ends & 1 != 0, flags);
+            let whole = shaped(client(ends >> 4), address_of(ends), content, shape).frame();
+            let size = pick(&[8, 24, 64, 600], which >> 2 & 3);
+            let pieces = fragments(&whole, u16::from(which >> 4), size);
+            let piece = usize::from(which & 3).min(pieces.len() - 1);
+            pieces.into_iter().nth(piece)
         }
         kind => {
             let (ends, flags, shape) = (input.byte()?, input.byte()?, input.byte()?);

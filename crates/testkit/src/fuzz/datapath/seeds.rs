@@ -151,10 +151,25 @@ fn damaged() -> Vec<u8> {
     out
 }
 
+/// Datagrams and segments in pieces, in order and not; of services that have a flow for them and not.
+fn pieces() -> Vec<u8> {
+    let mut out = begin(3, 0);
+    for ends in [0x00, 0x01, 0x11, 0x13] {
+        for which in [0x09, 0x08, 0x09, 0x0a, 0x18, 0x29] {
+            out.extend([kind::FRAGMENT, ends, ACK, 0x60, which]);
+        }
+    }
+    for identification in 0..16 {
+        out.extend([kind::FRAGMENT, 0x11, ACK, 0x60, identification << 4 | 8]);
+    }
+    out.extend([kind::SECONDS, 0, 31, kind::FRAGMENT, 0x01, ACK, 0x60, 0x09]);
+    out
+}
+
 /// Inputs that reach far.
 #[must_use]
 pub fn seeds() -> Vec<Vec<u8>> {
-    let mut seeds = vec![gates(), answers(), damaged()];
+    let mut seeds = vec![gates(), answers(), damaged(), pieces()];
     for scheduler in 0..13 {
         // With tables for few flows and for many.
         seeds.push(story(if scheduler & 1 == 0 { 0 } else { 11 }, scheduler));

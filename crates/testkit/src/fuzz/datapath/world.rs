@@ -56,6 +56,8 @@ impl World {
             tables: NativeTables::new(conns, buckets),
             services: Vec::new(),
         };
+        // One bucket is filled soon.
+        world.tables.fragments.truncate(1);
         if sizes & 0x80 != 0 {
             // An interface without an address sends no ICMP time exceeded.
             world.tables.globals.address.store(0, SeqCst);
@@ -69,6 +71,9 @@ impl World {
             service.number = u32::from(number);
             if number & 1 != 0 {
                 service = service.udp();
+            }
+            if number == 3 {
+                service = service.with_fragments_by_address();
             }
             let first = service.number * 8 + 1;
             let servers = (first..first + SERVERS - 1).map(|server| TestServer::new(server, 1));
