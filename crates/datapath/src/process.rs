@@ -65,22 +65,31 @@ pub(crate) struct Ip {
     pub(crate) destination: u32,
 }
 
+impl Ip {
+    /// What a header says, of which this is the word with the fragment's offset.
+    #[inline(always)]
+    fn read(h: &[u8; ipv4::MIN_LEN], fragment: u16) -> Self {
+        Self {
+            header_len: (h[ipv4::VERSION_IHL] & 0x0f) as usize * 4,
+            total_len: u16::from_be_bytes([h[ipv4::TOTAL_LENGTH], h[ipv4::TOTAL_LENGTH + 1]])
+                as usize,
+            fragment: 1 ^ is_zero((fragment & ipv4::FRAGMENT_BITS).into()),
+            identification: u16::from_ne_bytes([h[4], h[5]]),
+            ttl: h[ipv4::TTL],
+            protocol: h[ipv4::PROTOCOL],
+            source: u32::from_ne_bytes([h[12], h[13], h[14], h[15]]),
+            destination: u32::from_ne_bytes([h[16], h[17], h[18], h[19]]),
+        }
+    }
+}
+
 #[inline(always)]
 fn ipv4<F: Frame, T: Tables>(frame: &mut F, tables: &T, link: &Link, is_ours: bool) -> Verdict {
     let Some(h) = frame.load::<{ ipv4::MIN_LEN }>(eth::LEN) else {
         return Verdict::Pass;
     };
     let fragment = u16::from_be_bytes([h[ipv4::FRAGMENT], h[ipv4::FRAGMENT + 1]]);
-    let ip = Ip {
-        header_len: (h[ipv4::VERSION_IHL] & 0x0f) as usize * 4,
-        total_len: u16::from_be_bytes([h[ipv4::TOTAL_LENGTH], h[ipv4::TOTAL_LENGTH + 1]]) as usize,
-        fragment: 1 ^ is_zero((fragment & ipv4::FRAGMENT_BITS).into()),
-        identification: u16::from_ne_bytes([h[4], h[5]]),
-        ttl: h[ipv4::TTL],
-        protocol: h[ipv4::PROTOCOL],
-        source: u32::from_ne_bytes([h[12], h[13], h[14], h[15]]),
-        destination: u32::from_ne_bytes([h[16], h[17], h[18], h[19]]),
-    };
+    let ip = Ip::read(&h, fragment);
     if h[ipv4::VERSION_IHL] >> 4 != 4 || ip.header_len < ipv4::MIN_LEN {
         return Verdict::Pass;
     }
