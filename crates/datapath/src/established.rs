@@ -10,7 +10,7 @@ use crate::Tables;
 use crate::bucket::{self, Way};
 use crate::hash::{scramble, slot};
 use crate::table::{Known, age, enter, exchange, is_present};
-use crate::tcp::{is_reusable, next_state, timeout};
+use crate::tcp::{Seen, is_reusable, next_state, timeout};
 use crate::transport::Transport;
 
 /// A refresh that would move the expiry by less (0.27 s) is left out: it spares a write per packet.
@@ -144,7 +144,7 @@ pub(crate) fn look_up<'a, T: Tables>(
 /// The entry's word after this packet.
 #[inline(always)]
 fn followed(conn: &Conn, word: Word, flags: u8, now: Tick) -> Word {
-    let state = next_state(word.state(), flags);
+    let state = next_state(Seen::InputOnly, word.state(), flags);
     let next = Word::live(word.server(), state, now.after(timeout(state)));
     if word.is_unassured() && age(conn, now) < ASSURED_AFTER {
         next.unassured()

@@ -9,7 +9,7 @@ use crate::branchless::{is_below, is_zero, select};
 use crate::bucket::{self, Way};
 use crate::established::ASSURED_AFTER;
 use crate::table::{Known, age, enter, exchange, is_present, leave};
-use crate::tcp::{is_reusable, next_state, timeout};
+use crate::tcp::{Seen, is_reusable, next_state, timeout};
 use crate::transport::Transport;
 
 /// A half-open entry younger than this (3 s) is never evicted; a client retransmits its SYN before.
@@ -51,7 +51,7 @@ pub(crate) fn look_up<T: Tables>(
     if !present {
         return Known::Gone;
     }
-    let next = next_state(word.state(), transport.flags);
+    let next = next_state(Seen::InputOnly, word.state(), transport.flags);
     let next = Word::live(word.server(), next, now.after(timeout(next)));
     let assured = is(next, ConnState::Udp) & is_below(ASSURED_AFTER - 1, age(conn, now));
     let is_open = is(next, ConnState::Established) | assured;

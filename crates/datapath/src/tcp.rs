@@ -1,6 +1,5 @@
-//! TCP states as IPVS follows them when it sees only the client's packets.
+//! TCP states as IPVS follows them: `tcp_states` and `tcp_timeouts` in net/netfilter/ipvs/ip_vs_proto_tcp.c.
 //!
-//! The INPUT-ONLY rows of `tcp_states` and `tcp_timeouts` in net/netfilter/ipvs/ip_vs_proto_tcp.c.
 //! UDP's only state is a further column, which no packet leaves, so that one path serves both.
 
 use evenkeel_abi::{ConnState, Tick};
@@ -24,39 +23,75 @@ use ConnState::{
     SynRecv as Sr, SynSent as Ss, TimeWait as Tw,
 };
 
-const ON_SYN: u64 = row([Sr, Es, Es, Sr, Sr, Sr, Sr, Sr, Sr, Sr, Sr]);
-const ON_FIN: u64 = row([Cl, Fw, Ss, Tw, Fw, Tw, Cl, Cw, La, Li, Tw]);
-const ON_ACK: u64 = row([Es, Es, Ss, Es, Fw, Tw, Cl, Cw, Cl, Li, Es]);
-const ON_RST: u64 = row([Cl, Cl, Cl, Sr, Cl, Cl, Cl, Cl, La, Li, Cl]);
+/// Which packets of a connection the director sees, and whose this one is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// The client's, of a connection whose server's packets are seen too, as masquerading does.
+    Input,
+    /// The server's.
+    Output,
+    /// The client's, of a connection whose server answers past the director, as direct routing does.
+    InputOnly,
+}
+
+/// The rows of a direction for SYN, FIN, ACK and RST.
+const fn rows_of(seen: Seen) -> [u64; 4] {
+    match seen {
+        Seen::Input => [
+            row([Sr, Es, Es, Sr, Sr, Sr, Sr, Sr, Sr, Sr, Sr]),
+            row([Cl, Cw, Ss, Tw, Tw, Tw, Cl, Cw, La, Li, Tw]),
+            row([Es, Es, Ss, Es, Fw, Tw, Cl, Cw, Cl, Li, Es]),
+            row([Cl, Cl, Cl, Sr, Cl, Cl, Cl, Cl, La, Li, Sr]),
+        ],
+        Seen::Output => [
+            row([Ss, Es, Ss, Sr, Ss, Ss, Ss, Ss, Ss, Li, Sr]),
+            row([Tw, Fw, Ss, Tw, Fw, Tw, Cl, Tw, La, Li, Tw]),
+            row([Es, Es, Ss, Es, Fw, Tw, Cl, Cw, La, Es, Es]),
+            row([Cl, Cl, Ss, Cl, Cl, Tw, Cl, Cl, Cl, Cl, Cl]),
+        ],
+        Seen::InputOnly => [
+            row([Sr, Es, Es, Sr, Sr, Sr, Sr, Sr, Sr, Sr, Sr]),
+            row([Cl, Fw, Ss, Tw, Fw, Tw, Cl, Cw, La, Li, Tw]),
+            row([Es, Es, Ss, Es, Fw, Tw, Cl, Cw, Cl, Li, Es]),
+            row([Cl, Cl, Cl, Sr, Cl, Cl, Cl, Cl, La, Li, Cl]),
+        ],
+    }
+}
+
 const ON_NOTHING: u64 = row([Cl; 11]);
 
-/// The row for each combination of the flags FIN, SYN, RST and ACK.
+/// The row of a direction for each combination of the flags FIN, SYN, RST and ACK.
 ///
 /// A table and not a chain of tests: the verifier would follow every branch on its own.
-static ROWS: [u64; 32] = {
+const fn table(seen: Seen) -> [u64; 32] {
     let mut rows = [ON_NOTHING; 32];
     let mut flags = 0;
     while flags < rows.len() {
-        rows[flags] = row_of(flags);
+        rows[flags] = row_of(seen, flags);
         flags += 1;
     }
     rows
-};
+}
 
 /// Tests the flags in IPVS's order: RST, SYN, FIN, ACK.
-const fn row_of(flags: usize) -> u64 {
+const fn row_of(seen: Seen, flags: usize) -> u64 {
+    let [syn, fin, ack, rst] = rows_of(seen);
     if flags & RST as usize != 0 {
-        ON_RST
+        rst
     } else if flags & SYN as usize != 0 {
-        ON_SYN
+        syn
     } else if flags & FIN as usize != 0 {
-        ON_FIN
+        fin
     } else if flags & ACK as usize != 0 {
-        ON_ACK
+        ack
     } else {
         ON_NOTHING
     }
 }
+
+static INPUT: [u64; 32] = table(Seen::Input);
+static OUTPUT: [u64; 32] = table(Seen::Output);
+static INPUT_ONLY: [u64; 32] = table(Seen::InputOnly);
 
 /// How long an entry lives without a packet, in seconds, by state; UDP's is `udp_timeouts` of
 /// net/netfilter/ipvs/ip_vs_proto_udp.c.
@@ -78,11 +113,16 @@ static TIMEOUTS: [u64; 16] = {
     ticks
 };
 
-/// The state's number after a client's packet with these flags; one without any of them closes, as in IPVS.
+/// The state's number after a packet with these flags; one without any of them closes, as in IPVS.
 #[must_use]
 #[inline(always)]
-pub fn next_state(state: u8, flags: u8) -> u8 {
-    let row = ROWS[(flags & (FIN | SYN | RST | ACK)) as usize];
+pub fn next_state(seen: Seen, state: u8, flags: u8) -> u8 {
+    let rows = match seen {
+        Seen::Input => &INPUT,
+        Seen::Output => &OUTPUT,
+        Seen::InputOnly => &INPUT_ONLY,
+    };
+    let row = rows[(flags & (FIN | SYN | RST | ACK)) as usize];
     ((row >> (u32::from(state & 0xf) * 4)) & 0xf) as u8
 }
 

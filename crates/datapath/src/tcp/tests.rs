@@ -11,23 +11,69 @@ fn parse(cell: &str) -> u8 {
     u8::try_from(names.iter().position(|n| *n == cell).unwrap()).unwrap()
 }
 
-/// The INPUT-ONLY rows as the kernel's source prints them.
+/// The tables as the kernel's source prints them.
 #[test]
-fn transitions_are_those_of_the_kernels_input_only_table() {
-    for (flags, row) in [
-        (SYN, "SR ES ES SR SR SR SR SR SR SR SR"),
-        (FIN, "CL FW SS TW FW TW CL CW LA LI TW"),
-        (ACK, "ES ES SS ES FW TW CL CW CL LI ES"),
-        (RST, "CL CL CL SR CL CL CL CL LA LI CL"),
-    ] {
-        for (state, cell) in row.split(' ').enumerate() {
-            let state = u8::try_from(state).unwrap();
-            assert_eq!(
-                next_state(state, flags),
-                parse(cell),
-                "state {state}, flags {flags:#x}"
-            );
+fn transitions_are_those_of_the_kernels_tables() {
+    let tables = [
+        (
+            Seen::Input,
+            [
+                (SYN, "SR ES ES SR SR SR SR SR SR SR SR"),
+                (FIN, "CL CW SS TW TW TW CL CW LA LI TW"),
+                (ACK, "ES ES SS ES FW TW CL CW CL LI ES"),
+                (RST, "CL CL CL SR CL CL CL CL LA LI SR"),
+            ],
+        ),
+        (
+            Seen::Output,
+            [
+                (SYN, "SS ES SS SR SS SS SS SS SS LI SR"),
+                (FIN, "TW FW SS TW FW TW CL TW LA LI TW"),
+                (ACK, "ES ES SS ES FW TW CL CW LA ES ES"),
+                (RST, "CL CL SS CL CL TW CL CL CL CL CL"),
+            ],
+        ),
+        (
+            Seen::InputOnly,
+            [
+                (SYN, "SR ES ES SR SR SR SR SR SR SR SR"),
+                (FIN, "CL FW SS TW FW TW CL CW LA LI TW"),
+                (ACK, "ES ES SS ES FW TW CL CW CL LI ES"),
+                (RST, "CL CL CL SR CL CL CL CL LA LI CL"),
+            ],
+        ),
+    ];
+    for (seen, rows) in tables {
+        for (flags, row) in rows {
+            assert_eq!(row.split(' ').count(), 11);
+            for (state, cell) in row.split(' ').enumerate() {
+                let state = u8::try_from(state).unwrap();
+                assert_eq!(
+                    next_state(seen, state, flags),
+                    parse(cell),
+                    "{seen:?}, state {state}, flags {flags:#x}"
+                );
+            }
         }
+    }
+}
+
+/// A connection that is masqueraded, from SYN to the last ACK.
+#[test]
+fn a_connection_that_is_seen_from_both_sides_ends_in_time_wait() {
+    let steps = [
+        (Seen::Input, SYN, ConnState::SynRecv),
+        (Seen::Output, SYN | ACK, ConnState::SynRecv),
+        (Seen::Input, ACK, ConnState::Established),
+        (Seen::Output, ACK, ConnState::Established),
+        (Seen::Input, FIN | ACK, ConnState::CloseWait),
+        (Seen::Output, FIN | ACK, ConnState::TimeWait),
+        (Seen::Input, ACK, ConnState::TimeWait),
+    ];
+    let mut state = ConnState::None as u8;
+    for (seen, flags, next) in steps {
+        state = next_state(seen, state, flags);
+        assert_eq!(state, next as u8, "{seen:?}, flags {flags:#x}");
     }
 }
 
@@ -35,15 +81,18 @@ fn transitions_are_those_of_the_kernels_input_only_table() {
 fn flags_are_tested_in_the_order_rst_syn_fin_ack() {
     let es = ConnState::Established as u8;
     assert_eq!(
-        next_state(es, RST | SYN | FIN | ACK),
+        next_state(Seen::InputOnly, es, RST | SYN | FIN | ACK),
         ConnState::Close as u8
     );
     assert_eq!(
-        next_state(es, SYN | FIN | ACK),
+        next_state(Seen::InputOnly, es, SYN | FIN | ACK),
         ConnState::Established as u8
     );
-    assert_eq!(next_state(es, FIN | ACK), ConnState::FinWait as u8);
-    assert_eq!(next_state(es, 0), ConnState::Close as u8);
+    assert_eq!(
+        next_state(Seen::InputOnly, es, FIN | ACK),
+        ConnState::FinWait as u8
+    );
+    assert_eq!(next_state(Seen::InputOnly, es, 0), ConnState::Close as u8);
 }
 
 #[test]
@@ -76,7 +125,11 @@ fn active_states_are_the_kernels() {
 fn udp_has_one_state_that_no_packet_leaves() {
     let udp = ConnState::Udp as u8;
     for flags in 0..32 {
-        assert_eq!(next_state(udp, flags), udp, "flags {flags:#x}");
+        assert_eq!(
+            next_state(Seen::InputOnly, udp, flags),
+            udp,
+            "flags {flags:#x}"
+        );
     }
     assert!(!is_reusable(udp));
 }
