@@ -31,7 +31,7 @@ pub(crate) fn main() -> ExitCode {
 
 fn without_location(args: &[String]) -> Vec<String> {
     let name = args.iter().skip_while(|arg| *arg != "--crate-name").nth(1);
-    let is_ours = name.is_some_and(|name| name.starts_with("evenkeel"));
+    let is_ours = name.is_some_and(|name| name.starts_with("evenkeel") || name == "bench");
     args.iter()
         .map(|arg| match arg {
             arg if is_ours && arg.starts_with("metadata=") => "metadata=evenkeel".to_owned(),

@@ -14,6 +14,15 @@ fn our_crates_get_the_same_metadata_everywhere() {
 }
 
 #[test]
+fn the_object_of_measurements_is_ours_too() {
+    let args = words("--crate-name bench -C metadata=1f2e");
+    assert_eq!(
+        without_location(&args),
+        words("--crate-name bench -C metadata=evenkeel")
+    );
+}
+
+#[test]
 fn other_crates_keep_theirs() {
     let args = words("--crate-name core -C metadata=1f2e");
     assert_eq!(without_location(&args), args);
