@@ -21,7 +21,7 @@ use crate::sweep::Position;
 use crate::tables::Tables;
 
 /// Seed of the consistent hash, the same on every director.
-const HASH_SEED: u32 = 0x6565_6c6b;
+pub(crate) const HASH_SEED: u32 = 0x6565_6c6b;
 
 /// The oldest kernel, major and minor.
 const FLOOR: (u32, u32) = (6, 1);

@@ -15,6 +15,7 @@ use evenkeel_model::{Forwarding, GateState, MacAddress, Protocol, Scheduler};
 use crate::adopt::server_address;
 use crate::convert::{address_word, forwarding, port_word, scheduler};
 use crate::error::ReadError;
+use crate::placement::key_of;
 use crate::plane::DataPlane;
 use crate::trace::frame::Bytes;
 use crate::trace::view::{Counted, Entry, View};
@@ -232,14 +233,7 @@ fn scheduler_of(view: &View<'_>, packet: &TracePacket) -> Option<Scheduler> {
 }
 
 fn flow_of(packet: &TracePacket) -> FlowKey {
-    let [a, b] = packet.client.port().to_be_bytes();
-    let [c, d] = packet.address.port().to_be_bytes();
-    FlowKey::new(
-        address_word(*packet.client.ip()),
-        address_word(*packet.address.ip()),
-        u32::from_ne_bytes([a, b, c, d]),
-        packet.protocol.number(),
-    )
+    key_of(packet.client, packet.address, packet.protocol)
 }
 
 fn traced_entry(view: &View<'_>, entry: Entry) -> Option<TracedEntry> {

@@ -71,6 +71,6 @@ pub(crate) const fn scramble(hash: u32) -> u32 {
 /// Maps a hash to a slot of a table of `len` slots, without a division.
 #[must_use]
 #[inline(always)]
-pub(crate) const fn slot(hash: u32, len: u32) -> u32 {
+pub const fn slot(hash: u32, len: u32) -> u32 {
     ((hash as u64 * len as u64) >> 32) as u32
 }

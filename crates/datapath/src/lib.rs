@@ -29,7 +29,7 @@ mod transport;
 
 pub use established::establish;
 pub use fragment::{note_fragment, place_by_address, ports_of_fragment};
-pub use hash::flow_hash;
+pub use hash::{flow_hash, slot};
 pub use icmp::{entry_of, server_of_flow};
 pub use process::process;
 pub use scheduler::{least_loaded, less_loaded_of_two, schedule};

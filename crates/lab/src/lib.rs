@@ -11,6 +11,7 @@
 
 pub mod command;
 mod control;
+mod crowd;
 mod daemon;
 mod echo;
 pub mod entry;

@@ -10,6 +10,7 @@
 
 mod act;
 mod cluster;
+pub mod crowd;
 mod evidence;
 mod figure;
 mod judge;
@@ -136,6 +137,14 @@ pub enum PaperError {
         /// Cause.
         #[source]
         source: io::Error,
+    },
+    /// A process of many connections failed.
+    #[error("the connections of `{node}` can't be held: {reason}")]
+    Crowd {
+        /// Its node.
+        node: String,
+        /// What it did not do.
+        reason: String,
     },
     /// The JSON file can't be written.
     #[error("can't write `{}`; give `--json` the path of a file in a folder that exists", path.display())]

@@ -7,9 +7,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Subcommand, ValueEnum};
+use evenkeel_lab::paper::crowd::{self, CrowdOptions};
 use evenkeel_lab::paper::soak::SoakOptions;
 use evenkeel_lab::paper::{self, Outcome, PaperError, PaperOptions};
 use evenkeel_lab::{LabError, LabState, Options, WebServer, command};
+use evenkeel_model::OnFailure;
 
 use crate::command_error::{CommandError, as_root};
 use crate::output::{print, print_error};
@@ -98,6 +100,7 @@ enum Action {
     },
     Paper(Paper),
     Soak(Soak),
+    Crowd(Crowd),
     /// End a lab.
     Down {
         #[command(flatten)]
@@ -146,6 +149,36 @@ struct Soak {
     adverts: Option<Duration>,
 }
 
+/// Hold many connections at once through the paper's cluster while a real server and then a director fail.
+///
+/// The scheduler is maglev. After each fault every connection sends a request; it is broken if it is reset,
+/// answered by another server, or unanswered for 30 s. The exit status is 0 if the real server's failure
+/// broke its own connections alone, and the director's no more than the consistent hash moves (none with
+/// `--on-failure quiesce`). It needs a hard limit of 15000 open files, and a release build for its numbers.
+#[derive(Debug, clap::Args)]
+struct Crowd {
+    /// How many.
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..=i64::from(crowd::CONNECTIONS_MAX)))]
+    connections: u32,
+
+    /// What directors do with a real server that fails.
+    #[arg(long, value_enum, value_name = "RULE", default_value = "remove")]
+    on_failure: Rule,
+
+    /// Write the numbers to this file, as JSON.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+/// A service's `on-failure`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Rule {
+    /// It leaves the list.
+    Remove,
+    /// It keeps its place, with weight 0.
+    Quiesce,
+}
+
 /// A program for real servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum With {
@@ -186,6 +219,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, CommandError> {
         }
         Action::Paper(arguments) => return play_the_paper(arguments),
         Action::Soak(arguments) => return soak(&arguments),
+        Action::Crowd(arguments) => return crowd(arguments),
         Action::Exec {
             which,
             node,
@@ -232,6 +266,24 @@ fn soak(arguments: &Soak) -> Result<ExitCode, CommandError> {
     };
     let kept = paper::soak::run(options, &mut std::io::stdout().lock())?;
     Ok(if kept {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn crowd(arguments: Crowd) -> Result<ExitCode, CommandError> {
+    let options = CrowdOptions {
+        connections: arguments.connections,
+        on_failure: match arguments.on_failure {
+            Rule::Remove => OnFailure::Remove,
+            Rule::Quiesce => OnFailure::Quiesce,
+        },
+        json: arguments.json,
+        ..CrowdOptions::default()
+    };
+    let held = crowd::run(options, &mut std::io::stdout().lock())?;
+    Ok(if held {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
@@ -301,6 +353,7 @@ impl From<PaperError> for CommandError {
             | PaperError::Director { .. }
             | PaperError::Listing { .. }
             | PaperError::Tap { .. }
+            | PaperError::Crowd { .. }
             | PaperError::Json { .. }
             | PaperError::Interrupted) => Self::new(error),
         }

@@ -90,7 +90,8 @@ impl Setup {
         Self::read(topology)
     }
 
-    fn read(topology: Topology) -> Result<Self, PaperError> {
+    /// Reads a topology like the one that is built in.
+    pub(crate) fn read(topology: Topology) -> Result<Self, PaperError> {
         let mut directors = directors(&topology)?.into_iter();
         let (Some((director, config)), Some((partner, _config)), None) =
             (directors.next(), directors.next(), directors.next())
