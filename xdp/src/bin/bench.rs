@@ -156,6 +156,7 @@ pub fn fill_yardstick(ctx: XdpContext) -> u32 {
 
 /// The balancing program, after the headers of the round.
 #[xdp]
+#[inline(always)]
 pub fn measured(ctx: XdpContext) -> u32 {
     let mut frame = XdpFrame::new(ctx);
     match write_round(&mut frame) {
@@ -166,6 +167,7 @@ pub fn measured(ctx: XdpContext) -> u32 {
 
 /// The balancing program as evenkeel runs it.
 #[xdp]
+#[inline(always)]
 pub fn evenkeel(ctx: XdpContext) -> u32 {
     balance(ctx)
 }
