@@ -6,7 +6,7 @@
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::time::Instant;
 
-use evenkeel_abi::{BUCKET_WAYS, Bucket, Conn, FlowKey, Tick, Word};
+use evenkeel_abi::{BUCKET_WAYS, Bucket, Conn, FlowKey, Shared, Tick, Word};
 
 use crate::mapped::MappedArray;
 use crate::plane::DataPlane;
@@ -20,9 +20,9 @@ pub struct SweepBudget {
 }
 
 impl Default for SweepBudget {
-    /// A few milliseconds at most.
+    /// A millisecond or two: ten calls a second are done with two million places in a second.
     fn default() -> Self {
-        Self { places: 1 << 20 }
+        Self { places: 1 << 18 }
     }
 }
 
@@ -63,7 +63,7 @@ impl DataPlane {
             return 0;
         };
         let (conns, position) = (&self.tables.conns, &mut self.position.established);
-        sweep_table(conns, position, budget.places, |conn| {
+        sweep_table(conns, &state.established, position, budget.places, |conn| {
             let Some(word) = take_expired(&self.tables, conn, now) else {
                 return false;
             };
@@ -80,13 +80,19 @@ impl DataPlane {
             return 0;
         };
         let (half_open, position) = (&self.tables.half_open, &mut self.position.half_open);
-        sweep_table(half_open, position, budget.places, |conn| {
-            let taken = take_expired(&self.tables, conn, now).is_some();
-            if taken {
-                state.half_open.fetch_sub(1, Relaxed);
-            }
-            taken
-        })
+        sweep_table(
+            half_open,
+            &state.half_open,
+            position,
+            budget.places,
+            |conn| {
+                let taken = take_expired(&self.tables, conn, now).is_some();
+                if taken {
+                    state.half_open.fetch_sub(1, Relaxed);
+                }
+                taken
+            },
+        )
     }
 
     /// Frees the numbers of servers, and then of services, that nothing refers to any more.
@@ -117,13 +123,17 @@ impl DataPlane {
     }
 }
 
-/// Lets `take` have a look at so many places of a table; how many it took.
+/// Lets `take` have a look at so many places of a table, unless that holds nothing; how many it took.
 fn sweep_table(
     table: &MappedArray<Bucket>,
+    held: &Shared,
     position: &mut u32,
     places: u32,
     take: impl Fn(&Conn) -> bool,
 ) -> u32 {
+    if held.load(Acquire) == 0 {
+        return 0;
+    }
     let buckets = table.len();
     let ways = u32::try_from(BUCKET_WAYS).unwrap_or(1);
     let mut taken = 0;
