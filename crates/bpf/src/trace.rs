@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::time::Duration;
 
 use evenkeel_abi::{ConnState, DropReason, Event, FlowKey, Server, ServiceKey as Key, Tick, Word};
-use evenkeel_datapath::{Tables as _, Verdict, process};
+use evenkeel_datapath::{MemoryFrame, Tables as _, Verdict, process};
 use evenkeel_model::{Forwarding, GateState, MacAddress, Protocol, Scheduler};
 
 use crate::adopt::server_address;
@@ -17,7 +17,6 @@ use crate::convert::{address_word, forwarding, port_word, scheduler};
 use crate::error::ReadError;
 use crate::placement::key_of;
 use crate::plane::DataPlane;
-use crate::trace::frame::Bytes;
 use crate::trace::view::{Counted, Entry, View};
 
 /// A packet without data to trace.
@@ -153,7 +152,7 @@ impl DataPlane {
             Verdict::Transmit => 3,
             Verdict::Redirect(_) => 4,
         };
-        view.check().map(|()| (number, frame.get().to_vec()))
+        view.check().map(|()| (number, frame.bytes().to_vec()))
     }
 
     /// The interface's hardware address, as the program knows it.
@@ -172,8 +171,8 @@ impl DataPlane {
 
 /// The decision, on the view.
 #[inline(never)]
-fn decide(view: &View<'_>, frame: &[u8]) -> (Verdict, Bytes) {
-    let mut frame = Bytes::new(frame);
+fn decide(view: &View<'_>, frame: &[u8]) -> (Verdict, MemoryFrame) {
+    let mut frame = MemoryFrame::new(frame);
     let verdict = process(&mut frame, view);
     (verdict, frame)
 }

@@ -8,6 +8,9 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+#[cfg(not(target_arch = "bpf"))]
+extern crate alloc;
+
 mod advert;
 mod answer;
 mod branchless;
@@ -19,6 +22,8 @@ mod gate;
 mod half_open;
 mod hash;
 mod icmp;
+#[cfg(not(target_arch = "bpf"))]
+mod memory;
 mod process;
 mod schedule;
 mod scheduler;
@@ -31,6 +36,8 @@ pub use established::establish;
 pub use fragment::{note_fragment, place_by_address, ports_of_fragment};
 pub use hash::{flow_hash, slot};
 pub use icmp::{entry_of, server_of_flow};
+#[cfg(not(target_arch = "bpf"))]
+pub use memory::MemoryFrame;
 pub use process::process;
 pub use scheduler::{least_loaded, less_loaded_of_two, schedule};
 

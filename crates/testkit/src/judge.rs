@@ -15,9 +15,8 @@ use evenkeel_abi::{
     Word, high, low,
 };
 use evenkeel_datapath::tcp::is_reusable;
-use evenkeel_datapath::{Tables as _, Verdict, process};
+use evenkeel_datapath::{MemoryFrame, Tables as _, Verdict, process};
 
-use crate::frame::NativeFrame;
 use crate::tables::NativeTables;
 
 /// Length of an Ethernet header.
@@ -75,7 +74,7 @@ impl NativeTables {
         let read = if is_nested { None } else { self.read(sent) };
         let home = read.as_ref().and_then(|read| self.home(read));
         let before = self.before();
-        let mut frame = NativeFrame::new(on_wire);
+        let mut frame = MemoryFrame::new(on_wire);
         let verdict = process(&mut frame, self);
         let left = frame.bytes().to_vec();
         let (tag_after, out) = untagged(&left);

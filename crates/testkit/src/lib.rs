@@ -5,7 +5,6 @@
 #![forbid(unsafe_code)]
 
 mod check;
-mod frame;
 pub mod fuzz;
 mod judge;
 pub mod packet;
@@ -14,6 +13,5 @@ mod tables;
 
 /// What the data plane is compared with.
 pub use evenkeel_model as model;
-pub use frame::NativeFrame;
 pub use service::{TestServer, TestService};
 pub use tables::NativeTables;

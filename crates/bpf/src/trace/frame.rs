@@ -1,119 +1,15 @@
-//! The packet that is traced: made from what was asked, and in memory as the decision wants it.
+//! The packet that is traced, made from what was asked.
 
-use evenkeel_datapath::{Frame, OFFSET_MAX};
 use evenkeel_model::{MacAddress, Protocol};
 use evenkeel_wire::{checksum, eth, ipv4, tcp, udp};
 
 use crate::trace::TracePacket;
-
-/// Room before the packet, as the kernel leaves it (`XDP_PACKET_HEADROOM`).
-const HEADROOM: usize = 256;
 
 /// Time to live of a packet that is made: none of its own makes a difference.
 const TTL: u8 = 64;
 
 /// Where the packet seems to come from: a locally administered address that no host has.
 const SOURCE: [u8; 6] = [2, 0, 0, 0, 0, 0];
-
-/// A packet in memory.
-pub(super) struct Bytes {
-    buffer: Vec<u8>,
-    start: usize,
-    /// Length of the tag that was skipped.
-    tag: usize,
-}
-
-impl Bytes {
-    pub(super) fn new(frame: &[u8]) -> Self {
-        let mut buffer = vec![0; HEADROOM];
-        buffer.extend_from_slice(frame);
-        Self {
-            buffer,
-            start: HEADROOM,
-            tag: 0,
-        }
-    }
-
-    pub(super) fn get(&self) -> &[u8] {
-        self.buffer.get(self.start..).unwrap_or_default()
-    }
-}
-
-impl Bytes {
-    /// Where an offset lies, past the tag.
-    const fn physical(&self, offset: usize) -> usize {
-        if offset < eth::ETHERTYPE {
-            offset
-        } else {
-            offset + self.tag
-        }
-    }
-}
-
-impl Frame for Bytes {
-    fn skip_tag(&mut self, tagged: u64) {
-        self.tag = if tagged == 1 { eth::TAG_LEN } else { 0 };
-    }
-
-    fn is_tagged(&self) -> bool {
-        self.tag != 0
-    }
-
-    fn load_tag(&self) -> Option<[u8; 4]> {
-        self.get()
-            .get(eth::ETHERTYPE..eth::ETHERTYPE + 4)?
-            .try_into()
-            .ok()
-    }
-
-    fn store_tag(&mut self, bytes: [u8; 4]) -> Option<()> {
-        let start = self.start + eth::ETHERTYPE;
-        let place = self.buffer.get_mut(start..start + 4)?;
-        place.copy_from_slice(&bytes);
-        Some(())
-    }
-
-    fn len(&self) -> usize {
-        self.get().len() - self.tag
-    }
-
-    fn load<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
-        if offset > OFFSET_MAX {
-            return None;
-        }
-        let offset = self.physical(offset);
-        self.get().get(offset..offset + N)?.try_into().ok()
-    }
-
-    fn store<const N: usize>(&mut self, offset: usize, bytes: [u8; N]) -> Option<()> {
-        if offset > OFFSET_MAX {
-            return None;
-        }
-        let start = self.start + self.physical(offset);
-        let place = self.buffer.get_mut(start..start + N)?;
-        place.copy_from_slice(&bytes);
-        Some(())
-    }
-
-    fn grow_head<const N: usize>(&mut self) -> Option<()> {
-        self.start = self.start.checked_sub(N)?;
-        Some(())
-    }
-
-    fn shrink_head<const N: usize>(&mut self) -> Option<()> {
-        self.start += N;
-        Some(())
-    }
-
-    fn truncate(&mut self, len: usize) -> Option<()> {
-        // The kernel refuses to shrink a frame below an Ethernet header (`bpf_xdp_adjust_tail`).
-        if len > self.len() || len < eth::LEN {
-            return None;
-        }
-        self.buffer.truncate(self.start + len + self.tag);
-        Some(())
-    }
-}
 
 /// The frame of a packet without data that was sent to `destination`.
 ///

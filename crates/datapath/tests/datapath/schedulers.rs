@@ -184,7 +184,7 @@ fn wlc_looks_at_1024_servers() {
     tables.put_service(service, &servers);
     let pick = |i| {
         let segment = evenkeel_testkit::packet::Segment::new(client(i), SERVICE, SYN);
-        let mut frame = evenkeel_testkit::NativeFrame::new(&segment.frame());
+        let mut frame = evenkeel_datapath::MemoryFrame::new(&segment.frame());
         let verdict = evenkeel_datapath::process(&mut frame, &tables);
         assert_eq!(verdict, Verdict::Transmit);
         u32::from(frame.bytes()[4]) << 8 | u32::from(frame.bytes()[5])

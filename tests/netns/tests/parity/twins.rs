@@ -8,13 +8,13 @@ use evenkeel_abi::{
     Bucket, Conn, ConnState, Globals, Router, ServiceKey as Key, Shared, State, Tick, Word, low,
 };
 use evenkeel_bpf::{DataPlane, Mode, Options, Sizes};
-use evenkeel_datapath::{Verdict, process};
+use evenkeel_datapath::{MemoryFrame, Verdict, process};
 use evenkeel_model::{
     Forwarding, Fragments, GateState, MacAddress, Protocol, Scheduler, ServerEntry, ServiceEntry,
     ServiceKey, ServiceOptions, Thresholds, Weight,
 };
+use evenkeel_testkit::NativeTables;
 use evenkeel_testkit::packet::DIRECTOR;
-use evenkeel_testkit::{NativeFrame, NativeTables};
 
 use crate::corpus::{LOCAL, ROUTERS, SERVICES, Spec};
 
@@ -296,7 +296,7 @@ impl Twins {
         // Errors are limited by the second, and the two are not in the same one.
         self.for_both(|state, _| state.icmp.store(0, SeqCst));
         self.native.now.store(self.kernel.tables().now().0, SeqCst);
-        let mut frame = NativeFrame::new(packet);
+        let mut frame = MemoryFrame::new(packet);
         let native = match process(&mut frame, &self.native) {
             Verdict::Drop(_) => 1,
             Verdict::Pass => 2,

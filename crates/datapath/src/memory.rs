@@ -1,21 +1,25 @@
-//! A packet in memory, with the limits of the kernel's frames.
+//! A packet in ordinary memory, with the limits of the kernel's frames: for tests, simulation and tracing.
 
-use evenkeel_datapath::{Frame, OFFSET_MAX};
+use alloc::vec;
+use alloc::vec::Vec;
+
 use evenkeel_wire::eth;
+
+use crate::{Frame, OFFSET_MAX};
 
 /// Bytes that the kernel leaves before a packet (`XDP_PACKET_HEADROOM`).
 const HEADROOM: usize = 256;
 
 /// A packet in memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NativeFrame {
+pub struct MemoryFrame {
     buffer: Vec<u8>,
     start: usize,
     /// Length of the tag that was skipped.
     tag: usize,
 }
 
-impl NativeFrame {
+impl MemoryFrame {
     /// A frame of these bytes.
     #[must_use]
     pub fn new(bytes: &[u8]) -> Self {
@@ -31,11 +35,9 @@ impl NativeFrame {
     /// Its bytes.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
-        &self.buffer[self.start..]
+        self.buffer.get(self.start..).unwrap_or_default()
     }
-}
 
-impl NativeFrame {
     /// Where an offset lies, past the tag.
     const fn physical(&self, offset: usize) -> usize {
         if offset < eth::ETHERTYPE {
@@ -46,7 +48,7 @@ impl NativeFrame {
     }
 }
 
-impl Frame for NativeFrame {
+impl Frame for MemoryFrame {
     fn skip_tag(&mut self, tagged: u64) {
         self.tag = if tagged == 1 { eth::TAG_LEN } else { 0 };
     }
@@ -104,7 +106,7 @@ impl Frame for NativeFrame {
 
     fn truncate(&mut self, len: usize) -> Option<()> {
         // The kernel refuses to shrink a frame below an Ethernet header (`bpf_xdp_adjust_tail`).
-        if len > self.len() || len < 14 {
+        if len > self.len() || len < eth::LEN {
             return None;
         }
         self.buffer.truncate(self.start + len + self.tag);
