@@ -9,27 +9,17 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::realtime;
+use crate::{entry, realtime};
 
 /// Longest datagram that is echoed whole, in bytes.
 const DATAGRAM_MAX: usize = 2048;
 
 /// The hidden subcommand: `ADDRESS PORT`.
 pub(crate) fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
-    let words: Vec<String> = arguments
-        .filter_map(|word| word.into_string().ok())
-        .collect();
-    let served = match words.as_slice() {
-        [address, port] => match (address.parse(), port.parse()) {
-            (Ok(address), Ok(port)) => serve_for_ever(SocketAddrV4::new(address, port)),
-            _ => Err(io::ErrorKind::InvalidInput.into()),
-        },
-        _ => Err(io::ErrorKind::InvalidInput.into()),
-    };
-    let Err(err) = served;
-    // The node's log is all there is to write to.
-    let _unheard = writeln!(io::stderr(), "lab: echo server: {err}");
-    ExitCode::FAILURE
+    entry::serve("echo server", arguments, |address, port| {
+        let address = address.parse().map_err(io::Error::other)?;
+        serve_for_ever(SocketAddrV4::new(address, port))
+    })
 }
 
 fn serve_for_ever(address: SocketAddrV4) -> io::Result<Infallible> {

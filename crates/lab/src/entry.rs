@@ -1,6 +1,8 @@
 //! The hidden subcommands by which a program runs itself anew as part of a lab.
 
+use std::convert::Infallible;
 use std::ffi::OsString;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use crate::{crowd, echo, http_server, keeper, node_init};
@@ -38,4 +40,26 @@ pub fn run(mut arguments: impl Iterator<Item = OsString>) -> Option<ExitCode> {
         CROWD_CLIENT => Some(crowd::run_client()),
         _ => None,
     }
+}
+
+/// Runs a server of a node with the two words that it was started with, the second of which is a port, until it
+/// fails; the node's log is all there is to write to.
+pub(crate) fn serve(
+    what: &str,
+    arguments: impl Iterator<Item = OsString>,
+    serve: impl FnOnce(&str, u16) -> io::Result<Infallible>,
+) -> ExitCode {
+    let words: Vec<String> = arguments
+        .filter_map(|word| word.into_string().ok())
+        .collect();
+    let served = match words.as_slice() {
+        [first, port] => match port.parse() {
+            Ok(port) => serve(first, port),
+            Err(err) => Err(io::Error::other(err)),
+        },
+        _ => Err(io::ErrorKind::InvalidInput.into()),
+    };
+    let Err(err) = served;
+    let _unheard = writeln!(io::stderr(), "lab: {what}: {err}");
+    ExitCode::FAILURE
 }

@@ -9,7 +9,7 @@
 
 use std::convert::Infallible;
 use std::ffi::OsString;
-use std::io::{self, Write as _};
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -22,42 +22,29 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::entry;
+
 /// Longest body of `/bytes/N`.
 const BYTES_MAX: usize = 1 << 24;
 
 /// The hidden subcommand: `NAME PORT`.
 pub(crate) fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
-    let words: Vec<String> = arguments
-        .filter_map(|word| word.into_string().ok())
-        .collect();
-    let served = match words.as_slice() {
-        [name, port] => match port.parse() {
-            Ok(port) => serve_for_ever(name, port),
-            Err(err) => Err(io::Error::other(err)),
-        },
-        _ => Err(io::ErrorKind::InvalidInput.into()),
-    };
-    if let Err(err) = served {
-        // The node's log is all there is to write to.
-        let _unheard = writeln!(io::stderr(), "lab: web server: {err}");
-    }
-    ExitCode::FAILURE
+    entry::serve("web server", arguments, serve_for_ever)
 }
 
-fn serve_for_ever(name: &str, port: u16) -> io::Result<()> {
+fn serve_for_ever(name: &str, port: u16) -> io::Result<Infallible> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
     runtime.block_on(async {
         let listener = TcpListener::bind(address).await?;
-        serve(listener, name).await;
-        Ok(())
+        Ok(serve(listener, name).await)
     })
 }
 
 /// Serves the listener's connections; never ends by itself. Each is a task of the current runtime.
-pub async fn serve(listener: TcpListener, name: &str) {
+pub async fn serve(listener: TcpListener, name: &str) -> Infallible {
     let name: Arc<str> = name.into();
     loop {
         match listener.accept().await {

@@ -16,26 +16,14 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::crowd::limits::{BACKLOG, raise_backlog, raise_descriptors};
 use crate::crowd::{REQUEST, answer};
+use crate::entry;
 
 /// Written to the node's log once a process listens.
 pub(crate) const READY: &str = "lab: crowd server listens";
 
 /// The hidden subcommand: `NAME PORT`.
 pub(crate) fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
-    let words: Vec<String> = arguments
-        .filter_map(|word| word.into_string().ok())
-        .collect();
-    let served = match words.as_slice() {
-        [name, port] => match port.parse() {
-            Ok(port) => serve_for_ever(name, port),
-            Err(err) => Err(io::Error::other(err)),
-        },
-        _ => Err(io::ErrorKind::InvalidInput.into()),
-    };
-    let Err(err) = served;
-    // The node's log is all there is to write to.
-    let _unheard = writeln!(io::stderr(), "lab: crowd server: {err}");
-    ExitCode::FAILURE
+    entry::serve("crowd server", arguments, serve_for_ever)
 }
 
 fn serve_for_ever(name: &str, port: u16) -> io::Result<Infallible> {
