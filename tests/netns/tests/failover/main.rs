@@ -106,9 +106,12 @@ impl Pair {
     }
 
     /// Both with [`services`]: the director Active, the partner a warm Backup, with these lines for both.
+    ///
+    /// The partner starts once the director is Active: started together, either may be the first.
     fn boot(name: &str, more: &str) -> Self {
         let mut pair = Self::dark(name);
         pair.start_director(&with_services(&front(HIGH, more)));
+        let _router = pair.cluster.director().becomes(FRONT, Role::Active);
         pair.start_partner(&with_services(&front(LOW, more)));
         pair.settle();
         pair
