@@ -26,7 +26,11 @@ impl XdpFrame {
         if offset > OFFSET_MAX {
             return None;
         }
-        let skipped = if offset >= eth::ETHERTYPE { self.tag } else { 0 };
+        let skipped = if offset >= eth::ETHERTYPE {
+            self.tag
+        } else {
+            0
+        };
         self.raw(offset + skipped)
     }
 

@@ -6,7 +6,7 @@ pub mod frame;
 pub mod tables;
 
 use aya_ebpf::bindings::xdp_action;
-use aya_ebpf::helpers::{bpf_redirect, bpf_jiffies64, bpf_ktime_get_coarse_ns};
+use aya_ebpf::helpers::{bpf_jiffies64, bpf_ktime_get_coarse_ns, bpf_redirect};
 use aya_ebpf::programs::XdpContext;
 use evenkeel_datapath::{Frame, Verdict, process};
 

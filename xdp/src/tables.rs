@@ -9,13 +9,13 @@ use aya_ebpf::btf_maps::{Array, HashMap, PerCpuArray};
 use aya_ebpf::helpers::bpf_jiffies64;
 use aya_ebpf::macros::btf_map;
 use evenkeel_abi::{
-    ARENA_WORDS, Bucket, Costs, DropReason, Event, FRAGMENT_BUCKETS, FlowKey, GATES_MAX, Gate, Globals, HINTS, LINKS_MAX, Link,
-    Load, ROUTERS_MAX, Router, SERVERS_MAX, SERVICES_MAX, Server, ServiceKey, ServiceSlot, Shared,
-    State, Stats, Tick, Word, high, low, pair,
+    ARENA_WORDS, Bucket, Costs, DropReason, Event, FRAGMENT_BUCKETS, FlowKey, GATES_MAX, Gate,
+    Globals, HINTS, LINKS_MAX, Link, Load, ROUTERS_MAX, Router, SERVERS_MAX, SERVICES_MAX, Server,
+    ServiceKey, ServiceSlot, Shared, State, Stats, Tick, Word, high, low, pair,
 };
 use evenkeel_datapath::{
-    Tables, establish, least_loaded, less_loaded_of_two, note_fragment, place_by_address,
-    ports_of_fragment, schedule, server_of_flow,
+    Method, Plan, Tables, Transport, enter, establish, least_loaded, less_loaded_of_two,
+    note_fragment, place_by_address, plan, ports_of_fragment, schedule, server_of_flow,
 };
 
 const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
@@ -94,6 +94,8 @@ const NO_SERVER: u64 = u64::MAX;
 const INTERNAL: u64 = u64::MAX - 1;
 /// What [`evenkeel_place_by_address`] and [`evenkeel_ports_of_fragment`] return if nothing is known of the packet.
 const EARLY: u64 = u64::MAX - 2;
+/// What [`evenkeel_schedule`] returns if the flow needs an entry and can't have one.
+const FULL: u64 = u64::MAX - 3;
 
 /// A function of its own, global, so that the kernel verifies its loop over all servers once.
 #[unsafe(no_mangle)]
@@ -109,19 +111,65 @@ extern "C" fn evenkeel_less_loaded_of_two(random: u64, start: u32, len: u32) -> 
     less_loaded_of_two(&ANYWHERE, random, start, len).map_or(NO_SERVER, u64::from)
 }
 
-/// As [`evenkeel_least_loaded`]; the key comes in two words, and a reason not to place the flow above all numbers.
+/// As [`evenkeel_least_loaded`]; key, transport and plan come as numbers.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn evenkeel_schedule(service: u32, addresses: u64, ports_protocol: u64) -> u64 {
+extern "C" fn evenkeel_plan(
+    service: u32,
+    addresses: u64,
+    ports_protocol: u64,
+    transport: u64,
+) -> u64 {
     let key = FlowKey {
         addresses,
         ports_protocol,
     };
-    match schedule(&ANYWHERE, service, &key) {
+    plan(&ANYWHERE, service, &key, Transport::unpacked(transport)).0
+}
+
+/// As [`evenkeel_plan`]; a reason not to place the flow is above all numbers.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn evenkeel_schedule(
+    service: u32,
+    addresses: u64,
+    ports_protocol: u64,
+    method: u64,
+) -> u64 {
+    let key = FlowKey {
+        addresses,
+        ports_protocol,
+    };
+    match schedule(&ANYWHERE, service, &key, Method::of(method)) {
         Ok(server) => server.into(),
         Err(DropReason::NoServer) => NO_SERVER,
+        Err(DropReason::TableFull) => FULL,
         Err(_) => INTERNAL,
     }
+}
+
+/// As [`evenkeel_plan`]; 1 unless another packet took the flow's place.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn evenkeel_enter(
+    addresses: u64,
+    ports_protocol: u64,
+    transport: u64,
+    plan: u64,
+    server: u32,
+) -> u64 {
+    let key = FlowKey {
+        addresses,
+        ports_protocol,
+    };
+    enter(
+        &ANYWHERE,
+        &key,
+        Transport::unpacked(transport),
+        Plan(plan),
+        server,
+    )
+    .into()
 }
 
 /// As [`evenkeel_least_loaded`]; 1 if the flow stands in the table afterwards.
@@ -193,7 +241,9 @@ extern "C" fn evenkeel_note_fragment(
 impl Tables for Maps {
     #[inline(always)]
     fn now(&self) -> Tick {
-        let jiffy = GLOBALS.get(0).map_or(0, |globals| globals.jiffy_ns.load(Relaxed));
+        let jiffy = GLOBALS
+            .get(0)
+            .map_or(0, |globals| globals.jiffy_ns.load(Relaxed));
         // SAFETY: takes nothing, returns a number.
         Tick::from_ns(unsafe { bpf_jiffies64() }.wrapping_mul(jiffy))
     }
@@ -310,12 +360,34 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
-    fn schedule(&self, service: u32, key: &FlowKey) -> Result<u32, DropReason> {
-        match evenkeel_schedule(service, key.addresses, key.ports_protocol) {
+    fn plan(&self, service: u32, key: &FlowKey, transport: Transport) -> Plan {
+        Plan(evenkeel_plan(
+            service,
+            key.addresses,
+            key.ports_protocol,
+            transport.packed(),
+        ))
+    }
+
+    #[inline(always)]
+    fn schedule(&self, service: u32, key: &FlowKey, method: Method) -> Result<u32, DropReason> {
+        match evenkeel_schedule(service, key.addresses, key.ports_protocol, method as u64) {
             NO_SERVER => Err(DropReason::NoServer),
+            FULL => Err(DropReason::TableFull),
             INTERNAL => Err(DropReason::Internal),
             server => Ok(server as u32),
         }
+    }
+
+    #[inline(always)]
+    fn enter(&self, key: &FlowKey, transport: Transport, plan: Plan, server: u32) -> bool {
+        evenkeel_enter(
+            key.addresses,
+            key.ports_protocol,
+            transport.packed(),
+            plan.0,
+            server,
+        ) != 0
     }
 
     #[inline(always)]

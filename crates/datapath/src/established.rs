@@ -106,7 +106,7 @@ pub fn establish<T: Tables + ?Sized>(tables: &T, key: &FlowKey, hash: u32, word:
 
 /// Looks a packet's flow up, follows its state and refreshes it.
 #[inline(always)]
-pub(crate) fn look_up<'a, T: Tables>(
+pub(crate) fn look_up<'a, T: Tables + ?Sized>(
     tables: &'a T,
     globals: &Globals,
     state: &State,

@@ -28,7 +28,7 @@ pub(crate) fn bucket_of<'a, T: Tables + ?Sized>(
 /// Looks a packet's flow up, and moves it to the established table if it is open: a TCP connection with its
 /// second packet, which is not assured by that, and a UDP flow once it is assured.
 #[inline(always)]
-pub(crate) fn look_up<T: Tables>(
+pub(crate) fn look_up<T: Tables + ?Sized>(
     tables: &T,
     state: &State,
     bucket: &Bucket,
@@ -73,7 +73,7 @@ const fn is(word: Word, state: ConnState) -> u64 {
 
 /// Takes an entry out whose flow has moved, unless it changed meanwhile: then it dies by its timeout.
 #[inline(always)]
-fn remove<T: Tables>(tables: &T, state: &State, conn: &Conn, word: Word) {
+fn remove<T: Tables + ?Sized>(tables: &T, state: &State, conn: &Conn, word: Word) {
     if conn
         .word
         .compare_exchange(word.0, Word::FREE.0, Acquire, Relaxed)
@@ -120,7 +120,7 @@ fn rank(conn: &Conn, word: Word, now: Tick) -> u64 {
 
 /// Puts a new entry into a way that had room; false if it was taken meanwhile.
 #[inline(always)]
-pub(crate) fn insert<T: Tables>(
+pub(crate) fn insert<T: Tables + ?Sized>(
     tables: &T,
     state: &State,
     bucket: &Bucket,

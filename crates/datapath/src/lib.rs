@@ -24,6 +24,7 @@ mod hash;
 mod icmp;
 #[cfg(not(target_arch = "bpf"))]
 mod memory;
+mod plan;
 mod process;
 mod schedule;
 mod scheduler;
@@ -38,8 +39,10 @@ pub use hash::{flow_hash, slot};
 pub use icmp::{entry_of, server_of_flow};
 #[cfg(not(target_arch = "bpf"))]
 pub use memory::MemoryFrame;
+pub use plan::{Plan, enter, plan};
 pub use process::process;
-pub use scheduler::{least_loaded, less_loaded_of_two, schedule};
+pub use scheduler::{Method, least_loaded, less_loaded_of_two, schedule};
+pub use transport::Transport;
 
 use evenkeel_abi::{
     Bucket, Costs, DropReason, Event, FlowKey, Gate, Globals, Link, Load, Router, Server,
@@ -128,14 +131,22 @@ pub trait Tables {
     fn bucket(&self, bucket: u32) -> Option<&Bucket>;
     /// A bucket of the table of fragments.
     fn fragment_bucket(&self, bucket: u32) -> Option<&Bucket>;
-    /// The server of a service's new flow, see [`schedule`](fn@schedule).
+    /// What becomes of a packet of no established flow, see [`plan`](fn@plan).
     ///
     /// A method, so that the program can have it verified once and not for each way that leads to it.
+    fn plan(&self, service: u32, key: &FlowKey, transport: Transport) -> Plan {
+        plan(self, service, key, transport)
+    }
+    /// The server of a service's flow that has no entry, see [`schedule`](fn@schedule); a method for the same reason.
     ///
     /// # Errors
     /// As [`schedule`](fn@schedule).
-    fn schedule(&self, service: u32, key: &FlowKey) -> Result<u32, DropReason> {
-        schedule(self, service, key)
+    fn schedule(&self, service: u32, key: &FlowKey, method: Method) -> Result<u32, DropReason> {
+        schedule(self, service, key, method)
+    }
+    /// Enters a flow as planned, see [`enter`](fn@enter); a method for the same reason.
+    fn enter(&self, key: &FlowKey, transport: Transport, plan: Plan, server: u32) -> bool {
+        enter(self, key, transport, plan, server)
     }
     /// Enters a flow into the established table, see [`establish`](fn@establish); a method for the same reason.
     fn establish(&self, key: &FlowKey, hash: u32, word: Word) -> bool {

@@ -18,7 +18,45 @@ const MH_BUCKETS: u32 = 4093;
 /// Servers that wlc and its like look at; the verifier wants a bound.
 const LEAST_OF: u32 = 1024;
 
-/// The server that a service's scheduler names for a new flow.
+/// How the server of a flow without an entry is chosen.
+#[repr(u8)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// By the service's scheduler.
+    Scheduler = 0,
+    /// By the consistent hash that still holds quiesced servers: so are the flow's later packets placed.
+    HashAll = 1,
+    /// The same for a flow that begins and gets no entry: to a quiesced server goes none.
+    HashAllNew = 2,
+    /// By the consistent hash without quiesced servers.
+    HashFresh = 3,
+}
+
+impl Method {
+    /// The method of this number; of the number's lowest two bits.
+    #[must_use]
+    #[inline(always)]
+    pub const fn of(number: u64) -> Self {
+        match number & 3 {
+            0 => Self::Scheduler,
+            1 => Self::HashAll,
+            2 => Self::HashAllNew,
+            _ => Self::HashFresh,
+        }
+    }
+
+    /// That of a flow that gets no entry.
+    #[inline(always)]
+    pub(crate) const fn without_entry(begins: bool) -> Self {
+        if begins {
+            Self::HashAllNew
+        } else {
+            Self::HashAll
+        }
+    }
+}
+
+/// The server of a flow without an entry.
 ///
 /// # Errors
 /// No server may have it, or the tables contradict each other.
@@ -27,10 +65,33 @@ pub fn schedule<T: Tables + ?Sized>(
     tables: &T,
     service: u32,
     key: &FlowKey,
+    method: Method,
 ) -> Result<u32, DropReason> {
     let globals = tables.globals().ok_or(DropReason::Internal)?;
     let slot = tables.service(service).ok_or(DropReason::Internal)?;
     let service = &slot.halves[(slot.select.load(Acquire) & 1) as usize];
+    match method {
+        Method::Scheduler => by_scheduler(tables, globals, service, key),
+        Method::HashAll => by_hash(tables, globals, &service.hash_all, key),
+        Method::HashAllNew => {
+            let server = by_hash(tables, globals, &service.hash_all, key)?;
+            if service.quiesced.load(Relaxed) != 0 && is_quiesced(tables, server) {
+                return Err(DropReason::TableFull);
+            }
+            Ok(server)
+        }
+        Method::HashFresh => by_hash(tables, globals, &service.hash_fresh, key),
+    }
+}
+
+/// The server that a service's scheduler names for a new flow.
+#[inline(always)]
+fn by_scheduler<T: Tables + ?Sized>(
+    tables: &T,
+    globals: &Globals,
+    service: &Service,
+    key: &FlowKey,
+) -> Result<u32, DropReason> {
     match service.scheduler.load(Relaxed) {
         SchedulerId::RR => round_robin(tables, &service.ring),
         SchedulerId::WRR => weighted_round_robin(tables, &service.ring),

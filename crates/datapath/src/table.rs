@@ -24,22 +24,9 @@ pub(crate) enum Known<Entry> {
     At(u32),
 }
 
-impl<Entry> Known<Entry> {
-    /// The same, of an entry that `f` makes of this one's.
-    #[inline(always)]
-    pub(crate) fn map<Other>(self, f: impl FnOnce(Entry) -> Other) -> Known<Other> {
-        match self {
-            Self::Unknown => Known::Unknown,
-            Self::Reuse(entry) => Known::Reuse(f(entry)),
-            Self::Gone => Known::Gone,
-            Self::At(server) => Known::At(server),
-        }
-    }
-}
-
 /// Whether a server is in its service's list.
 #[inline(always)]
-pub(crate) fn is_present<T: Tables>(tables: &T, server: u32) -> bool {
+pub(crate) fn is_present<T: Tables + ?Sized>(tables: &T, server: u32) -> bool {
     tables
         .server(server)
         .is_some_and(|s| Server::unpack_flags(s.mac.load(Acquire)) & ServerFlags::PRESENT != 0)
@@ -64,7 +51,7 @@ pub(crate) fn age(conn: &Conn, now: Tick) -> u64 {
 
 /// Exchanges an entry's word and accounts for the change at its servers.
 #[inline(always)]
-pub(crate) fn exchange<T: Tables>(tables: &T, conn: &Conn, old: Word, new: Word) -> bool {
+pub(crate) fn exchange<T: Tables + ?Sized>(tables: &T, conn: &Conn, old: Word, new: Word) -> bool {
     if conn
         .word
         .compare_exchange(old.0, new.0, AcqRel, Relaxed)
@@ -94,7 +81,7 @@ pub(crate) fn enter<T: Tables + ?Sized>(tables: &T, word: Word) {
 
 /// Stops counting an entry at its server.
 #[inline(always)]
-pub(crate) fn leave<T: Tables>(tables: &T, word: Word) {
+pub(crate) fn leave<T: Tables + ?Sized>(tables: &T, word: Word) {
     if let Some(load) = tables.server_load(word.server()) {
         let active = u64::from(word.is_active());
         load.active.fetch_sub(active, Relaxed);

@@ -24,8 +24,8 @@ const fn is_udp(protocol: u8) -> u64 {
 }
 
 /// What a TCP or UDP header says, as far as connections are concerned.
-#[derive(Clone, Copy)]
-pub(crate) struct Transport {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transport {
     /// TCP's flags; with UDP any, for no packet changes its only state.
     pub(crate) flags: u8,
     /// 1 if the packet may begin a flow: a SYN, or any of UDP.
@@ -34,6 +34,28 @@ pub(crate) struct Transport {
     pub(crate) opening: u8,
     /// How long a new flow's entry lives without a further packet, in ticks.
     pub(crate) lifetime: u64,
+}
+
+impl Transport {
+    /// All of it in one word.
+    #[must_use]
+    #[inline(always)]
+    pub const fn packed(self) -> u64 {
+        self.flags as u64 | (self.opening as u64) << 8 | self.begins << 16 | self.lifetime << 24
+    }
+
+    /// What such a word holds.
+    #[must_use]
+    #[inline(always)]
+    pub const fn unpacked(word: u64) -> Self {
+        let [flags, opening, begins, ..] = word.to_le_bytes();
+        Self {
+            flags,
+            begins: begins as u64,
+            opening,
+            lifetime: word >> 24,
+        }
+    }
 }
 
 /// Reads the header; `None` if it is not whole, or the packet shorter than it says.

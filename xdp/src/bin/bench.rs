@@ -13,8 +13,8 @@ use aya_ebpf::programs::XdpContext;
 use core::sync::atomic::Ordering::Relaxed;
 use evenkeel_abi::{FlowKey, Shared};
 use evenkeel_datapath::{Frame, flow_hash};
-use evenkeel_xdp::{balance, tell_time};
 use evenkeel_xdp::frame::XdpFrame;
+use evenkeel_xdp::{balance, tell_time};
 
 /// What the rounds write; set by user space.
 #[repr(C)]
