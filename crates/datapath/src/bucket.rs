@@ -84,15 +84,15 @@ pub(crate) fn room(bucket: &Bucket) -> (u64, u64) {
 
 /// Puts an entry into a way whose word is still the one that was read; false: it was taken meanwhile.
 #[inline(always)]
-pub(crate) fn fill(bucket: &Bucket, way: Way, key: &FlowKey, word: Word, now: Tick) -> bool {
+pub(crate) fn fill(bucket: &Bucket, way: Way, key: &FlowKey, word: Word, born: Tick) -> bool {
     let conn = way.conn(bucket);
     if conn
         .word
-        .compare_exchange(way.word.0, Word::busy(now).0, Acquire, Relaxed)
+        .compare_exchange(way.word.0, Word::busy(word.expiry()).0, Acquire, Relaxed)
         .is_err()
     {
         return false;
     }
-    publish(conn, key, now, word);
+    publish(conn, key, born, word);
     true
 }

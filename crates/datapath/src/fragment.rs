@@ -15,7 +15,6 @@ use crate::bucket::{self, Way};
 use crate::hash::flow_hash;
 use crate::process::{Ip, dropped, forward};
 use crate::scheduler::by_hash;
-use crate::table::publish;
 use crate::{Frame, Tables, Verdict, gate};
 
 /// How long a packet's later fragments are waited for, as long as the kernel does (`IP_FRAG_TIME`, 30 s).
@@ -194,14 +193,6 @@ pub fn note_fragment<T: Tables + ?Sized>(tables: &T, key: &FlowKey, service: u32
     if is_known == 0 && way.word.expiry() > now {
         tables.count_event(Event::FragmentEvicted);
     }
-    let conn = way.conn(bucket);
-    let busy = Word::busy(now);
-    if conn
-        .word
-        .compare_exchange(word, busy.0, Acquire, Relaxed)
-        .is_ok()
-    {
-        let word = Word::live(0, 0, now.after(LIFETIME));
-        publish(conn, key, Tick(pair(service, ports)), word);
-    }
+    let word = Word::live(0, 0, now.after(LIFETIME));
+    bucket::fill(bucket, way, key, word, Tick(pair(service, ports)));
 }
