@@ -14,7 +14,7 @@ use evenkeel_abi::{
     ServiceKey, ServiceSlot, Shared, State, Stats, Tick, Word, high, low, pair,
 };
 use evenkeel_datapath::{
-    Method, Plan, Tables, Transport, enter, establish, least_loaded, less_loaded_of_two,
+    Method, Plan, Tables, Transport, enter, establish, find_service, least_loaded, less_loaded_of_two,
     note_fragment, place_by_address, plan, ports_of_fragment, schedule, server_of_flow,
 };
 
@@ -109,6 +109,17 @@ extern "C" fn evenkeel_least_loaded(costs: u64, start: u32, len: u32) -> u64 {
 #[inline(never)]
 extern "C" fn evenkeel_less_loaded_of_two(random: u64, start: u32, len: u32) -> u64 {
     less_loaded_of_two(&ANYWHERE, random, start, len).map_or(NO_SERVER, u64::from)
+}
+
+/// As [`evenkeel_least_loaded`]; the service in the low half, the gate in the high one.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn evenkeel_find_service(address: u32, port_protocol: u32) -> u64 {
+    let key = ServiceKey {
+        address,
+        port_protocol,
+    };
+    find_service(&ANYWHERE, &key).map_or(NO_SERVER, |(service, gate)| pair(service, gate))
 }
 
 /// As [`evenkeel_least_loaded`]; key, transport and plan come as numbers.
@@ -360,6 +371,11 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
+    fn find_service(&self, key: &ServiceKey) -> Option<(u32, u32)> {
+        let found = evenkeel_find_service(key.address, key.port_protocol);
+        (found != NO_SERVER).then_some((low(found), high(found)))
+    }
+
     fn plan(&self, service: u32, key: &FlowKey, transport: Transport) -> Plan {
         Plan(evenkeel_plan(
             service,

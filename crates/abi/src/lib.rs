@@ -14,11 +14,13 @@ pub mod conn;
 pub mod counter;
 #[cfg(feature = "user")]
 mod pod;
-pub mod service;
+mod port_step;
+mod service;
 pub mod shared;
 
 pub use conn::{BUCKET_WAYS, Bucket, Conn, ConnState, FlowKey, Tick, Word};
 pub use counter::{DropReason, Event, Stats};
+pub use port_step::PortStep;
 pub use service::{
     Costs, Egress, Gate, GateState, Link, Load, Router, SchedulerId, Server, ServerFlags, Service,
     ServiceFlags, ServiceKey, ServiceSlot, Span,
@@ -42,7 +44,7 @@ pub mod map {
     pub const GATES: &str = "GATES";
     /// `Array<Router>` by virtual router id.
     pub const ROUTERS: &str = "ROUTERS";
-    /// `HashMap<ServiceKey, u32>`: protocol, address and port to service number.
+    /// `HashMap<ServiceKey, u32>`: protocol, address and port to service number; a group has several keys.
     pub const SERVICE_IDS: &str = "SERVICE_IDS";
     /// `Array<Shared>`: where a service probably is, by a hash of its key: its number plus one, or 0.
     pub const SERVICE_HINTS: &str = "SERVICE_HINTS";

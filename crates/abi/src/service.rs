@@ -15,6 +15,28 @@ pub struct ServiceKey {
 }
 
 impl ServiceKey {
+    /// Marks the key of a group in its slot; no packet has such a key.
+    const GROUP: u32 = 1 << 25;
+
+    /// The key of a group in its slot, by its number; packets find it by the keys of what it takes.
+    #[must_use]
+    pub const fn group(number: u32) -> Self {
+        Self {
+            address: number,
+            port_protocol: Self::GROUP,
+        }
+    }
+
+    /// The number of the group whose slot has this key; `None`: it is no group's.
+    #[must_use]
+    pub const fn group_number(self) -> Option<u32> {
+        if self.port_protocol & Self::GROUP == 0 {
+            None
+        } else {
+            Some(self.address)
+        }
+    }
+
     /// The key of an address and port (both as they lie in the packet) and a protocol number.
     #[must_use]
     #[inline(always)]
@@ -261,7 +283,7 @@ pub struct ServiceSlot {
     pub select: Shared,
     /// 1 while the slot belongs to a service.
     pub used: Shared,
-    /// The service's key: address, then port and protocol as in [`ServiceKey`].
+    /// The service's key: address, then port and protocol as in [`ServiceKey`]; with a group [`ServiceKey::group`].
     pub key: Shared,
     /// 1 while user space changes the service; found at adoption: the change was cut short.
     pub changing: Shared,
@@ -402,7 +424,7 @@ pub struct Gate {
     pub virtual_router: Shared,
     /// The IPv6 address, as it lies in memory; `address_used` holds no address then.
     pub address6: [Shared; 2],
-    /// For an address with port ranges: the service of each of the 65,536 ports, by protocol.
+    /// For an address with port ranges: its [`PortStep`]s in rising order, the first of them at 0, each two entries.
     pub ports: Span,
     /// The address's services with [`ServiceFlags::FRAGMENTS_BY_ADDRESS`]: the number of TCP's plus one, that of
     /// UDP's plus one; 0: there is none.

@@ -1,18 +1,57 @@
 //! Edits by hand: what `ipvsadm -A -E -D -a -e -d -C -Z --set` asks for, and what was edited.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
 use crate::Protocol;
 
-/// A virtual service, as an edit names it.
+/// What identifies a virtual service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ServiceId {
-    /// Transport protocol.
-    pub protocol: Protocol,
-    /// Virtual address and port.
-    pub address: SocketAddr,
+#[serde(untagged)]
+pub enum ServiceId {
+    /// A service of one protocol, address and port.
+    Single {
+        /// Transport protocol.
+        protocol: Protocol,
+        /// Virtual address and port.
+        address: SocketAddr,
+    },
+    /// A group.
+    Group {
+        /// Its number (`ipvsadm -f`).
+        group: u32,
+    },
+}
+
+impl ServiceId {
+    /// The protocol that its ports are of, where it has one.
+    #[must_use]
+    pub const fn protocol(self) -> Option<Protocol> {
+        match self {
+            Self::Single { protocol, .. } => Some(protocol),
+            Self::Group { .. } => None,
+        }
+    }
+
+    /// Its address and port, where it has one.
+    #[must_use]
+    pub const fn address(self) -> Option<SocketAddr> {
+        match self {
+            Self::Single { address, .. } => Some(address),
+            Self::Group { .. } => None,
+        }
+    }
+}
+
+impl fmt::Display for ServiceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Single { protocol, address } => write!(f, "{} {address}", protocol.name()),
+            Self::Group { group } => write!(f, "FWM {group}"),
+        }
+    }
 }
 
 /// Persistence.
@@ -183,6 +222,10 @@ pub enum EditRefusal {
     NoSuchScheduler,
     /// There is no room for more services or servers.
     NoRoom,
+    /// No such group is configured, so that nobody has said what it takes.
+    NoSuchGroup,
+    /// Another service has its address and port.
+    Taken,
     /// The data plane does not know this family of addresses.
     AddressFamily,
     /// A virtual address would be a host's own, or a host's own address a virtual one.

@@ -30,7 +30,7 @@ pub use services::{
     Forwarding, Rates, RouterRole, ServerListing, ServiceListing, Services, Totals,
 };
 pub use status::{
-    DropCount, EventCount, GateStatus, InterfaceStatus, OnFailure, Problem, ServerState,
+    DropCount, EventCount, GateStatus, InterfaceStatus, Listen, OnFailure, Problem, ServerState,
     ServerStatus, ServiceStatus, Status, TableStatus, XdpMode,
 };
 pub use trace::{

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{GateStatus, Protocol, Role, ServiceOptions, Thresholds, TimeoutSettings};
+use crate::{GateStatus, Role, ServiceId, ServiceOptions, Thresholds, TimeoutSettings};
 
 /// All virtual services as the data plane holds them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,10 +74,9 @@ pub struct Rates {
 /// A virtual service in a listing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceListing {
-    /// Transport protocol.
-    pub protocol: Protocol,
-    /// Virtual address and port.
-    pub address: SocketAddr,
+    /// What identifies it.
+    #[serde(flatten)]
+    pub service: ServiceId,
     /// Scheduler, by IPVS's name.
     pub scheduler: String,
     /// What else it does.
@@ -87,10 +86,10 @@ pub struct ServiceListing {
     pub totals: Totals,
     /// Rates of the service.
     pub rates: Rates,
-    /// Gate of its address. An older daemon does not say; it lists nothing that it only holds warm.
+    /// Gate of its address, the most open one of a group's. An older daemon does not say; it lists nothing that it only holds warm.
     #[serde(default = "open")]
     pub gate: GateStatus,
-    /// The virtual router of its address, and this director's role in it.
+    /// The virtual router of its (first) address, and this director's role in it.
     #[serde(default)]
     pub virtual_router: Option<RouterRole>,
     /// Real servers that are in the list now, in IPVS's list order.

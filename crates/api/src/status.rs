@@ -1,10 +1,11 @@
 //! What `evenkeel status` shows.
 
-use std::net::SocketAddr;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Edits, Forwarding, Protocol, VirtualRouterStatus, VrrpThreadStatus};
+use crate::{Edits, Forwarding, Protocol, ServiceId, VirtualRouterStatus, VrrpThreadStatus};
 
 /// State of the whole director.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,21 +112,51 @@ pub enum OnFailure {
 pub struct ServiceStatus {
     /// The operator's name for it.
     pub name: String,
-    /// Transport protocol.
-    pub protocol: Protocol,
-    /// Virtual address and port.
-    pub address: SocketAddr,
+    /// What identifies it.
+    #[serde(flatten)]
+    pub service: ServiceId,
+    /// What a group takes; empty where `service` says it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub listens: Vec<Listen>,
     /// Scheduler, by IPVS's name.
     pub scheduler: String,
-    /// Gate of its address.
+    /// Gate of its address, the most open one of a group's.
     pub gate: GateStatus,
-    /// The virtual router of its address, by name; `None`: the address is this director's alone.
+    /// The virtual routers of its addresses, by name; `None`: they are this director's alone.
     #[serde(default)]
     pub virtual_router: Option<String>,
     /// What a failed check does.
     pub on_failure: OnFailure,
     /// Real servers, in the order of the config file.
     pub servers: Vec<ServerStatus>,
+}
+
+/// Packets of one protocol to some ports of one address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listen {
+    /// Transport protocol.
+    pub protocol: Protocol,
+    /// Virtual address.
+    pub address: IpAddr,
+    /// First port; 0: any port that no other service has.
+    pub first_port: u16,
+    /// Last port.
+    pub last_port: u16,
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let protocol = self.protocol.name();
+        match self.address {
+            IpAddr::V4(address) => write!(f, "{protocol} {address}:")?,
+            IpAddr::V6(address) => write!(f, "{protocol} [{address}]:")?,
+        }
+        match (self.first_port, self.last_port) {
+            (0, _) => f.write_str("*"),
+            (first, last) if first == last => write!(f, "{first}"),
+            (first, last) => write!(f, "{first}-{last}"),
+        }
+    }
 }
 
 /// What the director thinks of a real server.

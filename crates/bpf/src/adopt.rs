@@ -4,7 +4,7 @@
 //! meanwhile; nothing here changes what they see.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::Path;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::time::Instant;
@@ -14,8 +14,8 @@ use evenkeel_abi::{
     Globals, SCHEMA, Server, ServerFlags, Service, ServiceKey as Key, ServiceSlot, high, low, map,
 };
 use evenkeel_model::{
-    Fragments, MacAddress, Protocol, Scheduler, ServerEntry, ServiceEntry, ServiceKey, Thresholds,
-    Weight,
+    Fragments, Listens, MacAddress, Protocol, Scheduler, ServerEntry, ServiceEntry, ServiceKey,
+    Thresholds, Weight,
 };
 
 use crate::book::{Book, Listed, Record, Table};
@@ -31,6 +31,7 @@ use crate::numbers::{Pool, ServerNumbers};
 use crate::options::Sizes;
 use crate::pins::Pins;
 use crate::tables::{Tables, map_array};
+use crate::takes;
 
 /// Whether there are pins to adopt; false: none, or the rest of a start that was cut short.
 pub(crate) fn survey(pins: &Pins, sizes: &Sizes) -> Result<bool, StartError> {
@@ -102,30 +103,40 @@ pub(crate) fn rebuild(tables: &mut Tables, sizes: &Sizes) -> Result<Adopted, Str
     let mut listed_servers = HashSet::new();
     let mut unfinished = Vec::new();
     let mut live = BTreeMap::new();
+    let ports = takes::adopt_ports(tables, &mut book)?;
     for (number, slot) in (0..).zip(tables.services.as_slice()) {
         let words = slot_key(slot);
-        if known.get(&words) != Some(&number) {
+        let is_live = match words.group_number() {
+            None => known.get(&words) == Some(&number),
+            Some(_) => slot.used.load(Acquire) != 0,
+        };
+        if !is_live {
             slot.used.store(0, Release);
             continue;
         }
         let service_key = key(words).ok_or("a service has an unknown protocol")?;
         slot.used.store(1, Release);
-        let listed = read_service(tables, number, service_key, &mut book)?;
+        let mut listed = read_service(tables, number, service_key, &mut book)?;
+        if service_key.group().is_some() {
+            listed.entry.group = takes::listens(number, &known, &ports)
+                .ok_or("a group takes packets of an unknown protocol")?;
+        }
         listed_servers.extend(listed.numbers.iter().copied());
         if slot.changing.load(Acquire) != 0 {
             unfinished.push(listed.entry.clone());
         }
         live.insert(service_key, (number, listed));
     }
-    if live.len() != known.len() {
-        return Err("a service's key names a slot of another service".to_owned());
-    }
+    check_ids(tables, &known, &live)?;
+    let numbers: HashSet<u32> = live.values().map(|(number, _)| *number).collect();
+    takes::strip_dead(tables, &book, &numbers);
     adopt_servers(tables, &mut book, sizes, &listed_servers)?;
     adopt_gates(tables, &mut book, sizes, &live)?;
     let now = Instant::now();
     for (key, (number, listed)) in live {
         let record = Record {
             number,
+            takes: listed.entry.listens(),
             listed: Some(listed),
             replaced: Some(now),
         };
@@ -142,6 +153,32 @@ pub(crate) fn rebuild(tables: &mut Tables, sizes: &Sizes) -> Result<Adopted, Str
 fn ids(tables: &Tables) -> Result<HashMap<Key, u32>, String> {
     let entries: Result<_, _> = tables.service_ids.iter().collect();
     entries.map_err(|error| format!("`SERVICE_IDS` can't be read: {error}"))
+}
+
+/// Checks that each key names a service that is there; one that a group left there in being removed is taken out.
+fn check_ids(
+    tables: &mut Tables,
+    known: &HashMap<Key, u32>,
+    live: &BTreeMap<ServiceKey, (u32, Listed)>,
+) -> Result<(), String> {
+    let groups: HashSet<u32> = live
+        .iter()
+        .filter(|(key, _)| key.group().is_some())
+        .map(|(_, (number, _))| *number)
+        .collect();
+    for (words, number) in known {
+        let slot = tables.services.get(*number).map(slot_key);
+        let slot = slot.ok_or("a service has no slot")?;
+        if slot == *words || groups.contains(number) {
+            continue;
+        }
+        if slot.group_number().is_none() {
+            return Err("a service's key names a slot of another service".to_owned());
+        }
+        let removed = tables.service_ids.remove(words);
+        removed.map_err(|error| format!("`SERVICE_IDS` can't be changed: {error}"))?;
+    }
+    Ok(())
 }
 
 fn slot_key(slot: &ServiceSlot) -> Key {
@@ -189,6 +226,7 @@ fn read_service(
     let servers = servers.collect::<Result<Vec<_>, _>>()?;
     let entry = ServiceEntry {
         key,
+        group: Listens::default(),
         scheduler,
         options: service_options(half.flags.load(Relaxed)),
         servers,
@@ -273,24 +311,30 @@ fn adopt_gates(
         if router != 0 {
             book.reserved.insert(address, router);
         }
-        if router != 0 || live.keys().any(|key| key.address.ip() == address) {
+        let mut addresses = live
+            .values()
+            .flat_map(|(_, listed)| listed.entry.addresses());
+        if router != 0 || addresses.any(|of_service| of_service == address) {
             book.gates.insert(address, number);
         } else {
+            if let Some(ports) = book.ports.remove(&address) {
+                book.arena.retire(ports, Instant::now());
+            }
             let removed = tables.vips.remove(&word);
             removed.map_err(|error| format!("`VIPS` can't be changed: {error}"))?;
         }
     }
     for (key, (number, _)) in live {
+        let ServiceKey::Single { address: of, .. } = key else {
+            continue;
+        };
         let slot = tables
             .services
             .get(*number)
             .ok_or("a service has no slot")?;
         let half = &slot.halves[usize::from(slot.select.load(Acquire) & 1 == 1)];
         let gate = low(half.gate.load(Relaxed));
-        let own = book
-            .gates
-            .iter()
-            .any(|(a, n)| *n == gate && key.address.ip() == *a);
+        let own = book.gates.iter().any(|(a, n)| *n == gate && of.ip() == *a);
         if !own {
             return Err(format!("service `{key}` has another address's gate"));
         }
@@ -301,16 +345,13 @@ fn adopt_gates(
         };
         // A removal that was cut short left a name.
         for protocol in Protocol::ALL {
-            let placing = live.iter().find(|(key, (_, listed))| {
-                key.protocol == protocol
-                    && key.address.ip() == *address
-                    && listed.entry.options.fragments == Fragments::ByAddress
+            let placing = live.values().find(|(_, listed)| {
+                let addresses = listed.entry.listens().addresses_of(protocol);
+                listed.entry.options.fragments == Fragments::ByAddress
+                    && addresses.contains(&IpAddr::V4(*address))
             });
-            set_fragments(
-                gate,
-                protocol,
-                placing.map_or(0, |(_, (number, _))| number + 1),
-            );
+            let placing = placing.map_or(0, |(number, _)| number + 1);
+            set_fragments(gate, protocol, placing);
         }
     }
     let taken: HashSet<u32> = book.gates.values().copied().collect();
@@ -335,6 +376,7 @@ fn adopt_leftovers(tables: &Tables, book: &mut Book) -> Result<(), String> {
         let record = Record {
             number,
             listed: None,
+            takes: Listens::default(),
             replaced: Some(Instant::now()),
         };
         if book.services.insert(service_key, record).is_some() {

@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 use std::time::Instant;
 
 use evenkeel_abi::Span;
-use evenkeel_model::{ServiceEntry, ServiceKey};
+use evenkeel_model::{Listens, ServiceEntry, ServiceKey};
 
 use crate::arena::{Arena, Extent, Shortage};
 use crate::cursor::Start;
@@ -27,6 +27,8 @@ pub(crate) struct Book {
     pub(crate) gates: HashMap<Ipv4Addr, u32>,
     /// Addresses under a virtual router, with its id; each has a gate, whether a service has it or not.
     pub(crate) reserved: BTreeMap<Ipv4Addr, u8>,
+    /// The words of the steps of addresses with port ranges.
+    pub(crate) ports: HashMap<Ipv4Addr, Extent>,
     /// Services, removed ones too as long as connections count on their servers.
     pub(crate) services: BTreeMap<ServiceKey, Record>,
     /// Every program that ran at this time has ended.
@@ -39,6 +41,8 @@ pub(crate) struct Record {
     pub(crate) number: u32,
     /// `None`: it was removed.
     pub(crate) listed: Option<Listed>,
+    /// By what packets find it.
+    pub(crate) takes: Listens,
     /// When the half that is not selected was replaced; `None`: it was never published.
     pub(crate) replaced: Option<Instant>,
 }
@@ -106,6 +110,7 @@ impl Book {
             gate_numbers: Pool::new(sizes.gates),
             gates: HashMap::new(),
             reserved: BTreeMap::new(),
+            ports: HashMap::new(),
             services: BTreeMap::new(),
             grace: None,
         }

@@ -6,8 +6,8 @@ use evenkeel_abi::{
     Costs, GateState as Gates, SchedulerId, Server, ServerFlags, ServiceFlags, ServiceKey as Key,
 };
 use evenkeel_model::{
-    Forwarding, Fragments, GateState, MacAddress, Protocol, Scheduler, ServerEntry, ServiceKey,
-    ServiceOptions,
+    Forwarding, Fragments, GateState, GroupNumber, MacAddress, Protocol, Scheduler, ServerEntry,
+    ServiceKey, ServiceOptions,
 };
 
 use crate::error::PutError;
@@ -33,6 +33,14 @@ pub(crate) const fn socket_address(word: u32, port: u32) -> SocketAddrV4 {
     SocketAddrV4::new(address(word), u16::from_be(u16::from_le_bytes([a, b])))
 }
 
+/// A server's address; one of a group has each packet's own port.
+pub(crate) fn with_port(mut server: SocketAddrV4, port: u16) -> SocketAddrV4 {
+    if server.port() == 0 {
+        server.set_port(port);
+    }
+    server
+}
+
 pub(crate) fn ipv4(address: SocketAddr) -> Result<SocketAddrV4, PutError> {
     match address {
         SocketAddr::V4(address) => Ok(address),
@@ -47,22 +55,37 @@ pub(crate) const fn ipv4_of(address: IpAddr) -> Option<Ipv4Addr> {
     }
 }
 
+/// A service's key as its slot has it.
 pub(crate) fn key_words(key: &ServiceKey) -> Result<Key, PutError> {
-    let address = ipv4(key.address)?;
-    Ok(Key::new(
-        address_word(*address.ip()),
-        port_word(address.port()),
-        key.protocol.number(),
-    ))
+    match key {
+        ServiceKey::Single { protocol, address } => {
+            let address = ipv4(*address)?;
+            Ok(packet_key(*protocol, *address.ip(), address.port()))
+        }
+        ServiceKey::Group(number) => Ok(Key::group(number.get())),
+    }
 }
 
-/// A service's key; `None` if its protocol is unknown.
+/// The key that packets of a protocol have to an address and port.
+pub(crate) const fn packet_key(protocol: Protocol, address: Ipv4Addr, port: u16) -> Key {
+    Key::new(address_word(address), port_word(port), protocol.number())
+}
+
+/// A service's key; `None` if its protocol is unknown, or its number none of a group.
 pub(crate) fn key(words: Key) -> Option<ServiceKey> {
+    match words.group_number() {
+        Some(number) => GroupNumber::new(number).map(ServiceKey::Group),
+        None => Some(ServiceKey::single(
+            protocol(words.protocol())?,
+            SocketAddr::V4(socket_address(words.address, u32::from(words.port()))),
+        )),
+    }
+}
+
+/// A protocol; `None` if its number is unknown.
+pub(crate) fn protocol(number: u8) -> Option<Protocol> {
     let mut protocols = Protocol::ALL.into_iter();
-    Some(ServiceKey {
-        protocol: protocols.find(|protocol| protocol.number() == words.protocol())?,
-        address: SocketAddr::V4(socket_address(words.address, u32::from(words.port()))),
-    })
+    protocols.find(|protocol| protocol.number() == number)
 }
 
 pub(crate) const fn scheduler_word(scheduler: Scheduler) -> u64 {
@@ -83,12 +106,22 @@ pub(crate) const fn scheduler_word(scheduler: Scheduler) -> u64 {
     }
 }
 
-/// What a service's flags say of its options.
-pub(crate) const fn service_flags(options: &ServiceOptions) -> u64 {
-    match options.fragments {
+/// What a service's flags say of its key and its options.
+pub(crate) const fn service_flags(key: &ServiceKey, options: &ServiceOptions) -> u64 {
+    let group = match key {
+        ServiceKey::Single { .. } => 0,
+        ServiceKey::Group(_) => ServiceFlags::GROUP,
+    };
+    let fragments = match options.fragments {
         Fragments::Follow => 0,
         Fragments::ByAddress => ServiceFlags::FRAGMENTS_BY_ADDRESS,
-    }
+    };
+    let one_packet = if options.one_packet {
+        ServiceFlags::ONE_PACKET
+    } else {
+        0
+    };
+    group | fragments | one_packet
 }
 
 /// The options that a service's flags say.
@@ -99,6 +132,7 @@ pub(crate) fn service_options(flags: u64) -> ServiceOptions {
         Fragments::ByAddress
     };
     ServiceOptions {
+        one_packet: flags & ServiceFlags::ONE_PACKET != 0,
         fragments,
         ..ServiceOptions::default()
     }

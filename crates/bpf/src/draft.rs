@@ -231,7 +231,8 @@ pub(crate) fn fill(half: &Service, gate: u32, draft: &Draft, entry: &ServiceEntr
     half.scheduler
         .store(scheduler_word(entry.scheduler), Relaxed);
     half.costs.store(costs(entry.scheduler).0, Relaxed);
-    half.flags.store(service_flags(&entry.options), Relaxed);
+    half.flags
+        .store(service_flags(&entry.key, &entry.options), Relaxed);
     half.list.store(draft.list.start, draft.list.len);
     half.ring.store(draft.ring.start, draft.ring.len);
     half.hash_all

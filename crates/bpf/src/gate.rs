@@ -5,12 +5,13 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::time::Instant;
 
 use evenkeel_abi::{Gate, high, low, map, pair};
-use evenkeel_model::{Fragments, GateState, Protocol, ServiceEntry};
+use evenkeel_model::{Fragments, GateState, Listen, Listens, Protocol, ServiceEntry, ServiceKey};
 
 use crate::convert::{address_word, gate_state, gate_word, ipv4_of};
 use crate::error::{GateError, PutError, map_failed};
 use crate::plane::DataPlane;
 use crate::service::ignore_missing;
+use crate::takes::addresses;
 
 impl DataPlane {
     /// Sets the gate of a virtual address; closing one that there is not is fine.
@@ -42,6 +43,7 @@ impl DataPlane {
             gate.state.store(gate_word(GateState::Closed), Relaxed);
             gate.virtual_router.store(0, Relaxed);
             gate.fragments.store(0, Relaxed);
+            gate.ports.store(0, 0);
             gate.address_used.store(pair(word, 1), Release);
         }
         if let Err(error) = self.tables.vips.insert(word, number, 0) {
@@ -52,18 +54,44 @@ impl DataPlane {
         Ok(number)
     }
 
-    /// Names the service in its gate if it places fragments by addresses, and else takes its name out.
-    pub(crate) fn mark_fragments(&self, gate: u32, number: u32, entry: &ServiceEntry) {
-        let Some(gate) = self.tables.gates.get(gate) else {
-            return;
-        };
-        let protocol = entry.key.protocol;
-        match entry.options.fragments {
-            Fragments::ByAddress => set_fragments(gate, protocol, number + 1),
-            Fragments::Follow if fragments_of(gate, protocol) == number + 1 => {
-                set_fragments(gate, protocol, 0);
+    /// Makes the gates of all these addresses, or none.
+    pub(crate) fn gates_for(&mut self, listens: &Listens) -> Result<(), PutError> {
+        for address in addresses(listens) {
+            if let Err(error) = self.gate_for(address) {
+                self.close_all_unused(listens)?;
+                return Err(error);
             }
-            Fragments::Follow => {}
+        }
+        Ok(())
+    }
+
+    /// The number of the gate of a service that is no group; 0 if there is none.
+    pub(crate) fn single_gate(&self, key: &ServiceKey) -> u32 {
+        let address = match key {
+            ServiceKey::Single { address, .. } => ipv4_of(address.ip()),
+            ServiceKey::Group(_) => None,
+        };
+        let gate = address.and_then(|address| self.book.gates.get(&address));
+        gate.copied().unwrap_or(0)
+    }
+
+    /// Names the service in its gates if it places fragments by addresses, and else takes its name out.
+    pub(crate) fn mark_fragments(&self, number: u32, entry: &ServiceEntry) {
+        for Listen {
+            address, protocol, ..
+        } in &entry.listens()
+        {
+            let gate = ipv4_of(*address).and_then(|address| self.book.gates.get(&address));
+            let Some(gate) = gate.and_then(|gate| self.tables.gates.get(*gate)) else {
+                continue;
+            };
+            match entry.options.fragments {
+                Fragments::ByAddress => set_fragments(gate, *protocol, number + 1),
+                Fragments::Follow if fragments_of(gate, *protocol) == number + 1 => {
+                    set_fragments(gate, *protocol, 0);
+                }
+                Fragments::Follow => {}
+            }
         }
     }
 
@@ -79,14 +107,26 @@ impl DataPlane {
 
     /// Gives up an address's gate if neither a service nor a virtual router has it.
     pub(crate) fn close_unused(&mut self, address: Ipv4Addr) -> Result<(), PutError> {
-        let mut records = self.book.services.iter();
+        let mut records = self.book.services.values();
         let is_used = self.book.reserved.contains_key(&address)
-            || records.any(|(key, r)| r.listed.is_some() && key.address.ip() == address);
+            || records.any(|record| {
+                let listed = record.listed.as_ref().into_iter();
+                let mut listed = listed.flat_map(|listed| listed.entry.addresses());
+                let mut taken = record.takes.iter().map(|listen| listen.address);
+                listed.any(|listed| listed == address) || taken.any(|taken| taken == address)
+            });
         if is_used {
             Ok(())
         } else {
             self.give_up(address)
         }
+    }
+
+    /// Gives up the gates of those of these addresses that neither a service nor a virtual router has.
+    pub(crate) fn close_all_unused(&mut self, listens: &Listens) -> Result<(), PutError> {
+        addresses(listens)
+            .into_iter()
+            .try_for_each(|address| self.close_unused(address))
     }
 
     /// Gives up an address's gate.
@@ -100,8 +140,25 @@ impl DataPlane {
             gate.virtual_router.store(0, Relaxed);
             gate.address_used.store(0, Release);
         }
-        self.book.gate_numbers.give_back(number, Instant::now());
+        let now = Instant::now();
+        if let Some(ports) = self.book.ports.remove(&address) {
+            self.book.arena.retire(ports, now);
+        }
+        self.book.gate_numbers.give_back(number, now);
         ignore_missing(map::VIPS, removed)
+    }
+
+    /// How the gates of a service act: as the most open one.
+    pub(crate) fn gate_of_service(&self, entry: &ServiceEntry) -> GateState {
+        let mut best = GateState::Closed;
+        for address in entry.addresses() {
+            match self.gate_of(address) {
+                GateState::Open => return GateState::Open,
+                GateState::Draining => best = GateState::Draining,
+                GateState::Closed => {}
+            }
+        }
+        best
     }
 
     /// How an address's gate acts: an open one whose role was yielded is as a draining one.

@@ -39,6 +39,7 @@ mod run;
 mod service;
 mod sweep;
 mod tables;
+mod takes;
 mod trace;
 mod view;
 

@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use aya::maps::MapError;
 use evenkeel_abi::{map, pair};
-use evenkeel_model::{ServerEntry, ServiceEntry, ServiceKey};
+use evenkeel_model::{Listens, ServerEntry, ServiceEntry, ServiceKey};
 
 use crate::book::{Listed, Record};
 use crate::convert::{address_word, ipv4, key_words, mac_word, port_word};
@@ -27,7 +27,7 @@ use crate::tables::zero;
 const SERVERS_MAX: usize = 1024;
 
 impl DataPlane {
-    /// Puts a service, or changes it to what the entry says; its address gets a gate, closed at first.
+    /// Puts a service, or changes it to what the entry says; its addresses get gates, closed at first.
     ///
     /// Atomic for packets: none sees a mixture, and no running flow moves. A hardware address alone
     /// changes in place.
@@ -41,9 +41,15 @@ impl DataPlane {
 
     /// As [`put_service`](Self::put_service); `force` rewrites tables that should be right already.
     pub(crate) fn put(&mut self, entry: &ServiceEntry, force: bool) -> Result<(), PutError> {
-        let address = *ipv4(entry.key.address)?.ip();
-        let gate = self.gate_for(address)?;
-        let number = self.number_for(&entry.key)?;
+        let listens = entry.listens();
+        self.gates_for(&listens)?;
+        let number = match self.number_for(&entry.key) {
+            Ok(number) => number,
+            Err(error) => {
+                self.close_all_unused(&listens)?;
+                return Err(error);
+            }
+        };
         let listed = self
             .book
             .services
@@ -54,25 +60,31 @@ impl DataPlane {
             && same_tables(&listed.entry, entry)
         {
             self.put_in_place(entry, &listed.numbers);
-            return Ok(());
+            return self.take(&entry.key, &listens);
         }
         let draft = match self.prepare(number, entry, listed.as_ref()) {
             Ok(draft) => draft,
             Err(error) => {
-                self.close_unused(address)?;
+                self.close_all_unused(&listens)?;
                 return Err(error);
             }
         };
         let new = listed.is_none();
-        self.publish(entry, number, gate, draft, listed.as_ref());
-        if new && let Err(error) = self.reveal(entry, number) {
+        self.publish(entry, number, draft, listed.as_ref());
+        if !new {
+            return self.take(&entry.key, &listens);
+        }
+        let found = self
+            .reveal(entry, number)
+            .and_then(|()| self.take(&entry.key, &listens));
+        if let Err(error) = found {
             self.remove_service(&entry.key)?;
             return Err(error);
         }
         Ok(())
     }
 
-    /// Takes a service away: its packets pass to the stack, its gate goes with the address's last service,
+    /// Takes a service away: its packets pass to the stack, the gate of an address goes with its last service,
     /// unless it is a virtual router's.
     ///
     /// Does nothing where there is no such service.
@@ -89,8 +101,11 @@ impl DataPlane {
         if let Some(slot) = self.tables.services.get(number) {
             slot.used.store(0, Release);
         }
-        let removed = self.tables.service_ids.remove(&key_words(key)?);
-        ignore_missing(map::SERVICE_IDS, removed)?;
+        let listens = record.takes.clone();
+        self.leave(key)?;
+        let Some(record) = self.book.services.get_mut(key) else {
+            return Ok(());
+        };
         // The half in force is left alone until no program reads it.
         record.replaced = Some(Instant::now());
         let Some(listed) = record.listed.take() else {
@@ -103,9 +118,8 @@ impl DataPlane {
         for extent in listed.extents {
             self.book.arena.retire(extent, now);
         }
-        let address = *ipv4(key.address)?.ip();
-        self.forget_fragments(address, key.protocol, number);
-        self.close_unused(address)
+        self.close_all_unused(&listens)?;
+        self.close_all_unused(&listed.entry.listens())
     }
 
     /// The service's number; a removed one whose connections live on has kept its own.
@@ -114,22 +128,16 @@ impl DataPlane {
             return Ok(record.number);
         }
         let words = key_words(key)?;
-        let number = match self.book.lend_service() {
-            Ok(number) => number,
-            Err(error) => {
-                self.close_unused(*ipv4(key.address)?.ip())?;
-                return Err(error);
-            }
-        };
+        let number = self.book.lend_service()?;
         if let Some(slot) = self.tables.services.get(number) {
-            slot.key
-                .store(pair(words.address, words.port_protocol), Relaxed);
+            slot.key.store(words.packed(), Relaxed);
         }
         self.book.services.insert(
             *key,
             Record {
                 number,
                 listed: None,
+                takes: Listens::default(),
                 replaced: None,
             },
         );
@@ -202,14 +210,7 @@ impl DataPlane {
     }
 
     /// Makes a draft the service in force.
-    fn publish(
-        &mut self,
-        entry: &ServiceEntry,
-        number: u32,
-        gate: u32,
-        draft: Draft,
-        old: Option<&Listed>,
-    ) {
+    fn publish(&mut self, entry: &ServiceEntry, number: u32, draft: Draft, old: Option<&Listed>) {
         let Some(slot) = self.tables.services.get(number) else {
             return;
         };
@@ -217,6 +218,7 @@ impl DataPlane {
         for (&server, data) in draft.numbers.iter().zip(&entry.servers) {
             self.fill_server(server, number, &entry.key, data);
         }
+        let gate = self.single_gate(&entry.key);
         let other = 1 - (slot.select.load(Acquire) & 1);
         fill(&slot.halves[usize::from(other == 1)], gate, &draft, entry);
         let start = Start::of(&self.tables, &draft.numbers, entry, old);
@@ -225,7 +227,7 @@ impl DataPlane {
             let begin = draft.level_cursor.map_or(position, levels::word_of);
             word.store(begin, Relaxed);
         }
-        self.mark_fragments(gate, number, entry);
+        self.mark_fragments(number, entry);
         slot.select.store(other, Release);
         let published = Instant::now();
         if let Some(old) = old {
@@ -253,18 +255,19 @@ impl DataPlane {
         }
     }
 
-    /// Lets packets find a service that was published for the first time.
+    /// Readies a service that was published for the first time to be found.
     fn reveal(&mut self, entry: &ServiceEntry, number: u32) -> Result<(), PutError> {
         zero(&mut self.tables.service_stats, number).map_err(map_failed(map::SERVICE_STATS))?;
         if let Some(slot) = self.tables.services.get(number) {
             slot.used.store(1, Release);
         }
         let words = key_words(&entry.key)?;
-        if let Some(hint) = self.tables.service_hints.get(words.hint()) {
+        if words.group_number().is_none()
+            && let Some(hint) = self.tables.service_hints.get(words.hint())
+        {
             hint.store(u64::from(number) + 1, Release);
         }
-        let inserted = self.tables.service_ids.insert(words, number, 0);
-        inserted.map_err(map_failed(map::SERVICE_IDS))
+        Ok(())
     }
 
     /// Changes what a packet may see change by itself: hardware addresses.
@@ -288,7 +291,10 @@ impl DataPlane {
         else {
             return;
         };
-        let protocol = u32::from(key.protocol.number()) << 16;
+        let protocol = match key {
+            ServiceKey::Single { protocol, .. } => u32::from(protocol.number()) << 16,
+            ServiceKey::Group(_) => 0,
+        };
         let port = u32::from(port_word(address.port()));
         let endpoint = pair(address_word(*address.ip()), port | protocol);
         let weights = pair(server.weight.get().into(), server.hash_weight.get().into());
@@ -313,7 +319,9 @@ impl DataPlane {
 }
 
 fn check(entry: &ServiceEntry) -> Result<(), PutError> {
-    ipv4(entry.key.address)?;
+    for listen in &entry.listens() {
+        ipv4(SocketAddr::new(listen.address, listen.ports.first()))?;
+    }
     if entry.servers.len() > SERVERS_MAX {
         return Err(PutError::TooManyServers {
             service: entry.key,

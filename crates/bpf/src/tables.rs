@@ -61,6 +61,15 @@ impl Tables {
         (link.index.load(Acquire) == u64::from(index)).then_some(link)
     }
 
+    /// The numbers of the services that packets find by protocol, address and port, by their key.
+    ///
+    /// # Errors
+    /// If the map can't be read.
+    pub fn service_ids(&self) -> Result<Vec<(ServiceKey, u32)>, ReadError> {
+        let entries: Result<_, _> = self.service_ids.iter().collect();
+        entries.map_err(|error| unread(map::SERVICE_IDS, error))
+    }
+
     /// The tick that packets see now.
     #[must_use]
     pub fn now(&self) -> Tick {

@@ -3,6 +3,7 @@
 mod adoption;
 mod concurrency;
 mod contract;
+mod groups;
 mod packets;
 mod router;
 mod schedulers;

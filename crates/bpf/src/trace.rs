@@ -13,7 +13,7 @@ use evenkeel_datapath::{MemoryFrame, Tables as _, Verdict, process};
 use evenkeel_model::{Forwarding, GateState, MacAddress, Protocol, Scheduler};
 
 use crate::adopt::server_address;
-use crate::convert::{address_word, forwarding, port_word, scheduler};
+use crate::convert::{address_word, forwarding, port_word, scheduler, with_port};
 use crate::error::ReadError;
 use crate::placement::key_of;
 use crate::plane::DataPlane;
@@ -124,15 +124,15 @@ impl DataPlane {
         let (before, pressed) = (view.entry(&key), view.is_pressed());
         let (verdict, _frame) = decide(&view, &frame::build(packet, self.mac()));
         let after = view.entry(&key);
-        let counted = view.counted.get();
+        let (counted, port) = (view.counted.get(), packet.address.port());
         let trace = Trace {
             fate: fate(verdict, view.dropped.get()),
             gate: self.traced_gate(&view, packet),
             scheduler: scheduler_of(&view, packet),
             chosen: counted.and_then(|counted| chosen(&view, counted, before, pressed)),
-            server: counted.and_then(|counted| server(&view, counted)),
-            entry: before.and_then(|entry| traced_entry(&view, entry)),
-            entry_after: after.and_then(|entry| traced_entry(&view, entry)),
+            server: counted.and_then(|counted| server(&view, counted, port)),
+            entry: before.and_then(|entry| traced_entry(&view, entry, port)),
+            entry_after: after.and_then(|entry| traced_entry(&view, entry, port)),
             events: view.events.take(),
         };
         view.check().map(|()| trace)
@@ -210,11 +210,11 @@ fn chosen(
     })
 }
 
-fn server(view: &View<'_>, counted: Counted) -> Option<TracedServer> {
+fn server(view: &View<'_>, counted: Counted, port: u16) -> Option<TracedServer> {
     let server = view.server(counted.server)?;
     let mac = server.mac.load(Acquire);
     Some(TracedServer {
-        address: server_address(server),
+        address: with_port(server_address(server), port),
         forwarding: forwarding(mac),
         mac: MacAddress(Server::unpack_mac(mac)),
     })
@@ -225,7 +225,8 @@ fn scheduler_of(view: &View<'_>, packet: &TracePacket) -> Option<Scheduler> {
     let (address, port) = (address_word(*address.ip()), port_word(address.port()));
     let key = Key::new(address, port, packet.protocol.number());
     let counted = view.counted.get().map(|counted| counted.service);
-    let slot = view.service(counted.or_else(|| view.service_of(&key))?)?;
+    let found = || Some(view.find_service(&key)?.0);
+    let slot = view.service(counted.or_else(found)?)?;
     let half = usize::try_from(slot.select.load(Acquire) & 1).ok()?;
     let service = slot.halves.get(half)?;
     scheduler(service.scheduler.load(Relaxed))
@@ -235,7 +236,7 @@ fn flow_of(packet: &TracePacket) -> FlowKey {
     key_of(packet.client, packet.address, packet.protocol)
 }
 
-fn traced_entry(view: &View<'_>, entry: Entry) -> Option<TracedEntry> {
+fn traced_entry(view: &View<'_>, entry: Entry, port: u16) -> Option<TracedEntry> {
     let word: Word = entry.word();
     let half_open = matches!(entry, Entry::HalfOpen(_));
     let state = ConnState::ALL.get(usize::from(word.state()));
@@ -245,6 +246,6 @@ fn traced_entry(view: &View<'_>, entry: Entry) -> Option<TracedEntry> {
         state: state.copied().unwrap_or(ConnState::None),
         expires: Duration::from_nanos(ticks << Tick::SHIFT),
         assured: !half_open && !word.is_unassured(),
-        server: server_address(view.server(word.server())?),
+        server: with_port(server_address(view.server(word.server())?), port),
     })
 }

@@ -1,7 +1,7 @@
 //! Reading: services, connections and counters, as they are now.
 
 use std::collections::HashSet;
-use std::net::{SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::time::Duration;
 
@@ -11,12 +11,12 @@ use evenkeel_abi::{
     map,
 };
 use evenkeel_model::{
-    Forwarding, GateState, Scheduler, ServiceKey, ServiceOptions, Thresholds, Weight,
+    Forwarding, GateState, Listens, Scheduler, ServiceKey, ServiceOptions, Thresholds, Weight,
 };
 
 use crate::adopt::server_address;
 use crate::book::Listed;
-use crate::convert::{count, socket_address};
+use crate::convert::{count, socket_address, with_port};
 use crate::error::ReadError;
 use crate::mapped::MappedArray;
 use crate::plane::DataPlane;
@@ -29,18 +29,27 @@ const ATTEMPTS: usize = 16;
 /// A service as it stands in the maps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceView {
-    /// Protocol, virtual address and port.
+    /// What identifies it.
     pub key: ServiceKey,
+    /// What a group takes; empty where the key says it.
+    pub group: Listens,
     /// Its scheduler.
     pub scheduler: Scheduler,
     /// What else it does.
     pub options: ServiceOptions,
-    /// The gate of its address as it acts: draining where it is open but its role was yielded.
+    /// The most open of its addresses' gates as they act: draining where it is open but its role was yielded.
     pub gate: GateState,
     /// Its traffic since it was put first.
     pub stats: Stats,
     /// Its real servers, in IPVS's list order.
     pub servers: Vec<ServerView>,
+}
+
+impl ServiceView {
+    /// Its virtual addresses; one may come several times.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.group.addresses_with(&self.key)
+    }
 }
 
 /// A real server as it stands in the maps.
@@ -133,9 +142,10 @@ impl DataPlane {
             });
             Ok(ServiceView {
                 key: *key,
+                group: listed.entry.group.clone(),
                 scheduler: listed.entry.scheduler,
                 options: listed.entry.options,
-                gate: self.gate_of(key.address.ip()),
+                gate: self.gate_of_service(&listed.entry),
                 stats: stats(map::SERVICE_STATS, &self.tables.service_stats, number)?,
                 servers: servers.collect::<Result<_, ReadError>>()?,
             })
@@ -143,7 +153,7 @@ impl DataPlane {
         views.collect()
     }
 
-    /// Whether a listing shows a service, or a real server of it: it is held, and its gate is open.
+    /// Whether a listing shows a service, or a real server of it: it is held, and a gate of it is open.
     #[must_use]
     pub fn lists(&self, key: ServiceKey, server: Option<SocketAddr>) -> bool {
         let record = self.book.services.get(&key);
@@ -152,7 +162,8 @@ impl DataPlane {
             let mut servers = listed.entry.servers.iter();
             server.is_none_or(|server| servers.any(|s| s.address == server))
         };
-        listed.is_some_and(has) && self.gate_of(key.address.ip()) == GateState::Open
+        let is_open = |listed: &&Listed| self.gate_of_service(&listed.entry) == GateState::Open;
+        listed.filter(is_open).is_some_and(has)
     }
 
     /// All connections that have not expired, established ones first.
@@ -221,11 +232,14 @@ impl DataPlane {
         let server = self.tables.servers.get(word.server());
         let unknown = SocketAddrV4::new(std::net::Ipv4Addr::UNSPECIFIED, 0);
         let state = ConnState::ALL.get(usize::from(word.state()));
+        let virtual_address = socket_address(high(key.addresses), port(c, d));
         Connection {
             client: socket_address(low(key.addresses), port(a, b)),
-            address: socket_address(high(key.addresses), port(c, d)),
+            address: virtual_address,
             protocol: u8::try_from(high(key.ports_protocol)).unwrap_or(0),
-            server: server.map_or(unknown, server_address),
+            server: server.map_or(unknown, |server| {
+                with_port(server_address(server), virtual_address.port())
+            }),
             state: state.copied().unwrap_or(ConnState::None),
             expires: Duration::from_nanos(word.expiry().0.saturating_sub(now.0) << Tick::SHIFT),
             half_open,

@@ -2,6 +2,8 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 
+use evenkeel_model::Ports;
+
 use crate::diagnostic::{Faults, Reported};
 use crate::reader::Field;
 
@@ -78,14 +80,24 @@ fn read_any(
     Err(field.fault(message, expected, hint, faults))
 }
 
-/// Reads the address and the port of a virtual service.
-pub(crate) fn read_with_port(
+/// Reads an address and the ports of it that a virtual service takes: `192.0.2.1:80`, `192.0.2.1:80-99` or
+/// `192.0.2.1:*`.
+pub(crate) fn read_with_ports(
     field: &Field<'_>,
     faults: &mut Faults<'_>,
-) -> Result<SocketAddrV4, Reported> {
+) -> Result<(Ipv4Addr, Ports), Reported> {
+    if let Some((Ok(address), ports)) = field
+        .text(faults)?
+        .rsplit_once(':')
+        .map(|(address, ports)| (address.parse::<Ipv4Addr>(), ports))
+        && (ports == "*" || ports.contains('-'))
+    {
+        check_v4(field, address, faults)?;
+        return read_ports(field, address, ports, faults).map(|ports| (address, ports));
+    }
     let (address, port) = read(field, faults)?;
     match port {
-        Some(port) => Ok(SocketAddrV4::new(address, port)),
+        Some(port) => Ok((address, Ports::one(port))),
         None => Err(field.fault(
             format!("`{}` has no port", field.key.name),
             "an IPv4 address and a port",
@@ -93,6 +105,35 @@ pub(crate) fn read_with_port(
             faults,
         )),
     }
+}
+
+fn read_ports(
+    field: &Field<'_>,
+    address: Ipv4Addr,
+    text: &str,
+    faults: &mut Faults<'_>,
+) -> Result<Ports, Reported> {
+    let Some((first, last)) = text.split_once('-') else {
+        return Ok(Ports::ANY);
+    };
+    let port = |text: &str| {
+        let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+        text.parse::<u16>().ok().filter(|port| digits && *port > 0)
+    };
+    let (message, hint) = match (port(first), port(last)) {
+        (Some(first), Some(last)) => match Ports::range(first, last) {
+            Some(ports) => return Ok(ports),
+            None => (
+                format!("the ports `{text}` run backwards"),
+                format!("write `\"{address}:{last}-{first}\"`"),
+            ),
+        },
+        _ => (
+            format!("`{text}` is not a range of ports"),
+            format!("write two ports from 1 to 65535: `\"{address}:8000-8099\"`"),
+        ),
+    };
+    Err(field.fault(message, "a port, a range of ports, or `*`", hint, faults))
 }
 
 fn classify(text: &str) -> Written<'_> {

@@ -18,12 +18,25 @@ const TIMEOUT_MIN: Duration = Duration::from_millis(1);
 /// Results in a row that decide, for both directions.
 const RESULTS: u32 = 2;
 
+/// Which port is checked where `check` says none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CheckedPort {
+    /// The service's own.
+    Own,
+    /// This one, the first of several.
+    First(u16),
+    /// None: it is of UDP, which is not checked yet.
+    Udp,
+    /// None: the service has any port.
+    Any,
+}
+
 /// The check of a TCP service for which none is configured: a TCP connection every 2 s, with a
 /// timeout of 1 s; two results in a row decide.
-pub(crate) fn default_check() -> Check {
+pub(crate) fn default_check(port: Option<u16>) -> Check {
     Check {
         kind: CheckKind::Tcp,
-        port: None,
+        port,
         cadence: Cadence {
             every: EVERY,
             timeout: TIMEOUT,
@@ -33,10 +46,10 @@ pub(crate) fn default_check() -> Check {
     }
 }
 
-/// Reads `check = "none"` or `check = { ... }`; the service's own port can't be checked if it is `udp`.
+/// Reads `check = "none"` or `check = { ... }`.
 pub(crate) fn read(
     field: &Field<'_>,
-    udp: bool,
+    default: CheckedPort,
     faults: &mut Faults<'_>,
 ) -> Result<Option<Check>, Reported> {
     match field.value.as_str() {
@@ -55,8 +68,18 @@ pub(crate) fn read(
     let kind = read_kind(&section, faults);
     let port = match section.get(&keys::PORT) {
         Some(field) => field.integer(1..=i64::from(u16::MAX), faults).map(Some),
-        None if udp => Err(report_no_port(&section, faults)),
-        None => Ok(None),
+        None => match default {
+            CheckedPort::Own => Ok(None),
+            CheckedPort::First(port) => Ok(Some(port)),
+            CheckedPort::Udp => {
+                let of = ("a UDP service", "UDP ports are not checked yet");
+                Err(report_no_port(&section, of, faults))
+            }
+            CheckedPort::Any => {
+                let of = ("a service of any port", "any port is none to check");
+                Err(report_no_port(&section, of, faults))
+            }
+        },
     };
     let cadence = read_cadence(&section, faults);
     Ok(Some(Check {
@@ -66,14 +89,20 @@ pub(crate) fn read(
     }))
 }
 
-fn report_no_port(section: &Section<'_>, faults: &mut Faults<'_>) -> Reported {
+fn report_no_port(
+    section: &Section<'_>,
+    (of, why): (&str, &str),
+    faults: &mut Faults<'_>,
+) -> Reported {
     section.misspelled(&keys::PORT).unwrap_or_else(|| {
         faults.add(
             section.span.clone(),
-            "the `check` of a UDP service has no `port`",
+            format!("the `check` of {of} has no `port`"),
             "the key `port`",
-            "UDP ports are not checked yet: add `port = 80` or another TCP port of the servers, or \
-             write `check = \"none\"`",
+            format!(
+                "{why}: add `port = 80` or another TCP port of the servers, or write \
+                 `check = \"none\"`"
+            ),
         )
     })
 }

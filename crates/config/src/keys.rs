@@ -125,7 +125,8 @@ pub(crate) const SERVICE: Schema = Schema {
     title: "`[[service]]`",
     place: "in `[[service]]`",
     keys: &[
-        NAME, LISTEN, PROTOCOL, SCHEDULER, FORWARD, FRAGMENTS, ON_FAILURE, CHECK, SERVERS,
+        NAME, LISTEN, PROTOCOL, NUMBER, SCHEDULER, ONE_PACKET, FORWARD, FRAGMENTS, ON_FAILURE,
+        CHECK, SERVERS,
     ],
 };
 pub(crate) const LISTEN: Key = key(
@@ -133,7 +134,17 @@ pub(crate) const LISTEN: Key = key(
     "a string with an IPv4 address and a port",
     "listen = \"198.18.14.146:80\"",
 );
+/// One of several in [`LISTEN`].
+pub(crate) const LISTEN_ENTRY: Key = key(
+    "listen",
+    "a string with an IPv4 address and ports",
+    "\"198.18.14.146:8000-8099\"",
+);
 pub(crate) const PROTOCOL: Key = key("protocol", "a string", "protocol = \"tcp\"");
+/// One of several in [`PROTOCOL`].
+pub(crate) const PROTOCOL_ENTRY: Key = key("protocol", "a string", "\"tcp\"");
+pub(crate) const NUMBER: Key = key("number", "a whole number", "number = 1");
+pub(crate) const ONE_PACKET: Key = key("one-packet", "`true` or `false`", "one-packet = true");
 pub(crate) const SCHEDULER: Key = key("scheduler", "a string", "scheduler = \"rr\"");
 pub(crate) const FORWARD: Key = key("forward", "a string", "forward = \"direct\"");
 pub(crate) const FRAGMENTS: Key = key("fragments", "a string", "fragments = \"follow\"");

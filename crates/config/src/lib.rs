@@ -12,6 +12,7 @@ mod diagnostic;
 mod director;
 mod duration;
 mod keys;
+mod listen;
 mod overlap;
 mod reader;
 mod service;

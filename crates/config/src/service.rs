@@ -1,6 +1,6 @@
 //! `[[service]]`: virtual services and their real servers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Range;
 
@@ -9,14 +9,15 @@ use evenkeel_model::{
     ServiceOptions, Thresholds, VirtualService, Weight,
 };
 
+use crate::check::CheckedPort;
 use crate::diagnostic::{Faults, Reported};
-use crate::overlap::{Addresses, Host, Virtual};
+use crate::listen::{Taken, Taking};
+use crate::overlap::{Addresses, Host};
 use crate::reader::{Field, Section};
-use crate::{address, check, keys};
+use crate::{address, check, keys, listen};
 
 /// Schedulers of IPVS that this version does not have.
 const PLANNED_SCHEDULERS: [&str; 2] = ["lblc", "lblcr"];
-const PLANNED_PROTOCOLS: [&str; 1] = ["sctp"];
 /// IPVS's other forwarding methods, by their names here, in ipvsadm and in ldirectord.
 const PLANNED_FORWARDING: [&str; 6] = [
     "tunnel",
@@ -36,7 +37,7 @@ const SERVERS_MAX: usize = 1_024;
 #[derive(Default)]
 struct Shared<'t> {
     names: BTreeMap<&'t str, Range<usize>>,
-    keys: BTreeMap<ServiceKey, Range<usize>>,
+    taken: Taken,
     /// Addresses and protocols whose fragments a service places by addresses.
     fragments: BTreeMap<(IpAddr, Protocol), Range<usize>>,
 }
@@ -65,16 +66,8 @@ fn read<'t>(
     let name = section
         .require(&keys::NAME, faults)
         .and_then(|field| field.unique_name("service", &mut shared.names, faults));
-    let protocol = match section.get(&keys::PROTOCOL) {
-        Some(field) => {
-            let supported = [("tcp", Protocol::Tcp), ("udp", Protocol::Udp)];
-            field.choice("protocol", &supported, &PLANNED_PROTOCOLS, faults)
-        }
-        None => Ok(Protocol::Tcp),
-    };
-    let listen = section
-        .require(&keys::LISTEN, faults)
-        .and_then(|field| read_listen(&field, protocol, shared, addresses, faults));
+    let taking = listen::read(section, &mut shared.taken, addresses, faults);
+    let taking = taking.as_ref().map_err(|reported| *reported);
     let scheduler = match section.get(&keys::SCHEDULER) {
         Some(field) => {
             let supported = Scheduler::ALL.map(|scheduler| (scheduler.name(), scheduler));
@@ -97,21 +90,25 @@ fn read<'t>(
         None => Ok(OnFailure::Remove),
     };
     let fragments = match section.get(&keys::FRAGMENTS) {
-        Some(field) => read_fragments(&field, protocol, listen, shared, faults),
+        Some(field) => read_fragments(&field, taking, shared, faults),
         None => Ok(Fragments::Follow),
     };
-    let check = read_check(section, protocol, faults);
+    let one_packet = match section.get(&keys::ONE_PACKET) {
+        Some(field) => read_one_packet(&field, taking, faults),
+        None => Ok(false),
+    };
+    let check = read_check(section, taking, faults);
     let servers = section
         .require(&keys::SERVERS, faults)
-        .and_then(|field| read_servers(&field, listen, forwarding, addresses, faults));
+        .and_then(|field| read_servers(&field, taking, forwarding, addresses, faults));
+    let taking = taking?;
     Ok(VirtualService {
         name: name?.to_owned(),
-        key: ServiceKey {
-            protocol: protocol?,
-            address: listen?,
-        },
+        key: taking.key,
+        group: taking.group.clone(),
         scheduler: scheduler?,
         options: ServiceOptions {
+            one_packet: one_packet?,
             fragments: fragments?,
             ..ServiceOptions::default()
         },
@@ -138,8 +135,7 @@ fn read_forwarding(field: &Field<'_>, faults: &mut Faults<'_>) -> Result<Forward
 /// Reads `fragments`; addresses alone can name but one service of an address and protocol.
 fn read_fragments(
     field: &Field<'_>,
-    protocol: Result<Protocol, Reported>,
-    listen: Result<SocketAddr, Reported>,
+    taking: Result<&Taking, Reported>,
     shared: &mut Shared<'_>,
     faults: &mut Faults<'_>,
 ) -> Result<Fragments, Reported> {
@@ -148,80 +144,96 @@ fn read_fragments(
         ("3-tuple", Fragments::ByAddress),
     ];
     let fragments = field.choice("way of fragments", &supported, &[], faults)?;
-    if let (Fragments::ByAddress, Ok(protocol), Ok(listen)) = (fragments, protocol, listen) {
-        let key = (listen.ip(), protocol);
-        if let Some(first) = shared.fragments.get(&key) {
+    let (Fragments::ByAddress, Ok(taking)) = (fragments, taking) else {
+        return Ok(fragments);
+    };
+    let places = taking.listens.iter();
+    let places: BTreeSet<_> = places
+        .map(|listen| (listen.address, listen.protocol))
+        .collect();
+    for (address, protocol) in places {
+        if let Some(first) = shared.fragments.get(&(address, protocol)) {
             let line = faults.line_at(first.start);
             return Err(field.fault(
                 format!(
-                    "two {} services of `{}` place fragments by addresses",
-                    protocol.name(),
-                    listen.ip()
+                    "two {} services of `{address}` place fragments by addresses",
+                    protocol.name()
                 ),
                 "`\"3-tuple\"` at one service of an address and protocol, for fragments have no ports",
                 format!("the first is on line {line}; write `fragments = \"follow\"` here"),
                 faults,
             ));
         }
-        shared.fragments.insert(key, field.span.clone());
+        shared
+            .fragments
+            .insert((address, protocol), field.span.clone());
     }
     Ok(fragments)
 }
 
-/// Reads `check`; a UDP service must say what is checked, for its own port speaks no TCP.
+/// Reads `one-packet`, which makes no sense where there are connections.
+fn read_one_packet(
+    field: &Field<'_>,
+    taking: Result<&Taking, Reported>,
+    faults: &mut Faults<'_>,
+) -> Result<bool, Reported> {
+    let one_packet = field.boolean(faults)?;
+    if one_packet && taking.is_ok_and(|taking| taking.has(Protocol::Tcp)) {
+        return Err(field.fault(
+            "packets of TCP can't be scheduled one by one",
+            "`true` in a service of UDP alone",
+            "remove `one-packet`, or write `protocol = \"udp\"`",
+            faults,
+        ));
+    }
+    Ok(one_packet)
+}
+
+/// Reads `check`; a service whose own port speaks no TCP, or that has any port, must say what is checked.
 fn read_check(
     section: &Section<'_>,
-    protocol: Result<Protocol, Reported>,
+    taking: Result<&Taking, Reported>,
     faults: &mut Faults<'_>,
 ) -> Result<Option<Check>, Reported> {
-    let udp = protocol.is_ok_and(|protocol| protocol == Protocol::Udp);
+    let port = taking.map_or(CheckedPort::Own, |taking| {
+        match (taking.has(Protocol::Tcp), taking.key, taking.first_port) {
+            (false, ..) => CheckedPort::Udp,
+            (true, ServiceKey::Single { .. }, _) => CheckedPort::Own,
+            (true, ServiceKey::Group(_), Some(port)) => CheckedPort::First(port),
+            (true, ServiceKey::Group(_), None) => CheckedPort::Any,
+        }
+    });
     if let Some(field) = section.get(&keys::CHECK) {
-        return check::read(&field, udp, faults);
+        return check::read(&field, port, faults);
     }
-    if !udp {
-        return Ok(Some(check::default_check()));
-    }
+    let (message, why) = match port {
+        CheckedPort::Own => return Ok(Some(check::default_check(None))),
+        CheckedPort::First(port) => return Ok(Some(check::default_check(Some(port)))),
+        CheckedPort::Udp => (
+            "a UDP service has no `check`",
+            "UDP ports are not checked yet",
+        ),
+        CheckedPort::Any => (
+            "a service of any port has no `check`",
+            "any port is none to check",
+        ),
+    };
     Err(section.misspelled(&keys::CHECK).unwrap_or_else(|| {
         faults.add(
             section.span.clone(),
-            "a UDP service has no `check`",
+            message,
             "the key `check`",
-            "UDP ports are not checked yet: add `check = \"none\"`, or check a TCP port of the \
-             servers: `check = { tcp = true, port = 80 }`",
+            format!(
+                "{why}: add `check = \"none\"`, or check a TCP port of the servers: \
+                 `check = {{ tcp = true, port = 80 }}`"
+            ),
         )
     }))
 }
 
-fn read_listen(
-    field: &Field<'_>,
-    protocol: Result<Protocol, Reported>,
-    shared: &mut Shared<'_>,
-    addresses: &mut Addresses,
-    faults: &mut Faults<'_>,
-) -> Result<SocketAddr, Reported> {
-    let address = address::read_with_port(field, faults)?;
-    addresses.add_virtual(*address.ip(), Virtual::Listen, field.span.clone());
-    let address = SocketAddr::V4(address);
-    let Ok(protocol) = protocol else {
-        return Ok(address);
-    };
-    let key = ServiceKey { protocol, address };
-    if let Some(first) = shared.keys.get(&key) {
-        let line = faults.line_at(first.start);
-        return Err(field.fault(
-            format!("two {} services listen on `{address}`", protocol.name()),
-            "an address and port that no other service of its protocol has",
-            format!("the first is on line {line}; choose another port or address, or join the two services"),
-            faults,
-        ));
-    }
-    shared.keys.insert(key, field.span.clone());
-    Ok(address)
-}
-
 fn read_servers(
     field: &Field<'_>,
-    listen: Result<SocketAddr, Reported>,
+    taking: Result<&Taking, Reported>,
     forwarding: Result<Forwarding, Reported>,
     addresses: &mut Addresses,
     faults: &mut Faults<'_>,
@@ -243,13 +255,13 @@ fn read_servers(
         .map(|section| {
             let address = section
                 .require(&keys::ADDRESS, faults)
-                .and_then(|field| read_server_address(&field, listen, &mut seen, faults));
+                .and_then(|field| read_server_address(&field, taking, &mut seen, faults));
             let weight = match section.get(&keys::WEIGHT) {
                 Some(field) => field.integer::<Weight>(0..=i64::from(u16::MAX), faults),
                 None => Ok(Weight::ONE),
             };
             Ok(RealServer {
-                address: SocketAddr::from((address?, listen?.port())),
+                address: SocketAddr::from((address?, taking?.key.port())),
                 weight: weight?,
                 forwarding: forwarding?,
                 thresholds: Thresholds::default(),
@@ -264,20 +276,26 @@ fn read_servers(
 
 fn read_server_address(
     field: &Field<'_>,
-    listen: Result<SocketAddr, Reported>,
+    taking: Result<&Taking, Reported>,
     seen: &mut BTreeMap<Ipv4Addr, Range<usize>>,
     faults: &mut Faults<'_>,
 ) -> Result<Ipv4Addr, Reported> {
     let (address, port) = address::read(field, faults)?;
-    if let (Some(port), Ok(listen)) = (port, listen)
-        && port != listen.port()
+    if let (Some(port), Ok(taking)) = (port, taking)
+        && port != taking.key.port()
     {
-        return Err(field.fault(
-            format!("port {port} is not the service's port"),
-            format!("port {}, or none", listen.port()),
-            format!("direct routing can't change the port: write `address = \"{address}\"`"),
-            faults,
-        ));
+        let (message, expected) = match taking.key {
+            ServiceKey::Single { address, .. } => (
+                format!("port {port} is not the service's port"),
+                format!("port {}, or none", address.port()),
+            ),
+            ServiceKey::Group(_) => (
+                "a server of several ports has a port of its own".to_owned(),
+                "an address without a port".to_owned(),
+            ),
+        };
+        let hint = format!("direct routing can't change the port: write `address = \"{address}\"`");
+        return Err(field.fault(message, expected, hint, faults));
     }
     if let Some(first) = seen.get(&address) {
         let line = faults.line_at(first.start);

@@ -171,7 +171,11 @@ fn check_director(director: &Director) {
     for service in &director.services {
         let check = service.check.as_ref();
         let checked_port = check.is_none_or(|check| check.port.is_some());
-        assert!(service.key.protocol == Protocol::Tcp || checked_port);
+        let listens = service.listens();
+        let udp = listens
+            .iter()
+            .any(|listen| listen.protocol == Protocol::Udp);
+        assert!(!udp || checked_port);
         let moves = |address: IpAddr| match address {
             IpAddr::V4(address) => moving.contains(&address),
             IpAddr::V6(_) => false,

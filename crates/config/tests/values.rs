@@ -10,8 +10,9 @@ use std::time::Duration;
 use evenkeel_config::{LoadError, default_text, load, parse};
 use evenkeel_model::{
     AdvertChecksum, BodyMatch, Cadence, Check, CheckKind, Director, Forwarding, Fragments,
-    OnFailure, Priority, Protocol, RealServer, Scheduler, ServiceKey, ServiceOptions, TableSizes,
-    Thresholds, VirtualRouter, VirtualRouterId, VirtualService, VrrpVersion, Weight, XdpPreference,
+    GroupNumber, Listens, OnFailure, Priority, Protocol, RealServer, Scheduler, ServiceKey,
+    ServiceOptions, TableSizes, Thresholds, VirtualRouter, VirtualRouterId, VirtualService,
+    VrrpVersion, Weight, XdpPreference,
 };
 
 fn sample(text: &str) -> Director {
@@ -95,10 +96,11 @@ fn the_papers_cluster_is_read_as_written() {
     let director = sample(include_str!("../samples/valid/paper.toml"));
     let service = |name: &str, protocol, port: u16, check_port| VirtualService {
         name: name.to_owned(),
-        key: ServiceKey {
+        key: ServiceKey::Single {
             protocol,
             address: SocketAddr::from((ipv4("198.18.14.146"), port)),
         },
+        group: Listens::default(),
         scheduler: Scheduler::RoundRobin,
         options: ServiceOptions::default(),
         on_failure: OnFailure::Remove,
@@ -153,7 +155,8 @@ fn every_key_reaches_the_director() {
     assert_eq!(director.startup_wait, Duration::from_secs(60));
     assert_eq!(director.tables.connections, 1 << 21);
     assert_eq!(director.tables.half_open, 1 << 17, "rounded up");
-    let [web, tls, dns, dns_over_tcp, log, unchecked] = director.services.as_slice() else {
+    let [web, tls, dns, dns_over_tcp, log, unchecked, group, alone] = director.services.as_slice()
+    else {
         panic!("{:?}", director.services);
     };
     assert_eq!(web.on_failure, OnFailure::Quiesce);
@@ -178,17 +181,51 @@ fn every_key_reaches_the_director() {
     let servers = [server("192.0.2.11:80", 65_535), server("192.0.2.12:80", 0)];
     assert_eq!(web.servers, servers);
     assert_eq!(tls.servers, [server("192.0.2.11:443", 1)]);
-    assert_eq!(dns.key.protocol, Protocol::Udp);
+    let at = |protocol| ServiceKey::single(protocol, "192.0.2.1:53".parse().unwrap());
+    assert_eq!(dns.key, at(Protocol::Udp));
     assert_eq!(dns.scheduler, Scheduler::Maglev);
     let port = dns.check.as_ref().and_then(|check| check.port);
     assert_eq!(port, Some(53));
-    assert_eq!(dns_over_tcp.key.protocol, Protocol::Tcp);
-    assert_eq!(dns_over_tcp.key.address, dns.key.address);
+    assert_eq!(dns_over_tcp.key, at(Protocol::Tcp));
     assert_eq!(dns_over_tcp.scheduler, Scheduler::WeightedLeastConnection);
     assert_eq!(log.scheduler, Scheduler::WeightedRoundRobin);
     assert_eq!(log.check, None);
     assert_eq!(unchecked.check, None);
     assert_eq!(unchecked.servers, []);
+    assert_eq!(group.key.group().map(GroupNumber::get), Some(7));
+    let listens: Vec<String> = group.group.iter().map(ToString::to_string).collect();
+    let expected = [
+        "TCP 192.0.2.3:80",
+        "TCP 192.0.2.3:8000-8099",
+        "UDP 192.0.2.3:80",
+        "UDP 192.0.2.3:8000-8099",
+        "TCP 192.0.2.4:*",
+        "UDP 192.0.2.4:*",
+    ];
+    assert_eq!(listens, expected);
+    assert_eq!(group.servers, [server("192.0.2.11:0", 1)]);
+    assert!(alone.options.one_packet && !group.options.one_packet);
+}
+
+#[test]
+fn a_port_may_stand_beside_any_port_and_a_single_one_may_have_a_number() {
+    let service = |name: &str, listen: &str, number: u32| {
+        format!(
+            "[[service]]\nname = \"{name}\"\nlisten = \"{listen}\"\nnumber = {number}\ncheck = \"none\"\nservers = []\n"
+        )
+    };
+    let text = format!(
+        "[director]\ninterface = \"eth0\"\n{}{}",
+        service("any", "192.0.2.1:*", 1),
+        service("one", "192.0.2.1:80", 2)
+    );
+    let director = sample(&text);
+    let keys: Vec<String> = director
+        .services
+        .iter()
+        .map(|s| s.key.to_string())
+        .collect();
+    assert_eq!(keys, ["FWM 1", "FWM 2"]);
 }
 
 #[test]

@@ -280,6 +280,7 @@ impl Service {
         });
         ServiceEntry {
             key: self.config.key,
+            group: self.config.group.clone(),
             scheduler: self.config.scheduler,
             options: self.config.options,
             servers: listed.collect(),
@@ -306,6 +307,7 @@ impl Service {
         ServiceView {
             name: self.config.name.clone(),
             key: self.config.key,
+            group: self.config.group.clone(),
             scheduler: self.config.scheduler,
             on_failure: self.config.on_failure,
             check: self.config.check.clone(),

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use evenkeel_model::{
-    Check, Forwarding, MacAddress, OnFailure, Scheduler, ServiceEntry, ServiceKey, Weight,
+    Check, Forwarding, Listens, MacAddress, OnFailure, Scheduler, ServiceEntry, ServiceKey, Weight,
 };
 
 /// What the checks say of a server.
@@ -34,8 +34,10 @@ pub struct View {
 pub struct ServiceView {
     /// The operator's name for it.
     pub name: String,
-    /// Protocol, virtual address and port.
+    /// What identifies it.
     pub key: ServiceKey,
+    /// What a group takes; empty where the key says it.
+    pub group: Listens,
     /// How new flows are placed.
     pub scheduler: Scheduler,
     /// What happens to a server whose check fails.

@@ -11,7 +11,8 @@ use crate::bucket;
 use crate::established;
 use crate::half_open::bucket_of;
 use crate::hash::flow_hash;
-use crate::process::{Ip, dropped, find_service, forward};
+use crate::lookup::{self, Found};
+use crate::process::{Ip, dropped, forward};
 use crate::scheduler::by_hash;
 use crate::transport::is_balanced;
 use crate::{Frame, Tables, Verdict, gate};
@@ -65,7 +66,7 @@ fn follow<F: Frame, T: Tables>(
     let [service_high, service_low, client_high, client_low] = ports.ports;
     let port = u16::from_ne_bytes([service_high, service_low]);
     let key = ServiceKey::new(ip.destination, port, protocol);
-    let Some((number, _slot)) = find_service(tables, key) else {
+    let Some(Found { number, .. }) = lookup::find(tables, key) else {
         return Ok(Verdict::Pass);
     };
     let ports_of_flow = u32::from_ne_bytes([client_high, client_low, service_high, service_low]);

@@ -22,6 +22,7 @@ mod gate;
 mod half_open;
 mod hash;
 mod icmp;
+mod lookup;
 #[cfg(not(target_arch = "bpf"))]
 mod memory;
 mod plan;
@@ -37,6 +38,7 @@ pub use established::establish;
 pub use fragment::{note_fragment, place_by_address, ports_of_fragment};
 pub use hash::{flow_hash, slot};
 pub use icmp::{entry_of, server_of_flow};
+pub use lookup::find_service;
 #[cfg(not(target_arch = "bpf"))]
 pub use memory::MemoryFrame;
 pub use plan::{Plan, enter, plan};
@@ -131,6 +133,12 @@ pub trait Tables {
     fn bucket(&self, bucket: u32) -> Option<&Bucket>;
     /// A bucket of the table of fragments.
     fn fragment_bucket(&self, bucket: u32) -> Option<&Bucket>;
+    /// The numbers of a packet's service and of its gate, see [`find_service`](fn@find_service).
+    ///
+    /// A method, so that the program can have it verified once and not for each way that leads to it.
+    fn find_service(&self, key: &ServiceKey) -> Option<(u32, u32)> {
+        find_service(self, key)
+    }
     /// What becomes of a packet of no established flow, see [`plan`](fn@plan).
     ///
     /// A method, so that the program can have it verified once and not for each way that leads to it.

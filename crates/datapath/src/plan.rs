@@ -5,9 +5,14 @@
 
 use core::sync::atomic::Ordering::{Acquire, Relaxed};
 
-use evenkeel_abi::{Bucket, DropReason, Event, FlowKey, Globals, Service, State, Tick, Word, low};
+use evenkeel_abi::{
+    Bucket, DropReason, Event, FlowKey, Globals, Service, ServiceFlags, State, Tick, Word, high,
+    low,
+};
+use evenkeel_wire::ipv4;
 
 use crate::Tables;
+use crate::branchless::is_zero;
 use crate::bucket::Way;
 use crate::established::{self, Place};
 use crate::half_open::{self, bucket_of};
@@ -172,18 +177,31 @@ fn try_plan<T: Tables + ?Sized>(
     }
     let slot = tables.service(service).ok_or(DropReason::Internal)?;
     let service = &slot.halves[(slot.select.load(Acquire) & 1) as usize];
-    new_flow(tables, globals, state, service, bucket, (key, now))
+    new_flow(
+        tables,
+        globals,
+        state,
+        service,
+        bucket,
+        (key, transport, now),
+    )
 }
 
 /// By the hash that places the flow's later packets too.
-const WITHOUT_ENTRY: Plan = Plan::place(
-    Method::HashAll,
-    Table::None,
-    Way {
-        index: 0,
-        word: Word::FREE,
-    },
-);
+const WITHOUT_ENTRY: Plan = Plan::place(Method::HashAll, Table::None, NO_WAY);
+
+/// The way of what is not entered.
+const NO_WAY: Way = Way {
+    index: 0,
+    word: Word::FREE,
+};
+
+/// Whether a packet is scheduled by itself: of UDP alone, as in IPVS, whose groups may have TCP too.
+#[inline(always)]
+fn is_alone(service: &Service, key: &FlowKey) -> bool {
+    let asked = service.flags.load(Relaxed) & ServiceFlags::ONE_PACKET;
+    asked * is_zero(u64::from(high(key.ports_protocol) ^ u32::from(ipv4::UDP))) != 0
+}
 
 /// Decides how a flow that no table knows is placed, and where its entry goes.
 #[inline(always)]
@@ -193,8 +211,16 @@ fn new_flow<T: Tables + ?Sized>(
     state: &State,
     service: &Service,
     bucket: &Bucket,
-    (key, now): (&FlowKey, Tick),
+    (key, transport, now): (&FlowKey, Transport, Tick),
 ) -> Result<Plan, DropReason> {
+    if is_alone(service, key) {
+        // The later fragments find no entry, and have to go the same way.
+        return Ok(if transport.fragment != 0 {
+            WITHOUT_ENTRY
+        } else {
+            Plan::place(Method::Scheduler, Table::None, NO_WAY)
+        });
+    }
     let full = state.established.load(Relaxed) >= globals.conns.load(Relaxed)
         || state.unassured.load(Relaxed) >= globals.unassured_max.load(Relaxed);
     let flood = state.flood_until.load(Relaxed) > now.0;

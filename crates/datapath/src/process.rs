@@ -4,13 +4,13 @@ use core::sync::atomic::Ordering::{Acquire, Relaxed};
 
 use evenkeel_abi::{
     DropReason, FlowKey, GateState, Link, Server, ServerFlags, ServiceFlags, ServiceKey,
-    ServiceSlot, low,
 };
 use evenkeel_wire::{eth, ipv4, vrrp};
 
 use crate::answer::answer;
 use crate::branchless::is_zero;
 use crate::egress::send;
+use crate::lookup::{self, Found};
 use crate::schedule::{Choice, choose};
 use crate::transport::{self, is_balanced};
 use crate::{Frame, Tables, Verdict, advert, fragment, gate, icmp};
@@ -114,21 +114,21 @@ fn ipv4<F: Frame, T: Tables>(frame: &mut F, tables: &T, link: &Link, is_ours: bo
     };
     let port = u16::from_ne_bytes([ports[2], ports[3]]);
     let key = ServiceKey::new(ip.destination, port, ip.protocol);
-    let Some((number, slot)) = find_service(tables, key) else {
+    let Some(found) = lookup::find(tables, key) else {
         if ip.fragment != 0 {
             return for_an_address(tables, ip.destination, DropReason::Fragment);
         }
         return Verdict::Pass;
     };
-    let service = &slot.halves[(slot.select.load(Acquire) & 1) as usize];
+    let Found { number, slot, .. } = found;
     let gate = tables
-        .gate(low(service.gate.load(Relaxed)))
+        .gate(found.gate)
         .map_or(GateState::CLOSED, |g| g.state.load(Acquire));
     if gate == GateState::CLOSED {
         return Verdict::Pass;
     }
     let by_address = ip.fragment * ServiceFlags::FRAGMENTS_BY_ADDRESS;
-    if service.flags.load(Relaxed) & by_address != 0 {
+    if found.service.flags.load(Relaxed) & by_address != 0 {
         return match transport::read(frame, &ip) {
             Some(_) => fragment::send(frame, tables, link, &ip, true),
             None => dropped(tables, DropReason::Malformed),
@@ -153,20 +153,6 @@ fn ipv4<F: Frame, T: Tables>(frame: &mut F, tables: &T, link: &Link, is_ours: bo
             }
         }
     }
-}
-
-/// Finds a service: the hint saves the hash look-up where it is right, which its slot tells.
-#[inline(always)]
-pub(crate) fn find_service<T: Tables>(tables: &T, key: ServiceKey) -> Option<(u32, &ServiceSlot)> {
-    let hint = low(tables.service_hint(key.hint())?.load(Relaxed)).wrapping_sub(1);
-    if let Some(slot) = tables.service(hint)
-        && slot.used.load(Acquire) != 0
-        && slot.key.load(Relaxed) == key.packed()
-    {
-        return Some((hint, slot));
-    }
-    let number = tables.service_of(&key)?;
-    Some((number, tables.service(number)?))
 }
 
 /// A packet that can't be told to be a service's, but must not reach the stack if its address is virtual.

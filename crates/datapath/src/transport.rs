@@ -30,6 +30,8 @@ pub struct Transport {
     pub(crate) flags: u8,
     /// 1 if the packet may begin a flow: a SYN, or any of UDP.
     pub(crate) begins: u64,
+    /// 1 if the packet is a first fragment.
+    pub(crate) fragment: u64,
     /// Number of a new flow's state.
     pub(crate) opening: u8,
     /// How long a new flow's entry lives without a further packet, in ticks.
@@ -41,17 +43,21 @@ impl Transport {
     #[must_use]
     #[inline(always)]
     pub const fn packed(self) -> u64 {
-        self.flags as u64 | (self.opening as u64) << 8 | self.begins << 16 | self.lifetime << 24
+        self.flags as u64
+            | (self.opening as u64) << 8
+            | (self.begins | self.fragment << 1) << 16
+            | self.lifetime << 24
     }
 
     /// What such a word holds.
     #[must_use]
     #[inline(always)]
     pub const fn unpacked(word: u64) -> Self {
-        let [flags, opening, begins, ..] = word.to_le_bytes();
+        let [flags, opening, kinds, ..] = word.to_le_bytes();
         Self {
             flags,
-            begins: begins as u64,
+            begins: kinds as u64 & 1,
+            fragment: kinds as u64 >> 1,
             opening,
             lifetime: word >> 24,
         }
@@ -86,6 +92,7 @@ pub(crate) fn read<F: Frame>(frame: &F, ip: &Ip) -> Option<Transport> {
     Some(Transport {
         flags: second,
         begins: udp | asks(second),
+        fragment: ip.fragment,
         opening: select(udp, ConnState::Udp as u64, ConnState::SynRecv as u64) as u8,
         lifetime: select(udp, of_udp, of_tcp),
     })

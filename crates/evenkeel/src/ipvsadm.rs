@@ -15,7 +15,7 @@ mod words;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use evenkeel_api::{Client, Protocol, ServiceListing, Services};
+use evenkeel_api::{Client, Protocol, ServiceId, ServiceListing, Services};
 
 use crate::command_error::CommandError;
 use crate::ipvsadm::grammar::{Format, Refused, Request, Subject};
@@ -178,18 +178,21 @@ fn tell(note: Option<String>) {
 fn is_named(service: &ServiceListing, name: ServiceName) -> bool {
     match name {
         ServiceName::Address(protocol, address) => {
-            service.protocol.number() == protocol && service.address == address
+            let of = service.service;
+            of.address() == Some(address) && of.protocol().is_some_and(|p| p.number() == protocol)
         }
-        ServiceName::FirewallMark(_) => false,
+        ServiceName::FirewallMark(group) => service.service == ServiceId::Group { group },
     }
 }
 
 fn names_of_services(services: &[ServiceListing], format: Format) -> Names {
     let ends = services.iter().flat_map(|service| {
         let servers = service.servers.iter().map(|server| server.address);
-        std::iter::once(service.address)
+        let protocol = listing::protocol_of(service.service);
+        let address = service.service.address().into_iter();
+        address
             .chain(servers)
-            .map(|address| (service.protocol, address))
+            .map(move |address| (protocol, address))
     });
     names_of(ends, format)
 }

@@ -11,10 +11,10 @@ use std::net::SocketAddr;
 
 pub use self::routers::{RouterChange, RouterChanges, RouterName, RouterPlan, routers};
 use crate::check::{Check, CheckKind};
+use crate::listen::{Listens, ServiceKey};
 use crate::options::Thresholds;
 use crate::service::{
-    Director, OnFailure, RealServer, Scheduler, ServiceKey, TableSizes, VirtualService, Weight,
-    XdpPreference,
+    Director, OnFailure, RealServer, Scheduler, TableSizes, VirtualService, Weight, XdpPreference,
 };
 
 /// The differences between two configurations; displays as one line each.
@@ -74,7 +74,7 @@ impl fmt::Display for Plan {
 pub struct ServiceName {
     /// The operator's name for it.
     pub name: String,
-    /// Protocol, virtual address and port.
+    /// What identifies it.
     pub key: ServiceKey,
 }
 
@@ -122,6 +122,13 @@ pub struct ServiceChanges {
 pub enum Change {
     /// The service has another name.
     Renamed(Renamed),
+    /// The group takes other packets.
+    Listens {
+        /// What it took.
+        from: Listens,
+        /// What it takes.
+        to: Listens,
+    },
     /// New flows are placed by another scheduler.
     Scheduler {
         /// The old scheduler.
@@ -173,6 +180,7 @@ impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Renamed(renamed) => renamed.fmt(f),
+            Self::Listens { from, to } => write!(f, "listens on {to}, was {from}"),
             Self::Scheduler { from, to } => {
                 write!(f, "scheduler `{}` to `{}`", from.name(), to.name())
             }
@@ -311,8 +319,8 @@ const fn mode(xdp: XdpPreference) -> &'static str {
     }
 }
 
-/// Compares two configurations; services are the same where protocol, address and port are, virtual
-/// routers where number and version are.
+/// Compares two configurations; services are the same where protocol, address and port are, groups where
+/// their numbers are, virtual routers where number and version are.
 #[must_use]
 pub fn diff(old: &Director, new: &Director) -> Plan {
     let had: BTreeMap<ServiceKey, &VirtualService> =
@@ -368,6 +376,12 @@ fn restart_needed(old: &Director, new: &Director) -> Vec<RestartNeeded> {
 fn changes(old: &VirtualService, new: &VirtualService) -> Vec<Change> {
     let mut changes = Vec::new();
     changes.extend(renamed(&old.name, &new.name).map(Change::Renamed));
+    if old.group != new.group {
+        changes.push(Change::Listens {
+            from: old.group.clone(),
+            to: new.group.clone(),
+        });
+    }
     if old.scheduler != new.scheduler {
         changes.push(Change::Scheduler {
             from: old.scheduler,

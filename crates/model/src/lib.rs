@@ -10,6 +10,7 @@ pub mod check;
 pub mod diff;
 pub mod hash_table;
 pub mod least;
+pub mod listen;
 pub mod mh;
 pub mod options;
 pub mod overlay;
@@ -25,6 +26,7 @@ pub use diff::{
     Change, Plan, Renamed, RestartNeeded, RouterChange, RouterChanges, RouterName, RouterPlan,
     ServiceChanges, ServiceName, diff,
 };
+pub use listen::{GroupNumber, Listen, Listens, Ports, ServiceKey};
 pub use options::{
     Fragments, MaglevOptions, MaglevSlots, OnRemoval, Persistence, SchedulerFlags, ServiceOptions,
     Thresholds, Timeouts,
@@ -34,8 +36,8 @@ pub use overlay::{
 };
 pub use placement::{GateState, MacAddress, ServerEntry, ServiceEntry};
 pub use service::{
-    Director, Forwarding, InvalidWeight, OnFailure, Protocol, RealServer, Scheduler, ServiceKey,
-    TableSizes, VirtualService, Weight, XdpPreference,
+    Director, Forwarding, InvalidWeight, OnFailure, Protocol, RealServer, Scheduler, TableSizes,
+    VirtualService, Weight, XdpPreference,
 };
 pub use virtual_router::{
     AdvertChecksum, InvalidPriority, InvalidVirtualRouterId, Priority, Role, VirtualRouter,

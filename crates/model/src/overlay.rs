@@ -10,10 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
+use crate::listen::{Listens, ServiceKey};
 use crate::options::{Persistence, SchedulerFlags, ServiceOptions, Thresholds, Timeouts};
-use crate::service::{
-    Forwarding, OnFailure, RealServer, Scheduler, ServiceKey, VirtualService, Weight,
-};
+use crate::service::{Forwarding, OnFailure, RealServer, Scheduler, VirtualService, Weight};
 
 /// Most real servers of one service, as in a config file.
 const SERVERS_MAX: usize = 1_024;
@@ -138,6 +137,12 @@ pub enum EditRefused {
     /// A virtual address would be a host's own, or a host's own address a virtual one.
     #[error("the address is a virtual one and a host's own at once")]
     AddressInUse,
+    /// It adds a group that is not configured: what it takes nobody has said.
+    #[error("no such group is configured")]
+    NoSuchGroup,
+    /// It adds a service whose address and port another one has.
+    #[error("another service has the address and port")]
+    Taken,
     /// The service has 1,024 real servers, or 8,192 services were made by hand.
     #[error("there is no room for more")]
     NoRoom,
@@ -168,7 +173,14 @@ impl Overlay {
         let mut service = match (edit.map(|edit| (edit, edit.service)), config) {
             (None, config) => config?.clone(),
             (Some((_, Some(Edited::Removed))), _) => return None,
-            (Some((edit, Some(Edited::Added(settings)))), _) => edit.made(key, settings),
+            (Some((edit, Some(Edited::Added(settings)))), config) => {
+                // What a group takes is configured; by hand nobody can say it.
+                let group = match key {
+                    ServiceKey::Single { .. } => Listens::default(),
+                    ServiceKey::Group(_) => config?.group.clone(),
+                };
+                edit.made(key, group, settings)
+            }
             (Some((edit, Some(Edited::Changed(settings)))), config) => {
                 edit.changed(config?, Some(settings))
             }
@@ -192,6 +204,7 @@ impl Overlay {
         match edit {
             Edit::AddService(key, settings) => {
                 if self.finds(key, configured).is_none() {
+                    self.check_room(key, configured)?;
                     return self.make(key, settings);
                 }
                 if listed(key, None) {
@@ -212,7 +225,7 @@ impl Overlay {
             }
             Edit::AddServer(key, address, settings) => {
                 let service = self.find(key, configured)?;
-                let address = SocketAddr::new(address, key.address.port());
+                let address = SocketAddr::new(address, key.port());
                 let exists = service.servers.iter().any(|s| s.address == address);
                 if exists && listed(key, Some(address)) {
                     return Err(EditRefused::ServerExists);
@@ -264,6 +277,29 @@ impl Overlay {
             .ok_or(EditRefused::NoSuchService)
     }
 
+    /// Whether a service may be made beside those that are wanted.
+    fn check_room(
+        &self,
+        key: ServiceKey,
+        configured: &[VirtualService],
+    ) -> Result<(), EditRefused> {
+        match key {
+            ServiceKey::Group(_) => {
+                let known = configured.iter().any(|config| config.key == key);
+                known.then_some(()).ok_or(EditRefused::NoSuchGroup)
+            }
+            ServiceKey::Single { protocol, address } => {
+                let groups = configured.iter().filter(|config| {
+                    let mut taken = config.group.iter().filter(|listen| !listen.ports.is_any());
+                    taken.any(|listen| listen.takes(protocol, address))
+                });
+                let mut groups =
+                    groups.filter(|config| self.wanted(config.key, Some(config)).is_some());
+                groups.next().map_or(Ok(()), |_| Err(EditRefused::Taken))
+            }
+        }
+    }
+
     fn find_server(
         &self,
         key: ServiceKey,
@@ -271,7 +307,7 @@ impl Overlay {
         configured: &[VirtualService],
     ) -> Result<SocketAddr, EditRefused> {
         let service = self.find(key, configured)?;
-        let address = SocketAddr::new(address, key.address.port());
+        let address = SocketAddr::new(address, key.port());
         let found = service.servers.iter().any(|s| s.address == address);
         found.then_some(address).ok_or(EditRefused::NoSuchServer)
     }
@@ -363,11 +399,12 @@ const REMOVED: ServiceEdit = ServiceEdit {
 
 impl ServiceEdit {
     /// The service that was made by hand; nobody checks its servers.
-    fn made(&self, key: ServiceKey, settings: ServiceSettings) -> VirtualService {
+    fn made(&self, key: ServiceKey, group: Listens, settings: ServiceSettings) -> VirtualService {
         let options = ServiceOptions::default();
         let mut service = VirtualService {
             name: key.to_string(),
             key,
+            group,
             scheduler: settings.scheduler,
             options,
             on_failure: OnFailure::Remove,

@@ -1,10 +1,11 @@
 //! What the data plane is told to hold: services with the servers that are in them *now*.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
+use crate::listen::{Listens, ServiceKey};
 use crate::options::{ServiceOptions, Thresholds};
-use crate::service::{Forwarding, Scheduler, ServiceKey, Weight};
+use crate::service::{Forwarding, Scheduler, Weight};
 
 /// An Ethernet hardware address.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -61,8 +62,10 @@ pub struct ServerEntry {
 /// A virtual service as the data plane holds it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceEntry {
-    /// Protocol, virtual address and port.
+    /// What identifies it.
     pub key: ServiceKey,
+    /// What a group takes; empty where the key says it.
+    pub group: Listens,
     /// How new flows are placed.
     pub scheduler: Scheduler,
     /// What else it does.
@@ -70,4 +73,17 @@ pub struct ServiceEntry {
     /// Servers in IPVS's list order: the one added last stands first
     /// (`list_add_rcu` in net/netfilter/ipvs/ip_vs_ctl.c, `__ip_vs_update_dest`).
     pub servers: Vec<ServerEntry>,
+}
+
+impl ServiceEntry {
+    /// What it takes.
+    #[must_use]
+    pub fn listens(&self) -> Listens {
+        self.group.or_of(&self.key)
+    }
+
+    /// Its virtual addresses; one may come several times.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.group.addresses_with(&self.key)
+    }
 }

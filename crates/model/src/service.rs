@@ -1,10 +1,10 @@
 //! Virtual services and real servers, as configured.
 
-use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use crate::check::Check;
+use crate::listen::{Listens, ServiceKey};
 use crate::options::{ServiceOptions, Thresholds};
 use crate::virtual_router::VirtualRouter;
 
@@ -37,21 +37,6 @@ impl Protocol {
             Self::Tcp => "TCP",
             Self::Udp => "UDP",
         }
-    }
-}
-
-/// What identifies a virtual service: protocol, virtual address and port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ServiceKey {
-    /// Transport protocol.
-    pub protocol: Protocol,
-    /// Virtual address and port that clients connect to.
-    pub address: SocketAddr,
-}
-
-impl fmt::Display for ServiceKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.protocol.name(), self.address)
     }
 }
 
@@ -190,7 +175,7 @@ pub enum OnFailure {
 /// A real server of a virtual service, as configured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RealServer {
-    /// Address and port; with direct routing the port is the service's.
+    /// Address and port; with direct routing the port is the service's, see [`ServiceKey::port`].
     pub address: SocketAddr,
     /// Configured weight.
     pub weight: Weight,
@@ -205,8 +190,10 @@ pub struct RealServer {
 pub struct VirtualService {
     /// The operator's name for it, unique in the config.
     pub name: String,
-    /// Protocol, virtual address and port.
+    /// What identifies it.
     pub key: ServiceKey,
+    /// What a group takes; empty where the key says it.
+    pub group: Listens,
     /// How new flows are placed.
     pub scheduler: Scheduler,
     /// What else it does.
@@ -217,6 +204,19 @@ pub struct VirtualService {
     pub check: Option<Check>,
     /// Real servers, in the order of the config file.
     pub servers: Vec<RealServer>,
+}
+
+impl VirtualService {
+    /// What it takes.
+    #[must_use]
+    pub fn listens(&self) -> Listens {
+        self.group.or_of(&self.key)
+    }
+
+    /// Its virtual addresses; one may come several times.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.group.addresses_with(&self.key)
+    }
 }
 
 /// Which XDP mode the operator wants.

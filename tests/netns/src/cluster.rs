@@ -231,7 +231,7 @@ impl Cluster {
         let services = self.status().services;
         let found = services
             .into_iter()
-            .find(|service| service.address == vip(port));
+            .find(|service| service.service.address() == Some(vip(port)));
         found.expect("the service is configured")
     }
 

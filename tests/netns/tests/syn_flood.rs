@@ -310,7 +310,10 @@ type Counts = BTreeMap<(u16, String), (u64, u64)>;
 
 fn counted(services: &Services) -> Counts {
     let servers = services.services.iter().flat_map(|service| {
-        let port = service.address.port();
+        let port = service
+            .service
+            .address()
+            .map_or(0, |address| address.port());
         service.servers.iter().map(move |server| (port, server))
     });
     servers

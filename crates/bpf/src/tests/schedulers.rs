@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use evenkeel_model::wrr::WeightedRoundRobin;
 use evenkeel_model::{
-    Forwarding, GateState, MacAddress, Protocol, Scheduler, ServerEntry, ServiceEntry, Weight,
-    buckets, least, mh,
+    Forwarding, GateState, MacAddress, Protocol, Scheduler, ServerEntry, ServiceEntry, ServiceKey,
+    Weight, buckets, least, mh,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -471,8 +471,7 @@ fn every_scheduler_and_protocol_survives_a_restart() {
                 local.forwarding = Forwarding::Local;
                 local.mac = MacAddress::ZERO;
                 let mut entry = by(scheduler, &[server(13, 4), local, server(12, 0)]);
-                entry.key = key(VIP, port);
-                entry.key.protocol = protocol;
+                entry.key = ServiceKey::single(protocol, (VIP, port).into());
                 plane.put_service(&entry).unwrap();
                 entries.push(entry);
             }
@@ -512,7 +511,7 @@ fn a_service_of_a_program_that_knew_no_costs_goes_on_after_its_adoption() {
 fn udp_flows_of_a_service_stay_on_their_server() {
     in_room(|_| {
         let mut entry = service(&[server(1, 1), server(2, 1)]);
-        entry.key.protocol = Protocol::Udp;
+        entry.key = ServiceKey::single(Protocol::Udp, (VIP, PORT).into());
         let mut plane = plane_with(&entry);
         let go = |plane: &DataPlane, port| {
             let (verdict, frame) = plane.run(&datagram(port)).unwrap();

@@ -1,7 +1,7 @@
 use std::net::Ipv4Addr;
 
 use evenkeel_model::rr::RoundRobin;
-use evenkeel_model::{GateState, MacAddress, ServerEntry, Weight};
+use evenkeel_model::{GateState, MacAddress, Protocol, ServerEntry, ServiceKey, Weight};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
@@ -150,7 +150,7 @@ fn what_does_not_fit_is_refused_and_changes_nothing() {
         let twice = plane.put_service(&service(&[server(1, 1), server(1, 2)]));
         assert!(matches!(twice, Err(PutError::Duplicate { .. })));
         let mut v6 = service(&[]);
-        v6.key.address = "[2001:db8::1]:80".parse().unwrap();
+        v6.key = ServiceKey::single(Protocol::Tcp, "[2001:db8::1]:80".parse().unwrap());
         assert!(matches!(
             plane.put_service(&v6),
             Err(PutError::NotIpv4 { .. })

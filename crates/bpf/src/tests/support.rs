@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use evenkeel_model::{
-    Forwarding, MacAddress, Protocol, Scheduler, ServerEntry, ServiceEntry, ServiceKey,
+    Forwarding, Listens, MacAddress, Protocol, Scheduler, ServerEntry, ServiceEntry, ServiceKey,
     ServiceOptions, Thresholds, Weight,
 };
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
@@ -136,7 +136,7 @@ pub(super) fn detached(sizes: Sizes) -> DataPlane {
 }
 
 pub(super) fn key(address: Ipv4Addr, port: u16) -> ServiceKey {
-    ServiceKey {
+    ServiceKey::Single {
         protocol: Protocol::Tcp,
         address: SocketAddr::V4(SocketAddrV4::new(address, port)),
     }
@@ -157,6 +157,7 @@ pub(super) fn server(host: u8, weight: i64) -> ServerEntry {
 pub(super) fn service(servers: &[ServerEntry]) -> ServiceEntry {
     ServiceEntry {
         key: key(VIP, PORT),
+        group: Listens::default(),
         scheduler: Scheduler::RoundRobin,
         options: ServiceOptions::default(),
         servers: servers.to_vec(),

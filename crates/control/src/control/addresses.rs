@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Instant;
 
-use evenkeel_model::{Director, GateState, ServiceEntry, ServiceKey};
+use evenkeel_model::{Director, GateState, ServiceEntry, ServiceKey, VirtualService};
 
 use super::Control;
 use crate::command::Command;
@@ -15,14 +15,15 @@ use crate::report::Report;
 
 impl Control {
     /// Removes the services that are not in the new configuration, adopted ones too, and the addresses
-    /// that none of its services has.
+    /// that none of its services has any more.
     pub(super) fn withdraw(
         &mut self,
         new: &Director,
         adopted: &BTreeMap<ServiceKey, ServiceEntry>,
     ) {
         let keys: BTreeSet<ServiceKey> = new.services.iter().map(|s| s.key).collect();
-        let kept: BTreeSet<IpAddr> = keys.iter().map(|key| key.address.ip()).collect();
+        let kept = new.services.iter().flat_map(VirtualService::addresses);
+        let kept: BTreeSet<IpAddr> = kept.collect();
         let leftover = adopted.keys().filter(|key| !keys.contains(key));
         let gone = self.services.keys().filter(|key| !keys.contains(key));
         let gone: BTreeSet<ServiceKey> = gone.chain(leftover.clone()).copied().collect();
@@ -30,7 +31,10 @@ impl Control {
             let report = Report::LeftoverRemoved(*key);
             self.outputs.push_back(Command::Report(report));
         }
-        let addresses: BTreeSet<IpAddr> = gone.iter().map(|key| key.address.ip()).collect();
+        let running = self.services.values();
+        let running = running.flat_map(|service| service.config.addresses());
+        let adopted = adopted.values().flat_map(ServiceEntry::addresses);
+        let addresses: BTreeSet<IpAddr> = running.chain(adopted).collect();
         for address in addresses.difference(&kept).copied() {
             if self.routers.hold(address) {
                 continue;
@@ -54,7 +58,8 @@ impl Control {
 
     /// Gives up addresses that lost their last service while it was not known whose they were.
     pub(super) fn give_up_unused(&mut self) {
-        let used = self.services.keys().map(|key| key.address.ip());
+        let used = self.services.values();
+        let used = used.flat_map(|service| service.config.addresses());
         let used: BTreeSet<IpAddr> = used.collect();
         let unused: Vec<IpAddr> = self.addresses.difference(&used).copied().collect();
         for address in unused {
@@ -64,30 +69,31 @@ impl Control {
 
     /// Opens the gates of addresses that a service can serve at.
     pub(super) fn open_gates(&mut self, now: Instant) {
-        for (key, service) in &self.services {
-            let address = key.address.ip();
-            if self.addresses.contains(&address)
-                || self.routers.hold(address)
-                || !service.may_open(&self.neighbours, now)
-            {
-                continue;
+        for service in self.services.values() {
+            for address in service.config.addresses() {
+                if self.addresses.contains(&address)
+                    || self.routers.hold(address)
+                    || !service.may_open(&self.neighbours, now)
+                {
+                    continue;
+                }
+                self.addresses.insert(address);
+                self.outputs.push_back(Command::SetGate {
+                    address,
+                    state: GateState::Open,
+                });
+                self.outputs.push_back(Command::AddAddress(address));
+                self.outputs.push_back(Command::Announce(address));
             }
-            self.addresses.insert(address);
-            self.outputs.push_back(Command::SetGate {
-                address,
-                state: GateState::Open,
-            });
-            self.outputs.push_back(Command::AddAddress(address));
-            self.outputs.push_back(Command::Announce(address));
         }
     }
 
     /// When the next gate is opened at the latest.
     pub(super) fn gate_timeout(&self) -> Option<Instant> {
-        let unopened = self.services.iter().filter(|(key, _)| {
-            let address = key.address.ip();
-            !self.addresses.contains(&address) && !self.routers.hold(address)
+        let unopened = self.services.values().filter(|service| {
+            let mut addresses = service.config.addresses();
+            addresses.any(|a| !self.addresses.contains(&a) && !self.routers.hold(a))
         });
-        unopened.map(|(_, service)| service.opens_by).min()
+        unopened.map(|service| service.opens_by).min()
     }
 }

@@ -112,7 +112,7 @@ fn adds(edit: &Edit) -> Option<(ServiceKey, Option<SocketAddr>)> {
     match edit {
         Edit::AddService(key, _) => Some((*key, None)),
         Edit::AddServer(key, address, _) => {
-            let server = SocketAddr::new(*address, key.address.port());
+            let server = SocketAddr::new(*address, key.port());
             Some((*key, Some(server)))
         }
         Edit::EditService(..)

@@ -62,11 +62,14 @@ impl Control {
         if self.ready_by.is_some() || able.is_empty() {
             return;
         }
-        for (key, service) in &self.services {
-            if let Some(router) = self.routers.of(key.address.ip())
-                && !service.may_open(&self.neighbours, now)
-            {
-                able.remove(&router);
+        for service in self.services.values() {
+            if service.may_open(&self.neighbours, now) {
+                continue;
+            }
+            for address in service.config.addresses() {
+                if let Some(router) = self.routers.of(address) {
+                    able.remove(&router);
+                }
             }
         }
         for router in able {
@@ -83,10 +86,12 @@ impl Control {
         if latest.is_empty() {
             return None;
         }
-        for (key, service) in &self.services {
-            let router = self.routers.of(key.address.ip());
-            if let Some(latest) = router.and_then(|id| latest.get_mut(&id)) {
-                *latest = (*latest).max(Some(service.opens_by));
+        for service in self.services.values() {
+            for address in service.config.addresses() {
+                let router = self.routers.of(address);
+                if let Some(latest) = router.and_then(|id| latest.get_mut(&id)) {
+                    *latest = (*latest).max(Some(service.opens_by));
+                }
             }
         }
         latest.into_values().flatten().min()
@@ -121,7 +126,9 @@ impl Control {
     fn stateful_services(&self, router: VirtualRouterId) -> Vec<String> {
         let services = self.director.services.iter().filter(|service| {
             service.scheduler != Scheduler::Maglev
-                && self.routers.of(service.key.address.ip()) == Some(router)
+                && service
+                    .addresses()
+                    .any(|address| self.routers.of(address) == Some(router))
         });
         services
             .map(|service| format!("`{}` ({})", service.name, service.scheduler.name()))

@@ -1,8 +1,9 @@
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use evenkeel_model::{
     Edit, Forwarding, GateState, OnFailure, Protocol, Scheduler, SchedulerFlags, ServerSettings,
-    ServiceSettings, Thresholds, VirtualRouter, VirtualService, VrrpVersion,
+    ServiceKey, ServiceSettings, Thresholds, VirtualRouter, VirtualService, VrrpVersion,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -78,7 +79,7 @@ fn services() -> impl Strategy<Value = Vec<VirtualService>> {
     let one = |host, port| proptest::option::of(service(host, port));
     (one(146, 80), one(146, 81), one(147, 80)).prop_map(|(a, mut b, c)| {
         if let Some(dns) = &mut b {
-            dns.key.protocol = Protocol::Udp;
+            dns.key = ServiceKey::single(Protocol::Udp, SocketAddr::from(([198, 18, 14, 146], 81)));
         }
         [a, b, c].into_iter().flatten().collect()
     })
@@ -180,9 +181,10 @@ fn is_settled(shell: &Shell) -> Result<(), TestCaseError> {
             let reached = server.mac.is_some() || server.forwarding == Forwarding::Local;
             prop_assert_eq!(server.in_force, reached.then_some(server.weight));
         }
-        let address = service.key.address.ip();
-        if shell.thread.seat_of(address).is_none() {
-            prop_assert_eq!(shell.thread.gates.get(&address), Some(&GateState::Open));
+        for address in service.entry.addresses() {
+            if shell.thread.seat_of(address).is_none() {
+                prop_assert_eq!(shell.thread.gates.get(&address), Some(&GateState::Open));
+            }
         }
     }
     let configured = &shell.control.director().virtual_routers;

@@ -1,7 +1,8 @@
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use evenkeel_model::{
-    GateState, Priority, Protocol, Role, Scheduler, VirtualRouter, VirtualService,
+    GateState, Priority, Protocol, Role, Scheduler, ServiceKey, VirtualRouter, VirtualService,
 };
 
 use super::shell::{
@@ -49,10 +50,7 @@ fn fail(shell: &mut Shell, what: Command) {
 #[test]
 fn services_under_a_router_are_held_warm_and_their_address_is_left_alone() {
     let dns = VirtualService {
-        key: evenkeel_model::ServiceKey {
-            protocol: Protocol::Udp,
-            ..key(146, 80)
-        },
+        key: ServiceKey::single(Protocol::Udp, SocketAddr::new(vip(146), 80)),
         ..web()
     };
     let mut shell = Shell::start(shared(vec![web(), dns.clone()], vec![router(51, &[146])]));

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use evenkeel_model::{
     AdvertChecksum, Cadence, Check, CheckKind, Director, Edit, EditRefused, Forwarding, GateState,
-    MacAddress, OnFailure, Overlay, Priority, Protocol, RealServer, Role, Scheduler, ServiceEntry,
-    ServiceKey, ServiceOptions, TableSizes, Thresholds, VirtualRouter, VirtualRouterId,
-    VirtualService, VrrpVersion, Weight, XdpPreference,
+    Listens, MacAddress, OnFailure, Overlay, Priority, Protocol, RealServer, Role, Scheduler,
+    ServiceEntry, ServiceKey, ServiceOptions, TableSizes, Thresholds, VirtualRouter,
+    VirtualRouterId, VirtualService, VrrpVersion, Weight, XdpPreference,
 };
 
 use super::thread::Thread;
@@ -39,7 +39,7 @@ pub(super) fn weight(weight: i64) -> Weight {
 }
 
 pub(super) fn key(host: u8, port: u16) -> ServiceKey {
-    ServiceKey {
+    ServiceKey::Single {
         protocol: Protocol::Tcp,
         address: SocketAddr::from(([198, 18, 14, host], port)),
     }
@@ -67,6 +67,7 @@ pub(super) fn web() -> VirtualService {
     VirtualService {
         name: "web".to_owned(),
         key: key(146, 80),
+        group: Listens::default(),
         scheduler: Scheduler::RoundRobin,
         options: ServiceOptions::default(),
         on_failure: OnFailure::Remove,
@@ -120,7 +121,7 @@ pub(super) fn router(number: u8, addresses: &[u8]) -> VirtualRouter {
 }
 
 pub(super) fn vip(last: u8) -> IpAddr {
-    key(last, 80).address.ip()
+    IpAddr::from([198, 18, 14, last])
 }
 
 /// The commands that open a stand-alone address.
@@ -238,7 +239,8 @@ impl Shell {
         hosts: BTreeMap<SocketAddr, Host>,
     ) -> Self {
         let now = Instant::now();
-        let open = adopted.iter().map(|entry| entry.key.address.ip());
+        let open = adopted.iter().flat_map(ServiceEntry::addresses);
+        let open: BTreeSet<IpAddr> = open.collect();
         let own: BTreeSet<IpAddr> = own.iter().map(|n| real(*n).ip()).collect();
         let mut shell = Self {
             control: Control::new(director, overlay.clone(), adopted.clone(), own.clone(), now),
@@ -247,8 +249,12 @@ impl Shell {
             now,
             thread: Thread {
                 seats: BTreeMap::new(),
-                gates: open.clone().map(|ip| (ip, GateState::Open)).collect(),
-                addresses: open.collect(),
+                gates: open
+                    .iter()
+                    .copied()
+                    .map(|ip| (ip, GateState::Open))
+                    .collect(),
+                addresses: open,
             },
             own,
             told: adopted
@@ -305,8 +311,11 @@ impl Shell {
         self.log.clear();
         let (data_plane, gates) = (&self.data_plane, &self.thread.gates);
         let listed = |key: ServiceKey, server: Option<SocketAddr>| {
-            let open = gates.get(&key.address.ip()) == Some(&GateState::Open);
-            let held = data_plane.get(&key).filter(|_| open);
+            let open = |entry: &&ServiceEntry| {
+                let mut addresses = entry.addresses();
+                addresses.any(|address| gates.get(&address) == Some(&GateState::Open))
+            };
+            let held = data_plane.get(&key).filter(open);
             held.is_some_and(|entry| {
                 server.is_none_or(|server| entry.servers.iter().any(|s| s.address == server))
             })
@@ -482,8 +491,9 @@ impl Shell {
         assert!(!seat.may_take_over || seat.unclear, "told twice");
         seat.may_take_over = true;
         for service in self.control.view().services {
-            let address = service.key.address.ip();
-            let under = self.thread.seats[&router].addresses().any(|a| a == address);
+            let seat = &self.thread.seats[&router];
+            let mut addresses = service.entry.addresses();
+            let under = addresses.any(|address| seat.addresses().any(|a| a == address));
             let put = self.data_plane.contains_key(&service.key);
             let known = self.not_put.contains(&service.key);
             assert!(!under || put || known, "{} is not put", service.key);
@@ -586,14 +596,15 @@ impl Shell {
         let keys: Vec<ServiceKey> = view.services.iter().map(|s| s.key).collect();
         assert!(self.data_plane.keys().all(|key| keys.contains(key)));
         for service in &view.services {
-            let address = service.key.address.ip();
             if !self.not_put.contains(&service.key) {
                 assert_eq!(self.data_plane[&service.key], service.entry);
             }
             let lists = !service.entry.servers.is_empty() && !self.not_put.contains(&service.key);
-            if lists && !due && !self.orders_failed && self.is_stand_alone(address) {
-                assert_eq!(self.thread.gates.get(&address), Some(&GateState::Open));
-                assert!(self.thread.addresses.contains(&address));
+            for address in service.entry.addresses() {
+                if lists && !due && !self.orders_failed && self.is_stand_alone(address) {
+                    assert_eq!(self.thread.gates.get(&address), Some(&GateState::Open));
+                    assert!(self.thread.addresses.contains(&address));
+                }
             }
             for server in &service.servers {
                 self.check_server(service, server);
@@ -603,7 +614,8 @@ impl Shell {
         for (address, state) in &self.thread.gates {
             let open = *state == GateState::Open;
             assert_eq!(self.thread.addresses.contains(address), open);
-            let wanted = keys.iter().any(|key| key.address.ip() == *address);
+            let mut wanted = view.services.iter().flat_map(|s| s.entry.addresses());
+            let wanted = wanted.any(|wanted| wanted == *address);
             let settled = !due && self.is_stand_alone(*address) && !self.orders_failed;
             assert!(wanted || !open || !settled, "{address} is open for nobody");
         }

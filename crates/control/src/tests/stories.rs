@@ -6,7 +6,9 @@ use evenkeel_model::{
     VirtualService,
 };
 
-use super::shell::{CADENCE, Host, Shell, director, key, mac, ms, real, server, tcp, web, weight};
+use super::shell::{
+    CADENCE, Host, Shell, director, key, mac, ms, real, server, tcp, vip, web, weight,
+};
 use crate::{Command, Control, Event, Report, ServerHealth};
 
 const WEB: [(u8, u16); 3] = [(14, 1), (13, 1), (12, 1)];
@@ -22,7 +24,7 @@ fn settled(service: VirtualService) -> ServiceEntry {
 #[test]
 fn a_cold_start_takes_the_address_when_the_first_server_is_listed() {
     let mut shell = Shell::start(director(vec![web()]));
-    let vip = key(146, 80).address.ip();
+    let vip = vip(146);
     assert!(shell.thread.addresses.is_empty(), "all servers are gated");
     shell.run(ms(5));
     let mut log = shell.log;
@@ -283,7 +285,7 @@ fn an_adopted_service_that_is_no_longer_configured_goes_with_its_address() {
     other.key = key(147, 80);
     let other_entry = settled(other.clone());
     let shell = Shell::restart(director(vec![web()]), vec![web_entry, other_entry], &[]);
-    let vip = other.key.address.ip();
+    let vip = vip(147);
     let closed = Command::SetGate {
         address: vip,
         state: GateState::Closed,
@@ -351,7 +353,7 @@ fn a_removed_service_leaves_the_address_to_the_one_that_shares_it() {
     shell.configure(vec![web()]);
     assert_eq!(shell.log, [Command::RemoveService(key(146, 443))]);
     shell.configure(vec![]);
-    let vip = key(146, 80).address.ip();
+    let vip = vip(146);
     let closed = Command::SetGate {
         address: vip,
         state: GateState::Closed,
@@ -500,7 +502,7 @@ fn a_put_that_failed_is_given_again() {
 fn a_failed_command_whose_state_nobody_wants_any_more_is_not_given_again() {
     let mut shell = Shell::start(director(vec![web()]));
     shell.run(ms(100));
-    let vip = key(146, 80).address.ip();
+    let vip = vip(146);
     for what in [Command::AddAddress(vip), Command::RemoveAddress(vip)] {
         let (what, reason) = (Box::new(what), "no".to_owned());
         shell.event(Event::CommandFailed {
@@ -518,7 +520,7 @@ fn a_failed_command_whose_state_nobody_wants_any_more_is_not_given_again() {
 fn a_failure_that_was_told_is_not_told_again_but_its_command_given_again() {
     let mut shell = Shell::start(director(vec![web()]));
     shell.run(ms(100));
-    let vip = key(146, 80).address.ip();
+    let vip = vip(146);
     for again in [false, true] {
         shell.log.clear();
         let (what, reason) = (Box::new(Command::AddAddress(vip)), "no".to_owned());
@@ -538,7 +540,7 @@ fn a_failure_that_was_told_is_not_told_again_but_its_command_given_again() {
 fn failed_commands_are_given_again_at_once_when_the_obstacle_may_be_gone() {
     let mut shell = Shell::start(director(vec![web()]));
     shell.run(ms(100));
-    let vip = key(146, 80).address.ip();
+    let vip = vip(146);
     let (what, reason) = (Box::new(Command::AddAddress(vip)), "no".to_owned());
     shell.event(Event::CommandFailed {
         what,

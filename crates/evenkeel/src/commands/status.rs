@@ -135,13 +135,14 @@ fn render_service(out: &mut String, service: &ServiceStatus) {
     add(
         out,
         format_args!(
-            "\nservice {}: {} {} {}, gate {gate}{router}, a failed check {on_failure} the server\n",
-            service.name,
-            service.protocol.name(),
-            service.address,
-            service.scheduler,
+            "\nservice {}: {} {}, gate {gate}{router}, a failed check {on_failure} the server\n",
+            service.name, service.service, service.scheduler,
         ),
     );
+    let listens: Vec<String> = service.listens.iter().map(ToString::to_string).collect();
+    if !listens.is_empty() {
+        add(out, format_args!("  listens on {}\n", listens.join(", ")));
+    }
     let header = [
         "server", "forward", "state", "weight", "active", "inactive", "conns", "since", "reason",
     ];

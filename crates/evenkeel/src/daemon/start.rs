@@ -9,7 +9,7 @@ use std::time::{Instant, SystemTime};
 use evenkeel_api::XdpMode;
 use evenkeel_bpf::{DataPlane, Mode, Options, Sizes, StartError};
 use evenkeel_control::Control;
-use evenkeel_model::{Director, Priority, ServiceEntry, XdpPreference};
+use evenkeel_model::{Director, Priority, ServiceEntry, VirtualService, XdpPreference};
 use evenkeel_net::{AddressError, Announcer, LinkError, LinkInfo, Netlink, OnLinkError};
 use tokio::sync::mpsc;
 
@@ -276,7 +276,7 @@ pub(crate) async fn own_addresses(netlink: &Netlink, director: &Director) -> BTr
 
 /// Addresses of services and of virtual routers.
 pub(crate) fn virtual_addresses(director: &Director) -> BTreeSet<IpAddr> {
-    let services = director.services.iter().map(|s| s.key.address.ip());
+    let services = director.services.iter().flat_map(VirtualService::addresses);
     let routers = director.virtual_routers.iter();
     let routers = routers.flat_map(|router| &router.addresses);
     services

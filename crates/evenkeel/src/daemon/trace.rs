@@ -7,7 +7,7 @@ use evenkeel_api::{
     TraceQuery, TraceVerdict, TracedEntry, TracedServer, TracedService,
 };
 use evenkeel_bpf::{Chosen, Fate, Trace, TracePacket};
-use evenkeel_model::{self as model, ServiceKey};
+use evenkeel_model::{self as model, Listens};
 
 use crate::daemon::event_loop::Daemon;
 use crate::daemon::server::{self, Answer};
@@ -26,16 +26,20 @@ impl Daemon {
             flags: packet.flags,
         };
         let trace = self.hands.plane.trace(&asked).map_err(view::unread)?;
-        let key = ServiceKey {
-            protocol: asked.protocol,
-            address: packet.virtual_address,
-        };
         let thread = self.hands.vrrp.view();
         let ip = packet.virtual_address.ip();
         let router = thread.and_then(|thread| view_routers::role_of(&thread, ip));
         let services = self.control.view().services;
-        let named = services.iter().find(|service| service.key == key);
-        let keys: Vec<ServiceKey> = services.iter().map(|service| service.key).collect();
+        let listens: Vec<Listens> = services.iter().map(|s| s.entry.listens()).collect();
+        let named = services.iter().zip(&listens).filter(|(_, listens)| {
+            let mut taken = listens.iter();
+            taken.any(|listen| listen.takes(asked.protocol, packet.virtual_address))
+        });
+        // Of two services that have the port, one has any port and gets what is left.
+        let named = named.min_by_key(|(_, listens)| {
+            listens.takes_by_any_port(asked.protocol, packet.virtual_address)
+        });
+        let named = named.map(|(service, _)| service);
         let story = Story {
             packet,
             trace: &trace,
@@ -68,7 +72,7 @@ impl Daemon {
                 .map(|event| event.name().to_owned())
                 .collect(),
             why: story.why(),
-            hints: story.hints(&keys),
+            hints: story.hints(&listens),
             virtual_router: router,
         })
     }
@@ -212,7 +216,7 @@ impl Story<'_> {
         }
     }
 
-    fn hints(&self, services: &[ServiceKey]) -> Vec<String> {
+    fn hints(&self, services: &[Listens]) -> Vec<String> {
         let mut hints = Vec::new();
         match self.trace.fate {
             Fate::Forwarded => {}
@@ -241,14 +245,12 @@ impl Story<'_> {
     }
 
     /// The services of the same address.
-    fn neighbours(&self, services: &[ServiceKey]) -> Option<String> {
+    fn neighbours(&self, services: &[Listens]) -> Option<String> {
         let asked = self.packet.virtual_address;
-        let there = services.iter().filter(|key| key.address.ip() == asked.ip());
+        let there = services.iter().flat_map(Listens::iter);
+        let there = there.filter(|listen| listen.address == asked.ip());
         let mut there: Vec<String> = there
-            .map(|key| {
-                let protocol = view::protocol(key.protocol);
-                format!("{} {}", protocol.name(), key.address.port())
-            })
+            .map(|listen| format!("{} {}", listen.protocol.name(), listen.ports))
             .collect();
         there.sort();
         (!there.is_empty()).then(|| format!("Its services: {}.", there.join(", ")))

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use evenkeel_api::{
     API_VERSION, Connection, ConnectionState, Connections, DropCount, EventCount, Forwarding,
-    GateStatus, InterfaceStatus, OnFailure, Problem, Protocol, ServerListing, ServerState,
+    GateStatus, InterfaceStatus, Listen, OnFailure, Problem, Protocol, ServerListing, ServerState,
     ServerStatus, ServiceListing, ServiceStatus, Services, Status, TableStatus, Totals, XdpMode,
 };
 use evenkeel_bpf::{ReadError, SweepBudget};
@@ -50,9 +50,7 @@ impl Daemon {
         let view = self.control.view();
         let now = Instant::now();
         let services = view.services.iter().map(|service| ServiceStatus {
-            virtual_router: self
-                .router_of(&service.key)
-                .map(|router| router.name.clone()),
+            virtual_router: self.routers_of(&service.entry),
             ..service_status(service, held.get(&service.key).copied(), now)
         });
         let thread = self.hands.vrrp.view();
@@ -113,11 +111,11 @@ impl Daemon {
         let thread = self.hands.vrrp.view();
         let services = held.iter().map(|service| ServiceListing {
             gate: gate(service.gate),
-            virtual_router: thread
-                .as_ref()
-                .and_then(|thread| view_routers::role_of(thread, service.key.address.ip())),
-            protocol: protocol(service.key.protocol),
-            address: service.key.address,
+            virtual_router: thread.as_ref().and_then(|thread| {
+                let mut addresses = service.addresses();
+                addresses.find_map(|address| view_routers::role_of(thread, address))
+            }),
+            service: words::service_id(service.key),
             scheduler: service.scheduler.name().to_owned(),
             options: words::options(&service.options),
             totals: self.listed(Counted::Service(service.key), &service.stats),
@@ -234,8 +232,8 @@ fn service_status(
     });
     ServiceStatus {
         name: service.name.clone(),
-        protocol: protocol(service.key.protocol),
-        address: service.key.address,
+        service: words::service_id(service.key),
+        listens: service.group.iter().map(listen).collect(),
         scheduler: service.scheduler.name().to_owned(),
         gate: gate(held.map_or(GateState::Closed, |held| held.gate)),
         virtual_router: None,
@@ -244,6 +242,15 @@ fn service_status(
             model::OnFailure::Quiesce => OnFailure::Quiesce,
         },
         servers: servers.collect(),
+    }
+}
+
+fn listen(listen: &model::Listen) -> Listen {
+    Listen {
+        protocol: protocol(listen.protocol),
+        address: listen.address,
+        first_port: listen.ports.first(),
+        last_port: listen.ports.last(),
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Reads only.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -9,19 +10,22 @@ use evenkeel_api::{
     AddressHolder, LatenessBucket, PartnerStatus, Problem, Role, RouterCount, RouterRole,
     VirtualRouterStatus, VrrpThreadStatus,
 };
-use evenkeel_model::{self as model, ServiceKey, VirtualRouter};
+use evenkeel_model::{self as model, ServiceEntry};
 use evenkeel_vrrp::{Counters, Trouble};
 
 use crate::daemon::event_loop::Daemon;
 use crate::daemon::vrrp::{SeatView, ThreadView};
 
 impl Daemon {
-    /// The virtual router of a service's address.
-    pub(crate) fn router_of(&self, key: &ServiceKey) -> Option<&VirtualRouter> {
-        match key.address.ip() {
+    /// The names of the virtual routers of a service's addresses, `None` where there is none.
+    pub(crate) fn routers_of(&self, service: &ServiceEntry) -> Option<String> {
+        let routers = service.addresses().filter_map(|address| match address {
             IpAddr::V4(address) => self.hands.vrrp.router_of(address),
             IpAddr::V6(_) => None,
-        }
+        });
+        let names: BTreeSet<&str> = routers.map(|router| router.name.as_str()).collect();
+        let names: Vec<&str> = names.into_iter().collect();
+        (!names.is_empty()).then(|| names.join(", "))
     }
 
     /// The virtual routers, in the order of the config file.

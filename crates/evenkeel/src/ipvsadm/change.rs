@@ -43,6 +43,13 @@ fn put(edits: Vec<Edit>, socket: &Path) -> Result<Vec<Option<Failure>>, Failure>
 const fn words(edit: &Edit, refusal: EditRefusal) -> &'static str {
     match refusal {
         EditRefusal::ServiceExists => "Service already exists",
+        EditRefusal::NoSuchGroup => {
+            "Invalid operation.  evenkeel knows no packets of this mark: a `[[service]]` with this `number` says \
+             what they are"
+        }
+        EditRefusal::Taken => {
+            "Service already exists.  Its address and port are those of a `[[service]]` with a `number`"
+        }
         EditRefusal::NoSuchService => match edit {
             Edit::AddServer { .. } | Edit::EditServer { .. } | Edit::DeleteServer { .. } => {
                 "Service not defined"

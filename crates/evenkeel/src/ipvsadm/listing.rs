@@ -7,7 +7,7 @@ mod options;
 use std::fmt::Write as _;
 
 use evenkeel_api::{
-    Connection, Protocol, Rates, ServerListing, ServiceListing, TimeoutSettings, Totals,
+    Connection, Protocol, Rates, ServerListing, ServiceId, ServiceListing, TimeoutSettings, Totals,
 };
 
 use crate::ipvsadm::grammar::Format;
@@ -80,12 +80,17 @@ pub(crate) fn rules(mut services: Vec<ServiceListing>, names: &Names) -> String 
     let mut out = String::new();
     for mut service in services {
         order::sort_servers(&mut service.servers);
-        let protocol = service.protocol;
-        let option = match protocol {
-            Protocol::Tcp => "-t",
-            Protocol::Udp => "-u",
+        let protocol = protocol_of(service.service);
+        let name = match service.service {
+            ServiceId::Single { address, .. } => {
+                let option = match protocol {
+                    Protocol::Tcp => "-t",
+                    Protocol::Udp => "-u",
+                };
+                format!("{option} {}", names.show(protocol, address))
+            }
+            ServiceId::Group { group } => format!("-f {group}"),
         };
-        let name = format!("{option} {}", names.show(protocol, service.address));
         let options = options::rule(&service);
         line(
             &mut out,
@@ -191,13 +196,14 @@ fn write_service(
     exact: bool,
     names: &Names,
 ) {
-    let protocol = service.protocol;
-    let mut name = format!(
-        "{:<4} {}",
-        protocol.name(),
-        names.show(protocol, service.address)
-    );
-    if service.address.is_ipv4() {
+    let protocol = protocol_of(service.service);
+    let mut name = match service.service {
+        ServiceId::Single { address, .. } => {
+            format!("{:<4} {}", protocol.name(), names.show(protocol, address))
+        }
+        ServiceId::Group { group } => format!("FWM  {group}"),
+    };
+    if !is_ipv6(service) {
         cut(&mut name, SERVICE_NAME_MAX);
     }
     match layout {
@@ -271,6 +277,16 @@ fn write_server(
         ),
     }
     out.push('\n');
+}
+
+/// The protocol whose names the ports of a service have; those of a group's servers are all 0.
+pub(super) fn protocol_of(service: ServiceId) -> Protocol {
+    service.protocol().unwrap_or(Protocol::Tcp)
+}
+
+fn is_ipv6(service: &ServiceListing) -> bool {
+    let address = service.service.address();
+    address.is_some_and(|address| address.is_ipv6())
 }
 
 /// Direct routing sees the clients' packets only, so what goes out is 0, as in IPVS.

@@ -6,19 +6,27 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use evenkeel_api::{ServerListing, ServiceListing};
+use evenkeel_api::{ServerListing, ServiceId, ServiceListing};
 
 /// Sorts services as `ipvsadm -L` does.
 pub(crate) fn sort_services(services: &mut Vec<ServiceListing>) {
     merge_sort(services, &|a, b| {
-        let protocol = i32::from(a.protocol.number()) - i32::from(b.protocol.number());
-        let family = family(a.address) - family(b.address);
+        let (a, b) = match (a.service, b.service) {
+            (ServiceId::Single { .. }, ServiceId::Single { .. }) => (a.service, b.service),
+            // What has no number has 0.
+            (a, b) => return number(a).wrapping_sub(number(b)).cast_signed(),
+        };
+        let protocol = protocol_number(a) - protocol_number(b);
+        let (Some(a), Some(b)) = (a.address(), b.address()) else {
+            return 0;
+        };
+        let family = family(a) - family(b);
         if family != 0 {
             family
         } else if protocol != 0 {
             protocol
         } else {
-            compare(a.address, b.address)
+            compare(a, b)
         }
     });
 }
@@ -26,6 +34,19 @@ pub(crate) fn sort_services(services: &mut Vec<ServiceListing>) {
 /// Sorts the real servers of a service as `ipvsadm -L` does.
 pub(crate) fn sort_servers(servers: &mut Vec<ServerListing>) {
     merge_sort(servers, &|a, b| compare(a.address, b.address));
+}
+
+const fn number(service: ServiceId) -> u32 {
+    match service {
+        ServiceId::Single { .. } => 0,
+        ServiceId::Group { group } => group,
+    }
+}
+
+fn protocol_number(service: ServiceId) -> i32 {
+    service
+        .protocol()
+        .map_or(0, |protocol| protocol.number().into())
 }
 
 /// The kernel's numbers of address families, which are compared too.

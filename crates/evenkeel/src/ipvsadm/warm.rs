@@ -3,7 +3,7 @@
 //! ipvsadm knows nothing of the kind, so standard output lists only the other services, and one line on
 //! standard error tells of these.
 
-use evenkeel_api::{GateStatus, Role, ServiceListing};
+use evenkeel_api::{GateStatus, Role, ServiceId, ServiceListing};
 
 /// Parts the services that this director acts for from those that it only holds.
 pub(crate) fn part(services: Vec<ServiceListing>) -> (Vec<ServiceListing>, Vec<ServiceListing>) {
@@ -40,12 +40,15 @@ fn note(held: &[ServiceListing], what: &str) -> Option<String> {
 }
 
 fn reason(service: &ServiceListing) -> String {
-    let address = service.address.ip();
     let Some(router) = &service.virtual_router else {
+        let (gate, is) = match service.service {
+            ServiceId::Single { address, .. } => (format!("gate of {}", address.ip()), "is"),
+            ServiceId::Group { group } => (format!("gates of group {group}"), "are"),
+        };
         return match service.gate {
-            GateStatus::Open => format!("the gate of {address} is open"),
-            GateStatus::Draining => format!("the gate of {address} is draining"),
-            GateStatus::Closed => format!("the gate of {address} is closed"),
+            GateStatus::Open => format!("the {gate} {is} open"),
+            GateStatus::Draining => format!("the {gate} {is} draining"),
+            GateStatus::Closed => format!("the {gate} {is} closed"),
         };
     };
     let name = &router.name;

@@ -56,7 +56,7 @@ impl Cluster {
         let mut cluster = Self {
             lab: Lab::start(setup.topology.clone(), options)?,
             target: Target {
-                address: setup.service.key.address,
+                address: setup.address,
                 path: String::from("/"),
                 deadline: DEADLINE,
             },
@@ -237,7 +237,7 @@ impl Cluster {
 
 fn held(service: &ServiceListing) -> Held {
     Held {
-        address: service.address,
+        service: service.service,
         open: service.gate == GateStatus::Open,
         servers: service
             .servers

@@ -1,5 +1,6 @@
 //! What was seen of each figure, as plain data for the judge.
 
+use evenkeel_api::ServiceId;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -83,8 +84,8 @@ pub(crate) struct Standing {
 /// A service as a director holds it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Held {
-    /// Virtual address and port.
-    pub(crate) address: SocketAddr,
+    /// What identifies it.
+    pub(crate) service: ServiceId,
     /// Whether its gate is open.
     pub(crate) open: bool,
     /// Real servers that are in the list.

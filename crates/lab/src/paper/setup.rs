@@ -47,8 +47,12 @@ pub(crate) struct Setup {
     pub(crate) router: VirtualRouter,
     /// The virtual service that answers HTTP.
     pub(crate) service: VirtualService,
+    /// Its address and port.
+    pub(crate) address: SocketAddr,
     /// The virtual service that sends datagrams back.
     pub(crate) echo: VirtualService,
+    /// Its address and port.
+    pub(crate) echo_address: SocketAddr,
     /// How real servers are checked.
     pub(crate) cadence: Cadence,
     /// Its real servers, in the order of the config.
@@ -120,6 +124,11 @@ impl Setup {
             .as_ref()
             .map(|check| check.cadence)
             .ok_or_else(|| lacks("health check"))?;
+        let address_of = |service: &VirtualService| {
+            let address = service.key.address();
+            address.ok_or_else(|| lacks(&format!("one address of `{}`", service.name)))
+        };
+        let (address, echo_address) = (address_of(&service)?, address_of(&echo)?);
         let servers = servers(&topology, &service);
         let victim = servers
             .iter()
@@ -133,7 +142,9 @@ impl Setup {
             partner,
             router,
             service,
+            address,
             echo,
+            echo_address,
             cadence,
             servers,
             topology,
@@ -142,7 +153,7 @@ impl Setup {
 
     /// The virtual address.
     pub(crate) fn virtual_address(&self) -> IpAddr {
-        self.service.key.address.ip()
+        self.address.ip()
     }
 
     /// The virtual address's name in listings.
@@ -236,7 +247,7 @@ impl Setup {
              whose turn it is ({}); that one answers the client itself ({}: direct routing). {director} checks\n\
              each of them by HTTP every {} ms, within {} ms: {fall} failures in a row take it out,\n\
              {rise} successes in a row put it back.\n",
-            self.service.key.address,
+            self.address,
             self.service.scheduler.name(),
             self.service
                 .servers
@@ -264,7 +275,7 @@ impl Setup {
              service {}, and by a new connection every 5 ms.\n",
             version.number(),
             advert_interval.as_millis(),
-            self.echo.key.address,
+            self.echo_address,
             director = self.director,
             partner = self.partner,
         )

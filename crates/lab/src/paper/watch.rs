@@ -63,7 +63,7 @@ impl Watch {
         let history = Arc::new(Mutex::new(History::default()));
         let asker = Asker {
             client: Client::new(socket),
-            service: setup.service.key.address,
+            service: setup.address,
             history: Arc::clone(&history),
         };
         let stopped = Arc::clone(&stop);
@@ -134,7 +134,7 @@ impl Asker {
         let services = self.client.services().await?.services;
         let conns: BTreeMap<SocketAddr, u64> = services
             .iter()
-            .filter(|service| service.address == self.service)
+            .filter(|service| service.service.address() == Some(self.service))
             .flat_map(|service| &service.servers)
             .map(|server| (server.address, server.totals.conns))
             .collect();

@@ -21,10 +21,11 @@ fn server(last: u8, weight: i64) -> RealServer {
 fn service(name: &str, port: u16) -> VirtualService {
     VirtualService {
         name: name.to_owned(),
-        key: ServiceKey {
+        key: ServiceKey::Single {
             protocol: Protocol::Tcp,
             address: SocketAddr::from(([198, 18, 14, 146], port)),
         },
+        group: Listens::default(),
         scheduler: Scheduler::RoundRobin,
         options: ServiceOptions::default(),
         on_failure: OnFailure::Remove,
@@ -72,7 +73,8 @@ fn the_order_of_services_and_servers_changes_nothing() {
 #[test]
 fn a_service_at_another_port_is_one_removed_and_one_added() {
     let mut new = director();
-    new.services[1].key.address.set_port(8443);
+    new.services[1].key =
+        ServiceKey::single(Protocol::Tcp, SocketAddr::from(([198, 18, 14, 146], 8443)));
     assert_eq!(
         diff(&director(), &new).to_string(),
         "service `tls` (TCP 198.18.14.146:443) removed\n\

@@ -9,7 +9,7 @@ use super::*;
 use crate::service::Protocol;
 
 fn key(host: u8) -> ServiceKey {
-    ServiceKey {
+    ServiceKey::Single {
         protocol: Protocol::Tcp,
         address: SocketAddr::from(([192, 0, 2, host], 80)),
     }
@@ -45,6 +45,7 @@ fn configured(host: u8, servers: &[(u8, u16)]) -> VirtualService {
     VirtualService {
         name: format!("s{host}"),
         key: key(host),
+        group: Listens::default(),
         scheduler: Scheduler::RoundRobin,
         options: ServiceOptions::default(),
         on_failure: OnFailure::Remove,
@@ -72,7 +73,7 @@ fn table(services: &[VirtualService]) -> Table {
 
 /// What IPVS does with an edit of such a table.
 fn reference(table: &mut Table, edit: Edit) -> Result<(), EditRefused> {
-    let server = |key: ServiceKey, address| SocketAddr::new(address, key.address.port());
+    let server = |key: ServiceKey, address| SocketAddr::new(address, key.port());
     let servers = |table: &mut Table, key| match table.remove(&key) {
         None => Err(EditRefused::NoSuchService),
         Some(service) => Ok(service),

@@ -9,8 +9,8 @@ use anyhow::{Context as _, ensure};
 use evenkeel_abi::{Shared, Word};
 use evenkeel_bpf::{Attachment, DataPlane, Mode, Options, Run, Sizes};
 use evenkeel_model::{
-    Forwarding, GateState, MacAddress, Protocol, Scheduler, ServerEntry, ServiceEntry, ServiceKey,
-    ServiceOptions, Thresholds, Weight,
+    Forwarding, GateState, Listens, MacAddress, Protocol, Scheduler, ServerEntry, ServiceEntry,
+    ServiceKey, ServiceOptions, Thresholds, Weight,
 };
 
 static OBJECT: &[u8] = include_bytes!("../../../../crates/bpf/src/bench.bpf.o");
@@ -275,10 +275,11 @@ fn service() -> ServiceEntry {
         thresholds: Thresholds::default(),
     };
     ServiceEntry {
-        key: ServiceKey {
+        key: ServiceKey::Single {
             protocol: Protocol::Tcp,
             address: SocketAddr::new(ADDRESS, PORT),
         },
+        group: Listens::default(),
         scheduler: Scheduler::RoundRobin,
         options: ServiceOptions::default(),
         servers: [12, 13, 14].map(server).to_vec(),

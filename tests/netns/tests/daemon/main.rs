@@ -47,7 +47,10 @@ fn listed(cluster: &Cluster) -> Vec<(u16, String, u16)> {
     let mut rows: Vec<_> = services
         .iter()
         .flat_map(|service| {
-            let port = service.address.port();
+            let port = service
+                .service
+                .address()
+                .map_or(0, |address| address.port());
             let servers = service.servers.iter();
             servers.map(move |server| (port, server.address.ip().to_string(), server.weight))
         })

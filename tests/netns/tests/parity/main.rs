@@ -1,6 +1,7 @@
 //! The native data plane and the loaded program decide alike, byte by byte, and keep equal tables.
 
 mod corpus;
+mod groups;
 mod twins;
 
 use std::net::{Ipv4Addr, SocketAddrV4};

@@ -4,14 +4,12 @@ use std::cell::Cell;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::atomic::Ordering::SeqCst;
 
-use evenkeel_abi::{
-    Bucket, Conn, ConnState, Globals, Router, ServiceKey as Key, Shared, State, Tick, Word, low,
-};
+use evenkeel_abi::{Bucket, Conn, ConnState, Globals, Router, Shared, State, Tick, Word, low};
 use evenkeel_bpf::{DataPlane, Mode, Options, Sizes};
 use evenkeel_datapath::{MemoryFrame, Verdict, process};
 use evenkeel_model::{
-    Forwarding, Fragments, GateState, MacAddress, Protocol, Scheduler, ServerEntry, ServiceEntry,
-    ServiceKey, ServiceOptions, Thresholds, Weight,
+    Forwarding, Fragments, GateState, Listens, MacAddress, Protocol, Scheduler, ServerEntry,
+    ServiceEntry, ServiceKey, ServiceOptions, Thresholds, Weight,
 };
 use evenkeel_testkit::NativeTables;
 use evenkeel_testkit::packet::DIRECTOR;
@@ -126,10 +124,11 @@ impl Twins {
             }
         };
         let entry = ServiceEntry {
-            key: ServiceKey {
+            key: ServiceKey::Single {
                 protocol: spec.protocol,
                 address: spec.address.into(),
             },
+            group: Listens::default(),
             scheduler: spec.scheduler,
             options: ServiceOptions {
                 fragments: spec.fragments,
@@ -138,6 +137,38 @@ impl Twins {
             servers: (12..).zip(weights).map(server).collect(),
         };
         self.kernel.put_service(&entry).expect("the service fits");
+        self.mirror();
+    }
+
+    /// Puts a service with three servers of weight 1, and opens its gates.
+    pub(crate) fn put_group(
+        &mut self,
+        key: ServiceKey,
+        group: Listens,
+        options: ServiceOptions,
+        mac: u8,
+    ) {
+        let server = |host: u8| ServerEntry {
+            address: SocketAddr::new(IpAddr::from([198, 18, mac, host]), key.port()),
+            weight: Weight::ONE,
+            hash_weight: Weight::ONE,
+            forwarding: Forwarding::DirectRouting,
+            mac: MacAddress([2, 0, 0, 1, mac, host]),
+            thresholds: Thresholds::default(),
+        };
+        let entry = ServiceEntry {
+            key,
+            group,
+            scheduler: Scheduler::RoundRobin,
+            options,
+            servers: (1..=3).map(server).collect(),
+        };
+        self.kernel.put_service(&entry).expect("the service fits");
+        for address in entry.addresses() {
+            self.kernel
+                .set_gate(address, GateState::Open)
+                .expect("the address has a gate");
+        }
         self.mirror();
     }
 
@@ -186,6 +217,8 @@ impl Twins {
             copy(&kernel.state, &gate.state);
             copy(&kernel.virtual_router, &gate.virtual_router);
             copy(&kernel.fragments, &gate.fragments);
+            let (start, len) = kernel.ports.load();
+            gate.ports.store(start, len);
             let address = kernel.address_used.load(SeqCst);
             if address >> 32 != 0 {
                 to.vips.insert(low(address), i);
@@ -211,15 +244,9 @@ impl Twins {
                     n.store(start, len);
                 }
             }
-            if kernel.used.load(SeqCst) != 0 {
-                let key = kernel.key.load(SeqCst);
-                let key = Key {
-                    address: low(key),
-                    port_protocol: u32::try_from(key >> 32).expect("32 bits"),
-                };
-                to.service_ids.insert(key, i);
-            }
         }
+        let ids = from.service_ids().expect("they can be read");
+        to.service_ids = ids.into_iter().collect();
         for (i, server) in (0..).zip(&to.servers) {
             let kernel = from.servers.get(i).expect("as many");
             copy(&kernel.mac, &server.mac);

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use evenkeel_model::{Director, Edit};
+use evenkeel_model::{Director, Edit, ServiceKey, VirtualService};
 
 #[derive(Debug)]
 pub(super) struct Grounds {
@@ -16,7 +16,7 @@ pub(super) struct Grounds {
 impl Grounds {
     pub(super) fn of(director: &Director) -> Self {
         let services = director.services.iter();
-        let listen = services.clone().map(|service| service.key.address.ip());
+        let listen = services.clone().flat_map(VirtualService::addresses);
         let servers = services.flat_map(|service| &service.servers);
         let routers = director.virtual_routers.iter();
         let moved = routers.clone().flat_map(|router| &router.addresses);
@@ -33,9 +33,12 @@ impl Grounds {
     /// Whether an edit would make an address both.
     pub(super) fn forbid(&self, edit: &Edit) -> bool {
         match edit {
-            Edit::AddService(key, _) => self.hosts.contains(&key.address.ip()),
+            Edit::AddService(ServiceKey::Single { address, .. }, _) => {
+                self.hosts.contains(&address.ip())
+            }
             Edit::AddServer(_, address, _) => self.virtuals.contains(address),
-            Edit::EditService(..)
+            Edit::AddService(ServiceKey::Group(_), _)
+            | Edit::EditService(..)
             | Edit::DeleteService(_)
             | Edit::EditServer(..)
             | Edit::DeleteServer(..)
@@ -46,8 +49,8 @@ impl Grounds {
 
     /// Notes what an edit has added.
     pub(super) fn note(&mut self, edit: &Edit) {
-        if let Edit::AddService(key, _) = edit {
-            self.virtuals.insert(key.address.ip());
+        if let Edit::AddService(ServiceKey::Single { address, .. }, _) = edit {
+            self.virtuals.insert(address.ip());
         }
         if let Edit::AddServer(_, address, _) = edit {
             self.hosts.insert(*address);

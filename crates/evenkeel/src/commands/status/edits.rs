@@ -25,8 +25,7 @@ pub(super) fn render(out: &mut String, edits: &Edits) {
 }
 
 fn of_service(edited: &EditedService) -> impl Iterator<Item = [String; 3]> {
-    let service = edited.service;
-    let name = format!("{} {}", service.protocol.name(), service.address);
+    let name = edited.service.to_string();
     let itself = edited.edit.map(|kind| {
         let settings = edited.settings.as_ref();
         [

@@ -63,8 +63,12 @@ fn a_server_that_is_down_is_shown_with_its_reason() {
     let status = Status {
         services: vec![ServiceStatus {
             name: "web".to_owned(),
-            protocol: Protocol::Tcp,
-            address: "198.18.14.146:80".parse().unwrap(),
+
+            service: ServiceId::Single {
+                protocol: Protocol::Tcp,
+                address: "198.18.14.146:80".parse().unwrap(),
+            },
+            listens: Vec::new(),
             scheduler: "rr".to_owned(),
             gate: GateStatus::Open,
             virtual_router: Some("paper".to_owned()),
@@ -140,7 +144,7 @@ fn times_are_shown_in_their_two_largest_units() {
 #[test]
 fn edits_by_hand_are_shown() {
     let service = |port: u16, edit, settings, servers| EditedService {
-        service: ServiceId {
+        service: ServiceId::Single {
             protocol: Protocol::Tcp,
             address: ([198, 18, 14, 146], port).into(),
         },

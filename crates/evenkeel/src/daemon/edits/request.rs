@@ -210,9 +210,7 @@ fn could_not(problem: &Problem) -> String {
 /// The server that an edit adds.
 fn server_of(edit: &Edit) -> Option<(ServiceKey, SocketAddr)> {
     match edit {
-        Edit::AddServer(key, address, _) => {
-            Some((*key, SocketAddr::new(*address, key.address.port())))
-        }
+        Edit::AddServer(key, address, _) => Some((*key, SocketAddr::new(*address, key.port()))),
         Edit::AddService(..)
         | Edit::EditService(..)
         | Edit::DeleteService(_)

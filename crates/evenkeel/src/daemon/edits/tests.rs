@@ -9,7 +9,7 @@ use evenkeel_model::{
 use super::*;
 
 fn key(port: u16) -> ServiceKey {
-    ServiceKey {
+    ServiceKey::Single {
         protocol: Protocol::Udp,
         address: ([198, 18, 14, 146], port).into(),
     }

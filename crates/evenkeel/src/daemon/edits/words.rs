@@ -81,21 +81,28 @@ pub(super) const fn refusal(refused: EditRefused) -> EditRefusal {
         EditRefused::NoSuchServer => EditRefusal::NoSuchServer,
         EditRefused::AddressInUse => EditRefusal::AddressInUse,
         EditRefused::NoRoom => EditRefusal::NoRoom,
+        EditRefused::NoSuchGroup => EditRefusal::NoSuchGroup,
+        EditRefused::Taken => EditRefusal::Taken,
     }
 }
 
 fn key(service: ServiceId) -> Result<ServiceKey, EditRefusal> {
-    host(service.address.ip())?;
-    if service.address.port() == 0 {
+    let (protocol, address) = match service {
+        ServiceId::Single { protocol, address } => (protocol, address),
+        ServiceId::Group { group } => {
+            let number = model::GroupNumber::new(group).ok_or(EditRefusal::Invalid)?;
+            return Ok(ServiceKey::Group(number));
+        }
+    };
+    host(address.ip())?;
+    if address.port() == 0 {
         return Err(EditRefusal::Invalid);
     }
-    Ok(ServiceKey {
-        protocol: match service.protocol {
-            evenkeel_api::Protocol::Tcp => model::Protocol::Tcp,
-            evenkeel_api::Protocol::Udp => model::Protocol::Udp,
-        },
-        address: service.address,
-    })
+    let protocol = match protocol {
+        evenkeel_api::Protocol::Tcp => model::Protocol::Tcp,
+        evenkeel_api::Protocol::Udp => model::Protocol::Udp,
+    };
+    Ok(ServiceKey::single(protocol, address))
 }
 
 /// An address that a host can have, as a config file takes them.
@@ -234,10 +241,15 @@ pub(crate) fn edits(overlay: &Overlay) -> Edits {
     }
 }
 
-fn service_id(key: ServiceKey) -> ServiceId {
-    ServiceId {
-        protocol: view::protocol(key.protocol),
-        address: key.address,
+pub(crate) const fn service_id(key: ServiceKey) -> ServiceId {
+    match key {
+        ServiceKey::Single { protocol, address } => ServiceId::Single {
+            protocol: view::protocol(protocol),
+            address,
+        },
+        ServiceKey::Group(number) => ServiceId::Group {
+            group: number.get(),
+        },
     }
 }
 
@@ -260,7 +272,7 @@ pub(super) fn overlay(edits: &Edits) -> Result<Overlay, EditRefusal> {
         let settings = edited.settings.as_ref().map(service_settings).transpose()?;
         let service = edited.edit.map(|kind| join(kind, settings)).transpose()?;
         let servers = edited.servers.iter().map(|server| {
-            let address = SocketAddr::new(host(server.address.ip())?, key.address.port());
+            let address = SocketAddr::new(host(server.address.ip())?, key.port());
             let settings = server.settings.map(server_settings);
             Ok((address, join(server.edit, settings)?))
         });

@@ -32,11 +32,9 @@ fn tell(trace: &Trace, role: Option<Role>) -> (String, Vec<String>) {
         name: "paper".to_owned(),
         role,
     });
-    let key = |protocol, port: u16| ServiceKey {
-        protocol,
-        address: SocketAddr::from(([198, 18, 14, 146], port)),
-    };
-    let services = [key(model::Protocol::Tcp, 80), key(model::Protocol::Udp, 53)];
+    let at =
+        |protocol, port: u16| Listens::of(protocol, SocketAddr::from(([198, 18, 14, 146], port)));
+    let services = [at(model::Protocol::Tcp, 80), at(model::Protocol::Udp, 53)];
     let story = Story {
         packet: &packet("198.18.14.146:81"),
         trace,

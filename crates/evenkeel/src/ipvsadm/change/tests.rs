@@ -20,7 +20,7 @@ fn lines_are_split_into_words() {
 
 #[test]
 fn a_missing_service_is_called_as_its_command_calls_it() {
-    let service = evenkeel_api::ServiceId {
+    let service = evenkeel_api::ServiceId::Single {
         protocol: evenkeel_api::Protocol::Tcp,
         address: ([1, 2, 3, 4], 80).into(),
     };

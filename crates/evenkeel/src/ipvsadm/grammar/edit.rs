@@ -162,15 +162,15 @@ fn service(values: &Values) -> Result<ServiceId, Refused> {
     }
 }
 
-/// The service in the API's words, which has none for a mark, nor for SCTP.
+/// The service in the API's words, which has none for SCTP.
 fn service_id(name: ServiceName) -> Result<ServiceId, Refused> {
     let (protocol, address) = match name {
         ServiceName::Address(protocol, address) => (protocol, address),
-        ServiceName::FirewallMark(_) => return Err(refused("Protocol not available")),
+        ServiceName::FirewallMark(group) => return Ok(ServiceId::Group { group }),
     };
     let known = [Protocol::Tcp, Protocol::Udp];
     let protocol = known.into_iter().find(|known| known.number() == protocol);
-    Ok(ServiceId {
+    Ok(ServiceId::Single {
         protocol: protocol.ok_or_else(|| refused("Protocol not supported"))?,
         address,
     })

@@ -57,7 +57,7 @@ fn flags(service: &ServiceListing) -> Vec<&'static str> {
 /// The mask of a client's network; `None`: each address is a client of its own.
 fn mask(service: &ServiceListing, persistence: Persistence) -> Option<String> {
     let prefix = persistence.prefix;
-    if service.address.is_ipv6() {
+    if super::is_ipv6(service) {
         return (prefix < 128).then(|| prefix.to_string());
     }
     let host_bits = 32_u32.saturating_sub(prefix.into());

@@ -47,8 +47,10 @@ fn table() -> Vec<ServiceListing> {
         in_bps: 600_000_000,
     };
     let web = ServiceListing {
-        protocol: Protocol::Tcp,
-        address: "192.168.1.110:80".parse().unwrap(),
+        service: ServiceId::Single {
+            protocol: Protocol::Tcp,
+            address: "192.168.1.110:80".parse().unwrap(),
+        },
         scheduler: "rr".to_owned(),
         options: ServiceOptions::default(),
         totals: Totals {
@@ -66,8 +68,10 @@ fn table() -> Vec<ServiceListing> {
         servers: vec![second, first],
     };
     let empty = |address: &str| ServiceListing {
-        protocol: Protocol::Tcp,
-        address: address.parse().unwrap(),
+        service: ServiceId::Single {
+            protocol: Protocol::Tcp,
+            address: address.parse().unwrap(),
+        },
         scheduler: "rr".to_owned(),
         options: ServiceOptions::default(),
         totals: Totals::default(),
@@ -219,8 +223,10 @@ fn name_service() -> ServiceListing {
     let mut own = server("10.0.0.2:53", 3, 0, 9);
     own.forwarding = Forwarding::Local;
     ServiceListing {
-        protocol: Protocol::Udp,
-        address: "10.0.0.1:53".parse().unwrap(),
+        service: ServiceId::Single {
+            protocol: Protocol::Udp,
+            address: "10.0.0.1:53".parse().unwrap(),
+        },
         scheduler: "wrr".to_owned(),
         options: ServiceOptions::default(),
         servers: vec![server("10.0.0.3:53", 1, 0, 4), own],
@@ -301,7 +307,10 @@ fn long_names_are_cut_to_their_column() {
         ports: [((Protocol::Tcp, 80), "http".to_owned())].into(),
     };
     let service = ServiceListing {
-        address: "198.18.14.146:80".parse().unwrap(),
+        service: ServiceId::Single {
+            protocol: Protocol::Tcp,
+            address: "198.18.14.146:80".parse().unwrap(),
+        },
         servers: vec![server("198.18.14.12:80", 1, 0, 5)],
         ..table().remove(0)
     };
@@ -356,11 +365,32 @@ UDP 04:59  UDP         192.168.1.20:40000 192.168.1.110:53   192.168.1.12:53|
     assert_eq!(header, expected);
 }
 
+#[test]
+fn a_group_is_listed_as_what_has_a_firewall_mark() {
+    let group = ServiceListing {
+        service: ServiceId::Group { group: 7 },
+        servers: vec![server("10.0.0.3:0", 1, 2, 4)],
+        ..name_service()
+    };
+    let names = Names::default();
+    let listing = services(vec![group.clone()], Format::default(), &names);
+    let lines: Vec<&str> = listing.lines().skip(2).map(str::trim_end).collect();
+    let expected = [
+        "FWM  7 wrr",
+        "  -> 10.0.0.3:0                   Route   1      2          4",
+    ];
+    assert_eq!(lines, expected);
+    let saved = "-A -f 7 -s wrr\n-a -f 7 -r 10.0.0.3:0 -g -w 1\n";
+    assert_eq!(rules(vec![group], &names), saved);
+}
+
 /// A service with everything that ipvsadm can give one.
 fn optioned(address: &str, scheduler: &str, prefix: u8) -> ServiceListing {
     ServiceListing {
-        protocol: Protocol::Udp,
-        address: address.parse().unwrap(),
+        service: ServiceId::Single {
+            protocol: Protocol::Udp,
+            address: address.parse().unwrap(),
+        },
         scheduler: scheduler.to_owned(),
         options: ServiceOptions {
             persistence: Some(Persistence {

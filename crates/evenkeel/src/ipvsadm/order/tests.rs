@@ -17,8 +17,10 @@ fn server(address: &str) -> ServerListing {
 
 fn service(address: &str) -> ServiceListing {
     ServiceListing {
-        protocol: Protocol::Tcp,
-        address: address.parse().unwrap(),
+        service: ServiceId::Single {
+            protocol: Protocol::Tcp,
+            address: address.parse().unwrap(),
+        },
         scheduler: "rr".to_owned(),
         options: ServiceOptions::default(),
         totals: Totals::default(),
@@ -45,7 +47,10 @@ fn services_stand_in_ipvsadms_broken_order() {
     .map(service)
     .to_vec();
     sort_services(&mut services);
-    let sorted: Vec<String> = services.iter().map(|s| s.address.to_string()).collect();
+    let sorted: Vec<String> = services
+        .iter()
+        .filter_map(|s| Some(s.service.address()?.to_string()))
+        .collect();
     let expected = [
         "10.0.0.1:80",
         "10.0.0.1:443",

@@ -4,8 +4,10 @@ use super::*;
 
 fn service(address: &str, gate: GateStatus, router: Option<(&str, Role)>) -> ServiceListing {
     ServiceListing {
-        protocol: Protocol::Tcp,
-        address: address.parse().unwrap(),
+        service: ServiceId::Single {
+            protocol: Protocol::Tcp,
+            address: address.parse().unwrap(),
+        },
         scheduler: "rr".to_owned(),
         options: ServiceOptions::default(),
         totals: Totals::default(),

@@ -146,7 +146,7 @@ struct Traffic {
 impl Traffic {
     fn start(cluster: &Cluster) -> Result<Self, PaperError> {
         let client = cluster.lab.node(&cluster.setup.client)?;
-        let echo = cluster.setup.echo.key.address;
+        let echo = cluster.setup.echo_address;
         Ok(Self {
             streams: Streams::start(client, &cluster.target, &cluster.ports, STREAMS)?,
             load: OpenLoad::start(client, &cluster.target, &cluster.ports, EVERY)?,

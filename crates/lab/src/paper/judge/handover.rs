@@ -207,7 +207,8 @@ fn holds_warm(setup: &Setup, standing: &Standing, servers: &[&Server]) -> Expect
     let held = [&setup.service, &setup.echo].into_iter().all(|wanted| {
         standing.services.iter().any(|service| {
             let found: BTreeSet<_> = service.servers.iter().map(SocketAddr::ip).collect();
-            service.address == wanted.key.address && !service.open && found == hosts
+            let same = service.service.address() == wanted.key.address();
+            same && !service.open && found == hosts
         })
     });
     let found: Vec<String> = standing
@@ -216,7 +217,7 @@ fn holds_warm(setup: &Setup, standing: &Standing, servers: &[&Server]) -> Expect
         .map(|service| {
             let names: Vec<String> = service.servers.iter().map(|s| setup.name_of(*s)).collect();
             let gate = if service.open { "open" } else { "not open" };
-            format!("{} with {}, {gate}", service.address, names.join(", "))
+            format!("{} with {}, {gate}", service.service, names.join(", "))
         })
         .collect();
     Expectation {

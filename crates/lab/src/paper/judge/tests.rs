@@ -1,4 +1,5 @@
 use evenkeel_api::Role;
+use evenkeel_api::{Protocol, ServiceId};
 use evenkeel_model::VirtualService;
 
 use super::*;
@@ -44,11 +45,14 @@ fn without_laico2() -> String {
 /// How a director stands that holds these servers for both services.
 pub(crate) fn standing(setup: &Setup, servers: &[&Server], acts: bool) -> Standing {
     let held = |service: &VirtualService| Held {
-        address: service.key.address,
+        service: ServiceId::Single {
+            protocol: Protocol::Tcp,
+            address: service.key.address().unwrap(),
+        },
         open: acts,
         servers: servers
             .iter()
-            .map(|server| (server.ip, service.key.address.port()).into())
+            .map(|server| (server.ip, service.key.port()).into())
             .collect(),
     };
     Standing {

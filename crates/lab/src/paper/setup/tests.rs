@@ -7,7 +7,7 @@ fn the_papers_topology_is_the_cluster_of_figure_4() {
     let setup = Setup::of_the_paper(None).unwrap();
     assert_eq!(setup.client, "client");
     assert_eq!(setup.director, "laicoz");
-    assert_eq!(setup.service.key.address.to_string(), "198.18.14.146:80");
+    assert_eq!(setup.address.to_string(), "198.18.14.146:80");
     let hosts: Vec<&str> = setup.servers.iter().map(|s| s.host.as_str()).collect();
     assert_eq!(
         hosts,
@@ -22,7 +22,7 @@ fn the_papers_topology_is_the_cluster_of_figure_4() {
     let survivors: Vec<_> = setup.survivors().iter().map(|s| s.node.clone()).collect();
     assert_eq!(survivors, ["laico3", "laico4"]);
     assert_eq!(setup.partner, "laicoy");
-    assert_eq!(setup.echo.key.address.to_string(), "198.18.14.146:7");
+    assert_eq!(setup.echo_address.to_string(), "198.18.14.146:7");
     assert_eq!(setup.virtual_host(), "198.18.14.146");
 }
 

@@ -1,6 +1,6 @@
 use evenkeel_api::{
     API_VERSION, AddressHolder, Edits, Forwarding, InterfaceStatus, LatenessBucket, OnFailure,
-    PartnerStatus, Protocol, RouterCount, ServerStatus, TableStatus, XdpMode,
+    PartnerStatus, Protocol, RouterCount, ServerStatus, ServiceId, TableStatus, XdpMode,
 };
 
 use super::*;
@@ -27,8 +27,12 @@ fn server(state: ServerState) -> ServerStatus {
 fn service(name: &str, scheduler: &str, gate: GateStatus, router: Option<&str>) -> ServiceStatus {
     ServiceStatus {
         name: name.to_owned(),
-        protocol: Protocol::Tcp,
-        address: "198.18.14.146:80".parse().unwrap(),
+
+        service: ServiceId::Single {
+            protocol: Protocol::Tcp,
+            address: "198.18.14.146:80".parse().unwrap(),
+        },
+        listens: Vec::new(),
         scheduler: scheduler.to_owned(),
         gate,
         virtual_router: router.map(ToOwned::to_owned),

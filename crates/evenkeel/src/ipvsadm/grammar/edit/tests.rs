@@ -26,7 +26,7 @@ fn refuses(cases: &[(&str, &str, u8)]) {
     }
 }
 
-const SERVICE: ServiceId = ServiceId {
+const SERVICE: ServiceId = ServiceId::Single {
     protocol: Protocol::Tcp,
     address: SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::new(1, 2, 3, 4)), 80),
 };
@@ -224,8 +224,6 @@ fn what_is_not_there_yet_is_refused_as_by_a_kernel_without_it() {
         )
     };
     refuses(&[
-        ("-A -f 1", "Protocol not available", 255),
-        ("-a -f 1 -r 1.2.3.4", "Protocol not available", 255),
         (
             "-A --sctp-service 1.2.3.4:80",
             "Protocol not supported",
@@ -305,7 +303,7 @@ fn services_have_what_the_options_say() {
             add(with("sh", options))
         );
     }
-    let udp = ServiceId {
+    let udp = ServiceId::Single {
         protocol: Protocol::Udp,
         address: "1.2.3.4:53".parse().unwrap(),
     };

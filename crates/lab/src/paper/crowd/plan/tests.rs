@@ -43,7 +43,7 @@ fn the_cluster_is_one_that_directors_take() {
             let text = node.config.as_ref().unwrap();
             let config = evenkeel_config::parse("director.toml", text, &node.name).unwrap();
             let crowd = config.services.iter().find(|s| s.name == SERVICE).unwrap();
-            assert_eq!(crowd.key.address, service_address().into());
+            assert_eq!(crowd.key.address(), Some(service_address().into()));
             assert_eq!(crowd.scheduler, Scheduler::Maglev);
             assert_eq!(crowd.on_failure, rule);
             assert_eq!(config.tables.connections, room);
