@@ -2,11 +2,13 @@
 //!
 //! The sizes of the tables that grow with connections are set when the object is loaded.
 
+use core::ffi::c_void;
+use core::ptr::from_mut;
 use core::sync::atomic::Ordering::Relaxed;
 
 use aya_ebpf::bindings::BPF_F_MMAPABLE;
 use aya_ebpf::btf_maps::{Array, HashMap, PerCpuArray};
-use aya_ebpf::helpers::bpf_jiffies64;
+use aya_ebpf::helpers::{bpf_jiffies64, bpf_loop};
 use aya_ebpf::macros::btf_map;
 use evenkeel_abi::{
     ARENA_WORDS, Bucket, Costs, DropReason, Event, FRAGMENT_BUCKETS, FlowKey, GATES_MAX, Gate,
@@ -14,7 +16,7 @@ use evenkeel_abi::{
     ServiceKey, ServiceSlot, Shared, State, Stats, Tick, Word, high, low, pair,
 };
 use evenkeel_datapath::{
-    Method, Plan, Tables, Transport, enter, establish, find_service, least_loaded, less_loaded_of_two,
+    Method, Plan, Rounds, Tables, Transport, chunk, enter, establish, find_service, least_loaded, less_loaded_of_two,
     note_fragment, place_by_address, plan, ports_of_fragment, schedule, server_of_flow,
 };
 
@@ -96,6 +98,13 @@ const INTERNAL: u64 = u64::MAX - 1;
 const EARLY: u64 = u64::MAX - 2;
 /// What [`evenkeel_schedule`] returns if the flow needs an entry and can't have one.
 const FULL: u64 = u64::MAX - 3;
+
+/// A chunk of a loop, which `bpf_loop` calls; 1 ends the loop.
+extern "C" fn run_chunk<R: Rounds>(number: u64, rounds: *mut c_void) -> i64 {
+    // SAFETY: `repeat` gave the pointer to what it borrows until the loop is over.
+    let rounds = unsafe { &mut *rounds.cast::<R>() };
+    i64::from(!chunk(&ANYWHERE, rounds, number as u32))
+}
 
 /// A function of its own, global, so that the kernel verifies its loop over all servers once.
 #[unsafe(no_mangle)]
@@ -368,6 +377,14 @@ impl Tables for Maps {
     fn least_loaded(&self, costs: Costs, start: u32, len: u32) -> Option<u32> {
         let number = evenkeel_least_loaded(costs.0, start, len);
         (number != NO_SERVER).then_some(number as u32)
+    }
+
+    #[inline(always)]
+    fn repeat<R: Rounds>(&self, most: u32, rounds: &mut R) {
+        let chunks = most.div_ceil(R::CHUNK);
+        let callback: extern "C" fn(u64, *mut c_void) -> i64 = run_chunk::<R>;
+        // SAFETY: the callback has the type that the helper calls, and takes the pointer for what it is.
+        unsafe { bpf_loop(chunks, callback as *mut c_void, from_mut(rounds).cast(), 0) };
     }
 
     #[inline(always)]

@@ -28,7 +28,7 @@ pub use service::{
 pub use shared::Shared;
 
 /// Version of everything in this crate; pins of another schema are refused.
-pub const SCHEMA: u32 = 3;
+pub const SCHEMA: u32 = 4;
 
 /// Names of the maps, the same in the object file and among the pins.
 pub mod map {

@@ -127,8 +127,7 @@ impl SchedulerId {
     pub const SH: u64 = 10;
     /// mh: as sh, with another hash and table.
     pub const MH: u64 = 11;
-    /// twos: `ring` has two entries for each server with a weight, in list order: its number, and the sum of the
-    /// weights up to it. The cursor is where chance stands.
+    /// twos: the ring; the cursor is where chance stands.
     pub const TWOS: u64 = 12;
     /// maglev: `hash_all`, and `hash_fresh` where that names a quiesced server.
     pub const MAGLEV: u64 = 3;

@@ -147,8 +147,8 @@ impl DataPlane {
                 let weighed: Vec<_> = servers.map(|s| (s.address, s.hash_weight.get())).collect();
                 (Content::Ring(by_index(numbers, mh::build(&weighed))), None)
             }
-            Scheduler::TwoChoices => (Content::Ring(sums(numbers, entry)), None),
             Scheduler::RoundRobin
+            | Scheduler::TwoChoices
             | Scheduler::LeastConnection
             | Scheduler::WeightedLeastConnection
             | Scheduler::ShortestExpectedDelay
@@ -183,19 +183,6 @@ impl DataPlane {
         let written = written.map(|(content, extent)| content.write(&self.tables, *extent));
         Ok((written.collect(), extents))
     }
-}
-
-/// For each server with a weight its number, and the sum of the weights up to it.
-fn sums(numbers: &[u32], entry: &ServiceEntry) -> Vec<u32> {
-    let mut sum = 0;
-    let servers = numbers.iter().zip(&entry.servers);
-    let weighed = servers.filter(|(_, server)| is_eligible(server));
-    weighed
-        .flat_map(|(number, server)| {
-            sum += u32::from(server.weight.get());
-            [*number, sum]
-        })
-        .collect()
 }
 
 /// The numbers of servers that are given by their places in the list.

@@ -22,11 +22,13 @@ mod gate;
 mod half_open;
 mod hash;
 mod icmp;
+mod loads;
 mod lookup;
 #[cfg(not(target_arch = "bpf"))]
 mod memory;
 mod plan;
 mod process;
+mod rounds;
 mod schedule;
 mod scheduler;
 mod sum;
@@ -38,12 +40,14 @@ pub use established::establish;
 pub use fragment::{note_fragment, place_by_address, ports_of_fragment};
 pub use hash::{flow_hash, slot};
 pub use icmp::{entry_of, server_of_flow};
+pub use loads::{least_loaded, less_loaded_of_two};
 pub use lookup::find_service;
 #[cfg(not(target_arch = "bpf"))]
 pub use memory::MemoryFrame;
 pub use plan::{Plan, enter, plan};
 pub use process::process;
-pub use scheduler::{Method, least_loaded, less_loaded_of_two, schedule};
+pub use rounds::{Rounds, chunk};
+pub use scheduler::{Method, schedule};
 pub use transport::Transport;
 
 use evenkeel_abi::{
@@ -159,6 +163,12 @@ pub trait Tables {
     /// Enters a flow into the established table, see [`establish`](fn@establish); a method for the same reason.
     fn establish(&self, key: &FlowKey, hash: u32, word: Word) -> bool {
         establish(self, key, hash, word)
+    }
+    /// Takes the rounds of a loop, at most so many, rounded up to whole chunks.
+    ///
+    /// A method, so that the program can have one chunk verified and not each of them.
+    fn repeat<R: Rounds>(&self, most: u32, rounds: &mut R) {
+        let _over = (0..most.div_ceil(R::CHUNK)).all(|number| chunk(self, rounds, number));
     }
     /// The server that wlc and its like choose, see [`least_loaded`](fn@least_loaded).
     ///

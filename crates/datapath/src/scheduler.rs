@@ -3,20 +3,22 @@
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 
 use evenkeel_abi::{
-    Costs, DropReason, FlowKey, Globals, SchedulerId, Service, Span, high, low, pair,
+    Costs, DropReason, FlowKey, Globals, SchedulerId, Service, ServiceFlags, Shared, Span, high,
+    low, pair,
 };
 
 use crate::Tables;
 use crate::branchless::{is_below, is_zero, select};
 use crate::hash::{chance, flow_hash, hsiphash, slot};
+use crate::rounds::{Rounds, SERVERS};
 use crate::table::ATTEMPTS;
 
 /// Key and buckets of mh (`generate_hash_secret`, `CONFIG_IP_VS_MH_TAB_INDEX` 12).
 const MH_KEY: u64 = 2_654_435_761;
 const MH_BUCKETS: u32 = 4093;
 
-/// Servers that wlc and its like look at; the verifier wants a bound.
-const LEAST_OF: u32 = 1024;
+/// Rounds of wrr in search of a server that is not overloaded; then the first one of the list is taken.
+const WRR_ROUNDS: u32 = 4096;
 
 /// How the server of a flow without an entry is chosen.
 #[repr(u8)]
@@ -95,12 +97,24 @@ fn by_scheduler<T: Tables + ?Sized>(
     match service.scheduler.load(Relaxed) {
         SchedulerId::RR => round_robin(tables, &service.ring),
         SchedulerId::WRR => weighted_round_robin(tables, &service.ring),
-        SchedulerId::DH => static_bucket(tables, &service.ring, bucket(high(key.addresses))),
-        SchedulerId::SH => static_bucket(tables, &service.ring, bucket(low(key.addresses))),
-        SchedulerId::MH => {
-            let hash = hsiphash(u32::from_be(low(key.addresses)), MH_KEY);
-            static_bucket(tables, &service.ring, hash % MH_BUCKETS)
+        SchedulerId::DH => {
+            let destination = u32::from_be(high(key.addresses));
+            static_bucket(tables, service, Dealt::ByHash32, destination, 0)
         }
+        SchedulerId::SH => static_bucket(
+            tables,
+            service,
+            Dealt::ByHash32,
+            client(service, key),
+            FALLS,
+        ),
+        SchedulerId::MH => static_bucket(
+            tables,
+            service,
+            Dealt::ByHsiphash,
+            client(service, key),
+            FALLS,
+        ),
         SchedulerId::TWOS => {
             let (start, len) = service.ring.load();
             if len == 0 || start == 0 {
@@ -131,8 +145,8 @@ fn by_scheduler<T: Tables + ?Sized>(
     }
 }
 
-/// maglev: the server that the flow's later packets go to without an entry; only where that one is quiesced
-/// another one, of which only the entry knows.
+/// maglev: the server that the flow's later packets go to without an entry; only where that one is quiesced or
+/// overloaded another one, of which only the entry knows.
 #[inline(always)]
 fn consistent<T: Tables + ?Sized>(
     tables: &T,
@@ -141,10 +155,79 @@ fn consistent<T: Tables + ?Sized>(
     key: &FlowKey,
 ) -> Result<u32, DropReason> {
     let server = by_hash(tables, globals, &service.hash_all, key)?;
-    if service.quiesced.load(Relaxed) != 0 && is_quiesced(tables, server) {
-        return by_hash(tables, globals, &service.hash_fresh, key);
+    if !is_unavailable(tables, server) {
+        return Ok(server);
     }
-    Ok(server)
+    let server = by_hash(tables, globals, &service.hash_fresh, key)?;
+    if !is_overloaded(tables, server) {
+        return Ok(server);
+    }
+    let (start, len) = service.ring.load();
+    let from = slot(flow_hash(key, low(globals.hash_seed.load(Relaxed))), len);
+    let found = first_available(tables, start, len, from);
+    found.map(|(_, server)| server).ok_or(DropReason::NoServer)
+}
+
+/// Whether a server has as many connections as it may have.
+#[inline(always)]
+pub(crate) fn is_overloaded<T: Tables + ?Sized>(tables: &T, server: u32) -> bool {
+    tables
+        .server_load(server)
+        .is_none_or(|load| load.overloaded.load(Relaxed) != 0)
+}
+
+/// Whether a server takes no new flows, by its weight or its connections (`is_unavailable` of ip_vs_sh.c).
+#[inline(always)]
+fn is_unavailable<T: Tables + ?Sized>(tables: &T, server: u32) -> bool {
+    is_quiesced(tables, server) || is_overloaded(tables, server)
+}
+
+/// The first entry from `from` on, of the `len` of the list at `start` of the arena, round to the one before it,
+/// whose server is not overloaded: its index and its server.
+#[inline(always)]
+fn first_available<T: Tables + ?Sized>(
+    tables: &T,
+    start: u32,
+    len: u32,
+    from: u32,
+) -> Option<(u32, u32)> {
+    let mut search = Available {
+        start,
+        len,
+        from,
+        found: 0,
+    };
+    tables.repeat(SERVERS, &mut search);
+    let number = high(search.found).checked_sub(1)?;
+    Some((low(search.found), number))
+}
+
+struct Available {
+    start: u32,
+    len: u32,
+    from: u32,
+    /// The index, and the server plus one.
+    found: u64,
+}
+
+impl Rounds for Available {
+    #[inline(always)]
+    fn round<T: Tables + ?Sized>(&mut self, tables: &T, index: u32) -> bool {
+        if index >= self.len {
+            return false;
+        }
+        let index = u64::from(self.from) + u64::from(index);
+        let len = u64::from(self.len);
+        let index = low(index.wrapping_sub(select(is_below(index, len), 0, len)));
+        let Some(server) = at(tables, self.start, index) else {
+            return false;
+        };
+        if is_overloaded(tables, server) {
+            return true;
+        }
+        self.found = pair(index, server.wrapping_add(1));
+        false
+    }
 }
 
 /// Whether a server takes no new flows.
@@ -199,7 +282,14 @@ fn round_robin<T: Tables + ?Sized>(tables: &T, ring: &Span) -> Result<u32, DropR
             break;
         }
     }
-    entry(tables, start, next)
+    let server = entry(tables, start, next)?;
+    if !is_overloaded(tables, server) {
+        return Ok(server);
+    }
+    let found = first_available(tables, start, len, next).ok_or(DropReason::NoServer)?;
+    // Where another packet was faster, its choice stands.
+    let _moved = cursor.compare_exchange(next.into(), found.0.into(), AcqRel, Relaxed);
+    Ok(found.1)
 }
 
 /// IPVS's wrr: in passes over the servers whose weight is at least a level that sinks from the heaviest
@@ -214,28 +304,128 @@ fn weighted_round_robin<T: Tables + ?Sized>(tables: &T, ring: &Span) -> Result<u
         return Err(DropReason::NoServer);
     }
     let cursor = tables.arena(start - 1).ok_or(DropReason::Internal)?;
-    let mut list = 0;
-    let mut index = 0;
     for _ in 0..ATTEMPTS {
-        let last = cursor.load(Acquire);
-        let at = Cursor::of(last, levels);
-        let word = start.wrapping_add(at.level << 1);
-        let level = tables.arena(word).ok_or(DropReason::Internal)?;
-        let passes = tables
-            .arena(word.wrapping_add(1))
-            .ok_or(DropReason::Internal)?;
-        let servers = level.load(Relaxed);
-        list = low(servers);
-        index = at.index;
-        let next = at.next(high(servers), low(passes.load(Relaxed)), levels);
-        if cursor
-            .compare_exchange(last, next.packed(), AcqRel, Relaxed)
-            .is_ok()
-        {
-            break;
+        let step = Step::take(tables, cursor, start, levels).ok_or(DropReason::Internal)?;
+        let server = entry(tables, step.list, step.at.index)?;
+        if is_overloaded(tables, server) {
+            return further_by_weight(tables, start, levels).ok_or(DropReason::NoServer);
+        }
+        if step.moves_on(cursor, step.next(levels)) {
+            return Ok(server);
         }
     }
-    entry(tables, list, index)
+    // Other packets were always faster: it is one that one of them picked.
+    let step = Step::take(tables, cursor, start, levels).ok_or(DropReason::Internal)?;
+    entry(tables, step.list, step.at.index)
+}
+
+/// wrr's next server that is not overloaded.
+#[inline(always)]
+fn further_by_weight<T: Tables + ?Sized>(tables: &T, start: u32, levels: u32) -> Option<u32> {
+    let mut search = Further {
+        start,
+        levels,
+        level: 0,
+        refused: 0,
+        found: 0,
+    };
+    tables.repeat(WRR_ROUNDS, &mut search);
+    if let Some(server) = low(search.found).checked_sub(1) {
+        return Some(server);
+    }
+    // The last level's list is that of all servers with a weight.
+    let last = start.wrapping_add(levels.wrapping_sub(1) << 1);
+    let list = tables.arena(last)?.load(Relaxed);
+    first_available(tables, low(list), high(list), 0).map(|(_, server)| server)
+}
+
+struct Further {
+    start: u32,
+    levels: u32,
+    /// The level of the last round, and how many of its servers have been refused in a row.
+    level: u32,
+    refused: u32,
+    /// The server plus one.
+    found: u64,
+}
+
+impl Rounds for Further {
+    #[inline(always)]
+    fn round<T: Tables + ?Sized>(&mut self, tables: &T, _index: u32) -> bool {
+        self.go_on(tables).unwrap_or(false)
+    }
+}
+
+impl Further {
+    #[inline(always)]
+    fn go_on<T: Tables + ?Sized>(&mut self, tables: &T) -> Option<bool> {
+        let cursor = tables.arena(self.start.wrapping_sub(1))?;
+        let step = Step::take(tables, cursor, self.start, self.levels)?;
+        let server = at(tables, step.list, step.at.index)?;
+        let same = is_zero(u64::from(self.level ^ step.at.level));
+        let refused = select(same, self.refused.into(), 0) + 1;
+        if !is_overloaded(tables, server) {
+            let moved = step.moves_on(cursor, step.next(self.levels));
+            self.found = select(moved.into(), u64::from(server) + 1, 0);
+            return Some(!moved);
+        }
+        // All of the level are overloaded: so they are in its further passes.
+        let whole = 1 ^ is_below(refused, step.servers.into());
+        let next = step.at.next(
+            low(select(whole, 0, step.servers.into())),
+            low(select(whole, 0, step.passes.into())),
+            self.levels,
+        );
+        self.level = step.at.level;
+        self.refused = low(refused);
+        step.moves_on(cursor, next);
+        Some(true)
+    }
+}
+
+/// Where wrr stands, and what its level says.
+struct Step {
+    seen: u64,
+    at: Cursor,
+    list: u32,
+    servers: u32,
+    passes: u32,
+}
+
+impl Step {
+    #[inline(always)]
+    fn take<T: Tables + ?Sized>(
+        tables: &T,
+        cursor: &Shared,
+        start: u32,
+        levels: u32,
+    ) -> Option<Self> {
+        let seen = cursor.load(Acquire);
+        let at = Cursor::of(seen, levels);
+        let word = start.wrapping_add(at.level << 1);
+        let servers = tables.arena(word)?.load(Relaxed);
+        let passes = tables.arena(word.wrapping_add(1))?.load(Relaxed);
+        Some(Self {
+            seen,
+            at,
+            list: low(servers),
+            servers: high(servers),
+            passes: low(passes),
+        })
+    }
+
+    #[inline(always)]
+    const fn next(&self, levels: u32) -> Cursor {
+        self.at.next(self.servers, self.passes, levels)
+    }
+
+    /// Moves the cursor, unless another packet was faster.
+    #[inline(always)]
+    fn moves_on(&self, cursor: &Shared, next: Cursor) -> bool {
+        cursor
+            .compare_exchange(self.seen, next.packed(), AcqRel, Relaxed)
+            .is_ok()
+    }
 }
 
 /// Where wrr stands.
@@ -281,131 +471,108 @@ impl Cursor {
     }
 }
 
-/// The bucket of an address in dh and sh, `ip_vs_{dh,sh}_hashkey`: hash_32 of include/linux/hash.h, 8 bits.
-#[inline(always)]
-const fn bucket(address: u32) -> u32 {
-    u32::from_be(address).wrapping_mul(0x61c8_8647) >> 24
+/// How a table of buckets was dealt out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Dealt {
+    /// dh and sh, `ip_vs_{dh,sh}_hashkey`: hash_32 of include/linux/hash.h, 8 bits.
+    ByHash32,
+    /// mh, `ip_vs_mh_hashkey`.
+    ByHsiphash,
 }
 
-/// IPVS's dh, sh and mh without flags: the server of a bucket, which is refused if that is quiesced.
+impl Dealt {
+    /// The bucket of a number at an offset.
+    #[inline(always)]
+    const fn bucket(self, of: u32, offset: u32) -> u32 {
+        match self {
+            Self::ByHash32 => offset.wrapping_add(of.wrapping_mul(0x61c8_8647) >> 24) & 0xff,
+            Self::ByHsiphash => hsiphash(of.wrapping_add(offset), MH_KEY) % MH_BUCKETS,
+        }
+    }
+
+    #[inline(always)]
+    const fn buckets(self) -> u32 {
+        match self {
+            Self::ByHash32 => 1 << 8,
+            Self::ByHsiphash => MH_BUCKETS,
+        }
+    }
+}
+
+/// What sh and mh hash: the client's address, and its port where the service says so.
+#[inline(always)]
+fn client(service: &Service, key: &FlowKey) -> u32 {
+    let [high, low_byte, ..] = low(key.ports_protocol).to_ne_bytes();
+    let port = u64::from(u16::from_be_bytes([high, low_byte]));
+    let flag = service.flags.load(Relaxed) & ServiceFlags::HASH_PORT;
+    u32::from_be(low(key.addresses)).wrapping_add(low(select(1 ^ is_zero(flag), port, 0)))
+}
+
+/// The flags under which a bucket's server has a substitute.
+const FALLS: u64 = ServiceFlags::FALLBACK;
+
+/// IPVS's dh, sh and mh: the server of a bucket; where that is quiesced or overloaded it is refused, or with
+/// `sh-fallback` and `mh-fallback` another bucket's taken.
 ///
-/// `ip_vs_{dh,sh,mh}_get` in net/netfilter/ipvs; user space has dealt the buckets out.
+/// `ip_vs_{dh,sh,mh}_get` and `ip_vs_{sh,mh}_get_fallback` in net/netfilter/ipvs; user space has dealt the buckets out.
 #[inline(always)]
 fn static_bucket<T: Tables + ?Sized>(
     tables: &T,
-    table: &Span,
-    bucket: u32,
+    service: &Service,
+    dealt: Dealt,
+    of: u32,
+    falls: u64,
 ) -> Result<u32, DropReason> {
-    let (start, len) = table.load();
+    let (start, len) = service.ring.load();
     if len == 0 {
         return Err(DropReason::NoServer);
     }
-    let server = entry(tables, start, bucket)?;
-    if is_quiesced(tables, server) {
+    let first = dealt.bucket(of, 0);
+    let server = entry(tables, start, first)?;
+    if !is_unavailable(tables, server) {
+        return Ok(server);
+    }
+    if service.flags.load(Relaxed) & falls == 0 {
         return Err(DropReason::NoServer);
     }
-    Ok(server)
-}
-
-/// IPVS's wlc, lc, sed, nq, fo and ovf: the server with the lowest cost for its share, the first of equals.
-///
-/// `ip_vs_{wlc,lc,sed,nq,fo,ovf}_schedule` in net/netfilter/ipvs, as one loop over numbers that user space has
-/// chosen ([`Costs`]): the verifier follows each side of each branch 1,024 times. Looks at the first 1,024 of the
-/// `len` servers that the list at `start` of the arena has. `None`: there is none with a weight; no server wins
-/// whose weight has just become 0.
-#[must_use]
-#[inline(always)]
-pub fn least_loaded<T: Tables + ?Sized>(
-    tables: &T,
-    costs: Costs,
-    start: u32,
-    len: u32,
-) -> Option<u32> {
-    // The least so far, its share, and its number plus one.
-    let (mut least, mut share, mut found) = (1u64 << 40, 1u64, 0);
-    for index in 0..LEAST_OF {
-        if index >= len {
-            break;
-        }
-        let number = at(tables, start, index)?;
-        let load = tables.server_load(number)?;
-        let weight = u64::from(low(tables.server(number)?.weights.load(Relaxed)));
-        let active = load.active.load(Relaxed);
-        let inactive = load.inactive.load(Relaxed);
-        let cost = costs
-            .active()
-            .wrapping_mul(active)
-            .wrapping_add(costs.inactive().wrapping_mul(inactive))
-            .wrapping_add(costs.flow())
-            .wrapping_sub(costs.idle().wrapping_mul(is_zero(active)));
-        let full = costs.full().wrapping_mul(is_below(weight, active));
-        let s = costs
-            .weight()
-            .wrapping_mul(weight)
-            .wrapping_add(costs.any_weight().wrapping_mul(1 ^ is_zero(weight)))
-            .wrapping_mul(1 ^ full);
-        let lower = is_below(cost.wrapping_mul(share), least.wrapping_mul(s));
-        least = select(lower, cost, least);
-        share = select(lower, s, share);
-        found = select(lower, u64::from(number) + 1, found);
-    }
-    low(found).checked_sub(1)
-}
-
-/// IPVS's twos: of two servers that chance picks by their weights, the one with the lower overhead for its weight,
-/// the first of equals (`ip_vs_twos_schedule` in net/netfilter/ipvs/ip_vs_twos.c).
-///
-/// `len` counts entries of the table at `start` of the arena, see [`SchedulerId::TWOS`]; of more than 1,024
-/// servers, the first so many are looked at.
-#[must_use]
-#[inline(always)]
-pub fn less_loaded_of_two<T: Tables + ?Sized>(
-    tables: &T,
-    random: u64,
-    start: u32,
-    len: u32,
-) -> Option<u32> {
-    let servers = (len / 2).min(LEAST_OF);
-    let last = servers.checked_sub(1)?;
-    let sum = high(tables.arena(start + last)?.load(Relaxed));
-    // From 0 to the sum, both included.
-    let up_to = |random: u32| (u64::from(random) * (u64::from(sum) + 1)) >> 32;
-    let (first, second) = (up_to(low(random)) << 32, up_to(high(random)) << 32);
-    // The servers before each choice: those whose sum is below. Not by halves, whose branches the verifier would
-    // multiply; and as whole words, of which LLVM does not know that it may compare them.
-    let (mut before_first, mut before_second) = (0, 0);
-    for index in 0..LEAST_OF {
-        if index >= servers {
-            break;
-        }
-        let here = tables.arena(start + index)?.load(Relaxed);
-        before_first += is_below(here, first);
-        before_second += is_below(here, second);
-    }
-    let number = |before: u64| {
-        let word = tables.arena(start + low(before).min(last))?;
-        Some(low(word.load(Relaxed)))
+    let mut search = Fallback {
+        start,
+        dealt,
+        of,
+        first,
+        found: 0,
     };
-    let (one, other) = (number(before_first)?, number(before_second)?);
-    let (overhead, weight) = overhead(tables, one)?;
-    let (other_overhead, other_weight) = self::overhead(tables, other)?;
-    let better = is_below(
-        other_overhead.wrapping_mul(weight),
-        overhead.wrapping_mul(other_weight),
-    );
-    Some(low(select(better, other.into(), one.into())))
+    tables.repeat(dealt.buckets(), &mut search);
+    low(search.found).checked_sub(1).ok_or(DropReason::NoServer)
 }
 
-/// A server's overhead (`ip_vs_dest_conn_overhead`) and weight.
-#[inline(always)]
-fn overhead<T: Tables + ?Sized>(tables: &T, server: u32) -> Option<(u64, u64)> {
-    let load = tables.server_load(server)?;
-    let active = load.active.load(Relaxed);
-    let overhead = (active << 8)
-        .wrapping_add(active)
-        .wrapping_add(load.inactive.load(Relaxed));
-    let weight = low(tables.server(server)?.weights.load(Relaxed));
-    Some((overhead, weight.into()))
+struct Fallback {
+    start: u32,
+    dealt: Dealt,
+    of: u32,
+    first: u32,
+    /// The server plus one.
+    found: u64,
+}
+
+impl Rounds for Fallback {
+    #[inline(always)]
+    fn round<T: Tables + ?Sized>(&mut self, tables: &T, index: u32) -> bool {
+        let buckets = self.dealt.buckets();
+        if index >= buckets {
+            return false;
+        }
+        let offset = index.wrapping_add(self.first) % buckets;
+        let bucket = self.dealt.bucket(self.of, offset);
+        let Some(server) = at(tables, self.start, bucket) else {
+            return false;
+        };
+        if is_unavailable(tables, server) {
+            return true;
+        }
+        self.found = u64::from(server) + 1;
+        false
+    }
 }
 
 #[inline(always)]
@@ -415,11 +582,7 @@ fn entry<T: Tables + ?Sized>(tables: &T, start: u32, index: u32) -> Result<u32, 
 
 /// An entry of a table in the arena.
 #[inline(always)]
-fn at<T: Tables + ?Sized>(tables: &T, start: u32, index: u32) -> Option<u32> {
+pub(crate) fn at<T: Tables + ?Sized>(tables: &T, start: u32, index: u32) -> Option<u32> {
     let word = tables.arena(start.wrapping_add(index >> 1))?.load(Relaxed);
-    Some(if index & 1 == 0 {
-        low(word)
-    } else {
-        high(word)
-    })
+    Some(low(word >> ((index & 1) << 5)))
 }

@@ -253,25 +253,12 @@ fn ring(scheduler: u64, servers: &[TestServer]) -> Vec<u32> {
             });
             mh::build(&weighed.collect::<Vec<_>>())
         }
-        SchedulerId::TWOS => return sums(servers),
         _ => {
             let fresh = servers.iter().filter(|s| s.weight > 0);
             return fresh.map(|s| s.number).collect();
         }
     };
     places.into_iter().map(|i| servers[i].number).collect()
-}
-
-/// For each server with a weight its number, and the sum of the weights up to it.
-fn sums(servers: &[TestServer]) -> Vec<u32> {
-    let mut sum = 0;
-    let weighed = servers.iter().filter(|s| s.weight > 0);
-    weighed
-        .flat_map(|s| {
-            sum += s.weight;
-            [s.number, sum]
-        })
-        .collect()
 }
 
 const fn costs(scheduler: u64) -> Costs {
