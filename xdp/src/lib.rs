@@ -3,6 +3,7 @@
 #![no_std]
 
 pub mod frame;
+mod functions;
 pub mod tables;
 
 use aya_ebpf::bindings::xdp_action;

@@ -1,6 +1,6 @@
 //! Connections: keys, entries, and the one word that is all of an entry's mutable state.
 
-use crate::{Shared, pair};
+use crate::{ServiceKey, Shared, high, low, pair};
 
 /// Monotonic time in units of 2^24 ns (16.8 ms).
 #[repr(transparent)]
@@ -53,13 +53,48 @@ impl FlowKey {
             ports_protocol: pair(ports, protocol as u32),
         }
     }
+
+    /// Marks the keys of templates, beside the protocol number.
+    const TEMPLATE: u32 = 1 << 8;
+
+    /// The key of the template that persistence goes by (`ip_vs_sched_persist` in net/netfilter/ipvs/ip_vs_core.c): of
+    /// the client's address under a mask, and the service as its slot names it.
+    #[must_use]
+    #[inline(always)]
+    pub const fn template(self, mask: u32, service: ServiceKey) -> Self {
+        let port = [0, 0, 0xff, 0xff];
+        let single = match service.group_number() {
+            Some(_) => 0,
+            None => u32::MAX,
+        };
+        let ports = low(self.ports_protocol) & u32::from_ne_bytes(port) & single;
+        let protocol = high(self.ports_protocol) & single;
+        Self {
+            addresses: pair(low(self.addresses) & mask, service.address),
+            ports_protocol: pair(ports, protocol | Self::TEMPLATE),
+        }
+    }
+
+    /// Whether it is a template's.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_template(self) -> bool {
+        high(self.ports_protocol) & Self::TEMPLATE != 0
+    }
+
+    /// IP protocol number; 0 in a group's template.
+    #[must_use]
+    #[inline(always)]
+    pub const fn protocol(self) -> u8 {
+        high(self.ports_protocol).to_le_bytes()[0]
+    }
 }
 
 /// States of connections: IPVS's of TCP with its numbers (include/net/ip_vs.h), then its only one of UDP.
 #[repr(u8)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ConnState {
-    /// No packet seen.
+    /// A template's only one: it is no connection, but says where a client's go.
     None = 0,
     /// ESTABLISHED.
     Established = 1,
@@ -228,6 +263,13 @@ impl Word {
     #[inline(always)]
     pub const fn unassured_if(self, condition: u64) -> Self {
         Self(self.0 | (condition & 1) << Self::UNASSURED.trailing_zeros())
+    }
+
+    /// 1 in a template, else 0.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_template(self) -> u64 {
+        (self.state() as u64).wrapping_sub(1) >> 63
     }
 
     /// Whether it counts as ActiveConn: ESTABLISHED, SYN_SENT, SYN_RECV or SYNACK

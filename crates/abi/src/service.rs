@@ -54,6 +54,16 @@ impl ServiceKey {
         pair(self.address, self.port_protocol)
     }
 
+    /// The key of such a word.
+    #[must_use]
+    #[inline(always)]
+    pub const fn unpacked(word: u64) -> Self {
+        Self {
+            address: low(word),
+            port_protocol: high(word),
+        }
+    }
+
     /// Its word in `SERVICE_HINTS`: the top bits of a multiplicative hash (Fibonacci hashing).
     #[must_use]
     #[inline(always)]
@@ -385,7 +395,7 @@ impl Egress {
     }
 }
 
-/// Connections of a real server, IPVS's ActiveConn and InActConn.
+/// Connections of a real server, IPVS's ActiveConn and InActConn; a cache line.
 #[repr(C)]
 #[derive(Default)]
 pub struct Load {
@@ -397,6 +407,10 @@ pub struct Load {
     pub thresholds: Shared,
     /// 1 while it is overloaded: it gets no new flows.
     pub overloaded: Shared,
+    /// Templates, IPVS's PersistConn.
+    pub persistent: Shared,
+    /// Keeps the size at 64.
+    pub spare: [Shared; 3],
 }
 
 /// Values of [`Gate::state`].
@@ -467,6 +481,6 @@ const _: () = assert!(size_of::<ServiceKey>() == 8);
 const _: () = assert!(size_of::<Service>() == 256);
 const _: () = assert!(size_of::<ServiceSlot>() == 576);
 const _: () = assert!(size_of::<Server>() == 64);
-const _: () = assert!(size_of::<Load>() == 32);
+const _: () = assert!(size_of::<Load>() == 64);
 const _: () = assert!(size_of::<Gate>() == 64);
 const _: () = assert!(size_of::<Router>() == 64);

@@ -57,13 +57,16 @@ impl ConnectionState {
 /// A connection that the director remembers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Connection {
-    /// Transport protocol.
-    pub protocol: Protocol,
+    /// Transport protocol; `None`: any, in a group's template.
+    pub protocol: Option<Protocol>,
+    /// True if it is no connection, but a template: new connections of the client go to its destination.
+    #[serde(default)]
+    pub template: bool,
     /// Its state.
     pub state: ConnectionState,
-    /// The client's address and port.
+    /// The client's address and port; of a template the address under the netmask, and port 0.
     pub client: SocketAddr,
-    /// The virtual address and port.
+    /// The virtual address and port; of a group's template its number in the form of an address.
     pub virtual_address: SocketAddr,
     /// The real server's address and port.
     pub destination: SocketAddr,

@@ -125,6 +125,9 @@ pub struct ServerListing {
     pub active: u64,
     /// InActConn.
     pub inactive: u64,
+    /// PersistConn.
+    #[serde(default)]
+    pub persistent: u64,
     /// Counters of the server.
     pub totals: Totals,
     /// Rates of the server.

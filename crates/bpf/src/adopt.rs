@@ -11,7 +11,8 @@ use std::time::Instant;
 
 use aya::maps::MapData;
 use evenkeel_abi::{
-    Globals, SCHEMA, Server, ServerFlags, Service, ServiceKey as Key, ServiceSlot, high, low, map,
+    Globals, Load, SCHEMA, Server, ServerFlags, Service, ServiceKey as Key, ServiceSlot, high, low,
+    map,
 };
 use evenkeel_model::{
     Fragments, Listens, MacAddress, Protocol, Scheduler, ServerEntry, ServiceEntry, ServiceKey,
@@ -19,7 +20,7 @@ use evenkeel_model::{
 };
 
 use crate::book::{Book, Listed, Record, Table};
-use crate::convert::{address, costs, forwarding, key, scheduler, service_options, socket_address};
+use crate::convert::{address, costs, forwarding, key, scheduler, socket_address};
 use crate::cursor::Start;
 use crate::draft::{self, extents};
 use crate::error::{StartError, failed};
@@ -30,6 +31,7 @@ use crate::maps::{Mismatch, specs};
 use crate::numbers::{Pool, ServerNumbers};
 use crate::options::Sizes;
 use crate::pins::Pins;
+use crate::service_options;
 use crate::tables::{Tables, map_array};
 use crate::takes;
 
@@ -220,7 +222,7 @@ fn read_service(
         let entry = tables
             .servers
             .get(*server)
-            .and_then(|s| read_server(s, number));
+            .and_then(|s| read_server(s, tables.loads.get(*server)?, number));
         entry.ok_or_else(|| format!("service `{key}` lists a server that is not its own"))
     });
     let servers = servers.collect::<Result<Vec<_>, _>>()?;
@@ -228,7 +230,7 @@ fn read_service(
         key,
         group: Listens::default(),
         scheduler,
-        options: service_options(half.flags.load(Relaxed)),
+        options: service_options::read(half, all.len),
         servers,
     };
     Ok(Listed {
@@ -241,13 +243,14 @@ fn read_service(
 }
 
 /// A listed server of a service; `None` if it is another's or not present.
-fn read_server(server: &Server, service: u32) -> Option<ServerEntry> {
+fn read_server(server: &Server, load: &Load, service: u32) -> Option<ServerEntry> {
     let mac = server.mac.load(Acquire);
     if Server::unpack_flags(mac) & ServerFlags::PRESENT == 0
         || low(server.owner.load(Relaxed)) != service + 1
     {
         return None;
     }
+    let thresholds = load.thresholds.load(Relaxed);
     let weights = server.weights.load(Relaxed);
     let weight = |word: u32| Weight::try_from(i64::from(word)).ok();
     Some(ServerEntry {
@@ -256,7 +259,10 @@ fn read_server(server: &Server, service: u32) -> Option<ServerEntry> {
         hash_weight: weight(high(weights))?,
         forwarding: forwarding(mac),
         mac: MacAddress(Server::unpack_mac(mac)),
-        thresholds: Thresholds::default(),
+        thresholds: Thresholds {
+            upper: low(thresholds),
+            lower: high(thresholds),
+        },
     })
 }
 

@@ -3,11 +3,10 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 
 use evenkeel_abi::{
-    Costs, GateState as Gates, SchedulerId, Server, ServerFlags, ServiceFlags, ServiceKey as Key,
+    Costs, GateState as Gates, SchedulerId, Server, ServerFlags, ServiceKey as Key,
 };
 use evenkeel_model::{
-    Forwarding, Fragments, GateState, GroupNumber, MacAddress, Protocol, Scheduler, ServerEntry,
-    ServiceKey, ServiceOptions,
+    Forwarding, GateState, GroupNumber, MacAddress, Protocol, Scheduler, ServerEntry, ServiceKey,
 };
 
 use crate::error::PutError;
@@ -103,38 +102,6 @@ pub(crate) const fn scheduler_word(scheduler: Scheduler) -> u64 {
         Scheduler::MaglevHash => SchedulerId::MH,
         Scheduler::TwoChoices => SchedulerId::TWOS,
         Scheduler::Maglev => SchedulerId::MAGLEV,
-    }
-}
-
-/// What a service's flags say of its key and its options.
-pub(crate) const fn service_flags(key: &ServiceKey, options: &ServiceOptions) -> u64 {
-    let group = match key {
-        ServiceKey::Single { .. } => 0,
-        ServiceKey::Group(_) => ServiceFlags::GROUP,
-    };
-    let fragments = match options.fragments {
-        Fragments::Follow => 0,
-        Fragments::ByAddress => ServiceFlags::FRAGMENTS_BY_ADDRESS,
-    };
-    let one_packet = if options.one_packet {
-        ServiceFlags::ONE_PACKET
-    } else {
-        0
-    };
-    group | fragments | one_packet
-}
-
-/// The options that a service's flags say.
-pub(crate) fn service_options(flags: u64) -> ServiceOptions {
-    let fragments = if flags & ServiceFlags::FRAGMENTS_BY_ADDRESS == 0 {
-        Fragments::Follow
-    } else {
-        Fragments::ByAddress
-    };
-    ServiceOptions {
-        one_packet: flags & ServiceFlags::ONE_PACKET != 0,
-        fragments,
-        ..ServiceOptions::default()
     }
 }
 

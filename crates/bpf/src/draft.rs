@@ -4,17 +4,18 @@ use std::net::SocketAddr;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
 use evenkeel_abi::{Service, high, low, pair};
-use evenkeel_model::hash_table::build;
+use evenkeel_model::hash_table::{build_sized, fallback_size, table_size};
 use evenkeel_model::wrr::{Cursor, Level};
-use evenkeel_model::{Scheduler, ServerEntry, ServiceEntry, Weight, buckets, mh};
+use evenkeel_model::{MaglevSlots, Scheduler, ServerEntry, ServiceEntry, Weight, buckets, mh};
 
 use crate::arena::Extent;
 use crate::book::{Listed, Table};
-use crate::convert::{costs, scheduler_word, service_flags};
+use crate::convert::{costs, scheduler_word};
 use crate::cursor::weighted;
 use crate::error::PutError;
 use crate::levels;
 use crate::plane::DataPlane;
+use crate::service_options;
 use crate::tables::Tables;
 
 /// A service's new tables, in words that no program reads yet.
@@ -111,14 +112,15 @@ impl DataPlane {
                 .filter_map(|i| numbers.get(usize::try_from(i).ok()?).copied())
                 .collect()
         };
-        let all = by_number(build(&weights, seed));
+        let size = slots(entry);
+        let all = by_number(build_sized(&weights, seed, size));
         if entry.servers.iter().all(is_eligible) {
             return (all, None);
         }
         for (weight, server) in weights.iter_mut().zip(&entry.servers) {
             weight.1 = if is_eligible(server) { weight.1 } else { 0 };
         }
-        (all, Some(by_number(build(&weights, seed))))
+        (all, Some(by_number(build_sized(&weights, seed, size))))
     }
 
     /// What the scheduler goes round, and where in wrr's levels it begins.
@@ -185,6 +187,17 @@ impl DataPlane {
     }
 }
 
+/// Slots of a service's consistent hash.
+fn slots(entry: &ServiceEntry) -> u32 {
+    let servers = entry.servers.len();
+    match (entry.scheduler, entry.options.maglev.slots) {
+        (Scheduler::Maglev, MaglevSlots::Auto) => table_size(servers),
+        (Scheduler::Maglev, MaglevSlots::Small) => 65_537,
+        (Scheduler::Maglev, MaglevSlots::Large) => 655_373,
+        _ => fallback_size(servers),
+    }
+}
+
 /// The numbers of servers that are given by their places in the list.
 fn by_index(numbers: &[u32], places: Vec<usize>) -> Vec<u32> {
     let places = places.into_iter();
@@ -218,8 +231,7 @@ pub(crate) fn fill(half: &Service, gate: u32, draft: &Draft, entry: &ServiceEntr
     half.scheduler
         .store(scheduler_word(entry.scheduler), Relaxed);
     half.costs.store(costs(entry.scheduler).0, Relaxed);
-    half.flags
-        .store(service_flags(&entry.key, &entry.options), Relaxed);
+    service_options::write(half, &entry.key, &entry.options);
     half.list.store(draft.list.start, draft.list.len);
     half.ring.store(draft.ring.start, draft.ring.len);
     half.hash_all

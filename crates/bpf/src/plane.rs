@@ -13,6 +13,7 @@ use crate::attach::{attach_new, replace};
 use crate::book::Book;
 use crate::convert::address_word;
 use crate::error::{StartError, failed};
+use crate::holders::Holders;
 use crate::object::{self, EVENKEEL};
 use crate::options::{Options, Sizes};
 use crate::pins::{Pins, Undo};
@@ -34,6 +35,7 @@ pub struct DataPlane {
     pub(crate) tables: Tables,
     pub(crate) book: Book,
     pub(crate) position: Position,
+    pub(crate) holders: Holders,
     /// Index of the interface that servers are reached by.
     pub(crate) link_index: u32,
 }
@@ -119,6 +121,7 @@ impl DataPlane {
             tables,
             book: Book::new(&options.sizes),
             position: Position::default(),
+            holders: Holders::default(),
             link_index: options.link_index,
         })
     }
@@ -146,6 +149,7 @@ impl DataPlane {
             tables,
             book: adopted.book,
             position: Position::default(),
+            holders: Holders::default(),
             link_index: options.link_index,
         };
         recount::recount(&plane.tables);

@@ -13,7 +13,7 @@ use crate::tables::Tables;
 /// Attempts at an undisturbed count; each reads both tables (3 ms per million entries).
 const PASSES: usize = 16;
 
-/// Counters of the tables themselves, and of each server twice.
+/// Counters of the tables themselves; each server has three more.
 const GLOBAL: usize = 3;
 
 /// Compares and corrects the counters; false if the tables never kept still.
@@ -74,16 +74,21 @@ fn counters<'a>(tables: &'a Tables, state: &'a State) -> impl Iterator<Item = &'
     let loads = tables.loads.as_slice().iter();
     globals(state)
         .into_iter()
-        .chain(loads.flat_map(|load| [&load.active, &load.inactive]))
+        .chain(loads.flat_map(|load| [&load.active, &load.inactive, &load.persistent]))
 }
 
 /// What the tables hold, in the order of [`counters`].
 fn held(tables: &Tables) -> Vec<i64> {
-    let mut held = vec![0; GLOBAL + tables.loads.as_slice().len() * 2];
+    let mut held = vec![0; GLOBAL + tables.loads.as_slice().len() * 3];
     let mut add = |word: Word, place: usize| {
         held[place] += 1;
         let load = usize::try_from(word.server()).unwrap_or(usize::MAX);
-        let load = GLOBAL + load * 2 + usize::from(!word.is_active());
+        let of = match (word.is_active(), word.is_template()) {
+            (true, _) => 0,
+            (false, 0) => 1,
+            (false, _) => 2,
+        };
+        let load = GLOBAL + load * 3 + of;
         if let Some(count) = held.get_mut(load) {
             *count += 1;
         }

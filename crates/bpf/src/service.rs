@@ -11,8 +11,8 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::time::Instant;
 
 use aya::maps::MapError;
-use evenkeel_abi::{map, pair};
-use evenkeel_model::{Listens, ServerEntry, ServiceEntry, ServiceKey};
+use evenkeel_abi::{low, map, pair};
+use evenkeel_model::{Listens, ServerEntry, ServiceEntry, ServiceKey, Thresholds};
 
 use crate::book::{Listed, Record};
 use crate::convert::{address_word, ipv4, key_words, mac_word, port_word};
@@ -303,7 +303,22 @@ impl DataPlane {
             .store(pair(service + 1, self.link_index), Relaxed);
         words.endpoint.store(endpoint, Relaxed);
         words.weights.store(weights, Relaxed);
+        self.set_thresholds(number, server.thresholds);
         words.mac.store(mac_word(server), Release);
+    }
+
+    /// Sets when a server is overloaded; it is not any more where the threshold rises or goes, as in
+    /// `__ip_vs_update_dest` of net/netfilter/ipvs/ip_vs_ctl.c.
+    fn set_thresholds(&self, server: u32, thresholds: Thresholds) {
+        let Some(load) = self.tables.loads.get(server) else {
+            return;
+        };
+        let Thresholds { upper, lower } = thresholds;
+        let before = low(load.thresholds.load(Relaxed));
+        load.thresholds.store(pair(upper, lower), Relaxed);
+        if upper == 0 || upper > before {
+            load.overloaded.store(0, Relaxed);
+        }
     }
 
     /// Takes a server out whose service does not list it any more; its connections are gone.

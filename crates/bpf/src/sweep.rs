@@ -7,7 +7,9 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::time::Instant;
 
 use evenkeel_abi::{BUCKET_WAYS, Bucket, Conn, FlowKey, Shared, Tick, Word};
+use evenkeel_datapath::table::weigh;
 
+use crate::holders::{Holders, KEPT, RENEWED_BELOW};
 use crate::mapped::MappedArray;
 use crate::plane::DataPlane;
 use crate::tables::Tables;
@@ -63,8 +65,11 @@ impl DataPlane {
             return 0;
         };
         let (conns, position) = (&self.tables.conns, &mut self.position.established);
-        sweep_table(conns, &state.established, position, budget.places, |conn| {
-            let Some(word) = take_expired(&self.tables, conn, now) else {
+        self.holders
+            .pass(buckets_of(budget, conns), conns.len(), &self.book);
+        let (tables, holders) = (&self.tables, &mut self.holders);
+        sweep_table(conns, &state.established, position, budget, |conn| {
+            let Some(word) = take_expired(tables, holders, conn, now) else {
                 return false;
             };
             state.established.fetch_sub(1, Relaxed);
@@ -80,19 +85,14 @@ impl DataPlane {
             return 0;
         };
         let (half_open, position) = (&self.tables.half_open, &mut self.position.half_open);
-        sweep_table(
-            half_open,
-            &state.half_open,
-            position,
-            budget.places,
-            |conn| {
-                let taken = take_expired(&self.tables, conn, now).is_some();
-                if taken {
-                    state.half_open.fetch_sub(1, Relaxed);
-                }
-                taken
-            },
-        )
+        let (tables, holders) = (&self.tables, &mut self.holders);
+        sweep_table(half_open, &state.half_open, position, budget, |conn| {
+            let taken = take_expired(tables, holders, conn, now).is_some();
+            if taken {
+                state.half_open.fetch_sub(1, Relaxed);
+            }
+            taken
+        })
     }
 
     /// Frees the numbers of servers, and then of services, that nothing refers to any more.
@@ -101,7 +101,8 @@ impl DataPlane {
         let loads = &self.tables.loads;
         let freed = self.book.servers.sweep(now, |number| {
             loads.get(number).is_none_or(|load| {
-                load.active.load(Acquire) == 0 && load.inactive.load(Acquire) == 0
+                let counters = [&load.active, &load.inactive, &load.persistent];
+                counters.iter().all(|counter| counter.load(Acquire) == 0)
             })
         });
         for number in &freed {
@@ -128,16 +129,15 @@ fn sweep_table(
     table: &MappedArray<Bucket>,
     held: &Shared,
     position: &mut u32,
-    places: u32,
-    take: impl Fn(&Conn) -> bool,
+    budget: SweepBudget,
+    mut take: impl FnMut(&Conn) -> bool,
 ) -> u32 {
     if held.load(Acquire) == 0 {
         return 0;
     }
     let buckets = table.len();
-    let ways = u32::try_from(BUCKET_WAYS).unwrap_or(1);
     let mut taken = 0;
-    for _ in 0..(places / ways).min(buckets) {
+    for _ in 0..buckets_of(budget, table) {
         let index = *position % buckets;
         *position = index + 1;
         let bucket = table.get(index);
@@ -148,10 +148,16 @@ fn sweep_table(
     taken
 }
 
-/// Takes an entry out if it has expired; its word as it was.
-fn take_expired(tables: &Tables, conn: &Conn, now: Tick) -> Option<Word> {
+/// Buckets of a table that a call has a look at.
+fn buckets_of(budget: SweepBudget, table: &MappedArray<Bucket>) -> u32 {
+    let ways = u32::try_from(BUCKET_WAYS).unwrap_or(1);
+    (budget.places / ways).min(table.len())
+}
+
+/// Takes an entry out if it has expired, and no connection holds it; its word as it was.
+fn take_expired(tables: &Tables, holders: &mut Holders, conn: &Conn, now: Tick) -> Option<Word> {
     let word = Word(conn.word.load(Acquire));
-    if !word.is_live() || word.expiry() > now {
+    if !word.is_live() || keeps(holders, conn, word, now) || word.expiry() > now {
         return None;
     }
     conn.word
@@ -161,15 +167,39 @@ fn take_expired(tables: &Tables, conn: &Conn, now: Tick) -> Option<Word> {
     Some(word)
 }
 
+/// Notes what an entry holds; whether it is a template that is held itself, whose time is then prolonged.
+fn keeps(holders: &mut Holders, conn: &Conn, word: Word, now: Tick) -> bool {
+    if holders.is_idle() {
+        return false;
+    }
+    let key = flow_key(conn);
+    if !key.is_template() {
+        if word.expiry() > now {
+            holders.note(word.server(), &key);
+        }
+        return false;
+    }
+    if word.expiry() > now.after(RENEWED_BELOW) || !holders.holds(&key) {
+        return false;
+    }
+    let kept = Word::live(word.server(), word.state(), now.after(KEPT));
+    // If that fails, a packet has prolonged it.
+    let _kept = conn.word.compare_exchange(word.0, kept.0, AcqRel, Relaxed);
+    true
+}
+
 /// Stops counting an entry at its server.
 fn leave(tables: &Tables, word: Word) {
     if let Some(load) = tables.loads.get(word.server()) {
-        let counter = if word.is_active() {
+        let counter = if word.is_template() != 0 {
+            &load.persistent
+        } else if word.is_active() {
             &load.active
         } else {
             &load.inactive
         };
         counter.fetch_sub(1, Relaxed);
+        weigh(load);
     }
 }
 

@@ -67,6 +67,8 @@ pub struct ServerView {
     pub active: u32,
     /// InActConn.
     pub inactive: u32,
+    /// PersistConn.
+    pub persistent: u32,
     /// Its traffic since it was put first.
     pub stats: Stats,
 }
@@ -74,12 +76,14 @@ pub struct ServerView {
 /// A connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Connection {
-    /// The client.
+    /// The client; of a template its address under the mask, and port 0.
     pub client: SocketAddrV4,
-    /// The virtual address and port.
+    /// The virtual address and port; of a group's template the group's number as an address.
     pub address: SocketAddrV4,
-    /// IP protocol number.
+    /// IP protocol number; 0 in a group's template.
     pub protocol: u8,
+    /// Whether it is no connection, but a template: where new ones of the client go.
+    pub template: bool,
     /// Its real server; unspecified if its number is not known any more.
     pub server: SocketAddrV4,
     /// Its state, as the client's packets tell.
@@ -137,6 +141,7 @@ impl DataPlane {
                     forwarding: entry.forwarding,
                     active: load.map_or(0, |l| count(l.active.load(Relaxed))),
                     inactive: load.map_or(0, |l| count(l.inactive.load(Relaxed))),
+                    persistent: load.map_or(0, |l| count(l.persistent.load(Relaxed))),
                     stats: stats(map::SERVER_STATS, &self.tables.server_stats, *number)?,
                 })
             });
@@ -232,11 +237,16 @@ impl DataPlane {
         let server = self.tables.servers.get(word.server());
         let unknown = SocketAddrV4::new(std::net::Ipv4Addr::UNSPECIFIED, 0);
         let state = ConnState::ALL.get(usize::from(word.state()));
-        let virtual_address = socket_address(high(key.addresses), port(c, d));
+        let virtual_word = match (key.is_template(), key.protocol()) {
+            (true, 0) => high(key.addresses).to_be(),
+            _ => high(key.addresses),
+        };
+        let virtual_address = socket_address(virtual_word, port(c, d));
         Connection {
             client: socket_address(low(key.addresses), port(a, b)),
             address: virtual_address,
-            protocol: u8::try_from(high(key.ports_protocol)).unwrap_or(0),
+            protocol: key.protocol(),
+            template: key.is_template(),
             server: server.map_or(unknown, |server| {
                 with_port(server_address(server), virtual_address.port())
             }),

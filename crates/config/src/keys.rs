@@ -29,8 +29,17 @@ const fn key(name: &'static str, expected: &'static str, example: &'static str) 
 }
 
 /// All tables, the document itself first.
-pub(crate) const SCHEMAS: [Schema; 7] =
-    [ROOT, DIRECTOR, TABLES, ROUTER, SERVICE, CHECK_TABLE, SERVER];
+pub(crate) const SCHEMAS: [Schema; 9] = [
+    ROOT,
+    DIRECTOR,
+    TABLES,
+    ROUTER,
+    SERVICE,
+    CHECK_TABLE,
+    TIMEOUTS_TABLE,
+    PERSISTENCE_TABLE,
+    SERVER,
+];
 
 pub(crate) const ROOT: Schema = Schema {
     title: "the top level",
@@ -125,8 +134,22 @@ pub(crate) const SERVICE: Schema = Schema {
     title: "`[[service]]`",
     place: "in `[[service]]`",
     keys: &[
-        NAME, LISTEN, PROTOCOL, NUMBER, SCHEDULER, ONE_PACKET, FORWARD, FRAGMENTS, ON_FAILURE,
-        CHECK, SERVERS,
+        NAME,
+        LISTEN,
+        PROTOCOL,
+        NUMBER,
+        SCHEDULER,
+        SCHEDULER_FLAGS,
+        HASH_SLOTS,
+        HASH_KEY,
+        PERSISTENCE,
+        ONE_PACKET,
+        TIMEOUTS,
+        FORWARD,
+        FRAGMENTS,
+        ON_FAILURE,
+        CHECK,
+        SERVERS,
     ],
 };
 pub(crate) const LISTEN: Key = key(
@@ -146,6 +169,25 @@ pub(crate) const PROTOCOL_ENTRY: Key = key("protocol", "a string", "\"tcp\"");
 pub(crate) const NUMBER: Key = key("number", "a whole number", "number = 1");
 pub(crate) const ONE_PACKET: Key = key("one-packet", "`true` or `false`", "one-packet = true");
 pub(crate) const SCHEDULER: Key = key("scheduler", "a string", "scheduler = \"rr\"");
+pub(crate) const SCHEDULER_FLAGS: Key = key(
+    "scheduler-flags",
+    "an array of strings",
+    "scheduler-flags = [\"sh-port\"]",
+);
+/// One of [`SCHEDULER_FLAGS`].
+pub(crate) const SCHEDULER_FLAGS_ENTRY: Key = key("scheduler-flags", "a string", "\"sh-port\"");
+pub(crate) const HASH_SLOTS: Key = key("hash-slots", "a whole number", "hash-slots = 65537");
+pub(crate) const HASH_KEY: Key = key("hash-key", "a string", "hash-key = \"client\"");
+pub(crate) const PERSISTENCE: Key = key(
+    "persistence",
+    "a table",
+    "persistence = { timeout = \"5m\" }",
+);
+pub(crate) const TIMEOUTS: Key = key(
+    "timeouts",
+    "a table",
+    "timeouts = { established = \"15m\", fin-wait = \"2m\" }",
+);
 pub(crate) const FORWARD: Key = key("forward", "a string", "forward = \"direct\"");
 pub(crate) const FRAGMENTS: Key = key("fragments", "a string", "fragments = \"follow\"");
 pub(crate) const ON_FAILURE: Key = key("on-failure", "a string", "on-failure = \"remove\"");
@@ -178,16 +220,41 @@ pub(crate) const TIMEOUT: Key = key("timeout", "a duration string", "timeout = \
 pub(crate) const FALL: Key = key("fall", "a whole number", "fall = 2");
 pub(crate) const RISE: Key = key("rise", "a whole number", "rise = 2");
 
+pub(crate) const TIMEOUTS_TABLE: Schema = Schema {
+    title: "`timeouts`",
+    place: "in `timeouts`",
+    keys: &[ESTABLISHED, FIN_WAIT, UDP],
+};
+pub(crate) const ESTABLISHED: Key =
+    key("established", "a duration string", "established = \"15m\"");
+pub(crate) const FIN_WAIT: Key = key("fin-wait", "a duration string", "fin-wait = \"2m\"");
+pub(crate) const UDP: Key = key("udp", "a duration string", "udp = \"5m\"");
+
+pub(crate) const PERSISTENCE_TABLE: Schema = Schema {
+    title: "`persistence`",
+    place: "in `persistence`",
+    keys: &[PERSISTENCE_TIMEOUT, NETMASK],
+};
+pub(crate) const PERSISTENCE_TIMEOUT: Key = key("timeout", "a duration string", "timeout = \"5m\"");
+pub(crate) const NETMASK: Key = key("netmask", "a string", "netmask = \"255.255.255.0\"");
+
 pub(crate) const SERVER: Schema = Schema {
     title: "an entry of `servers`",
     place: "in an entry of `servers`",
-    keys: &[ADDRESS, WEIGHT],
+    keys: &[ADDRESS, WEIGHT, UPPER_THRESHOLD, LOWER_THRESHOLD],
 };
 pub(crate) const ADDRESS: Key = key(
     "address",
     "a string with an IPv4 address",
     "address = \"198.18.14.12\"",
 );
+pub(crate) const UPPER_THRESHOLD: Key = key(
+    "upper-threshold",
+    "a whole number",
+    "upper-threshold = 1000",
+);
+pub(crate) const LOWER_THRESHOLD: Key =
+    key("lower-threshold", "a whole number", "lower-threshold = 800");
 pub(crate) const WEIGHT: Key = key("weight", "a whole number", "weight = 1");
 
 #[cfg(test)]

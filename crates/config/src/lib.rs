@@ -13,6 +13,7 @@ mod director;
 mod duration;
 mod keys;
 mod listen;
+mod options;
 mod overlap;
 mod reader;
 mod service;

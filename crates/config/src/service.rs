@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use evenkeel_model::{
     Check, Forwarding, Fragments, OnFailure, Protocol, RealServer, Scheduler, ServiceKey,
-    ServiceOptions, Thresholds, VirtualService, Weight,
+    ServiceOptions, VirtualService, Weight,
 };
 
 use crate::check::CheckedPort;
@@ -14,7 +14,7 @@ use crate::diagnostic::{Faults, Reported};
 use crate::listen::{Taken, Taking};
 use crate::overlap::{Addresses, Host};
 use crate::reader::{Field, Section};
-use crate::{address, check, keys, listen};
+use crate::{address, check, keys, listen, options};
 
 /// Schedulers of IPVS that this version does not have.
 const PLANNED_SCHEDULERS: [&str; 2] = ["lblc", "lblcr"];
@@ -75,6 +75,7 @@ fn read<'t>(
         }
         None => Ok(Scheduler::RoundRobin),
     };
+    let options = options::read(section, taking, scheduler, faults);
     let forwarding = match section.get(&keys::FORWARD) {
         Some(field) => read_forwarding(&field, faults),
         None => Ok(Forwarding::DirectRouting),
@@ -110,7 +111,7 @@ fn read<'t>(
         options: ServiceOptions {
             one_packet: one_packet?,
             fragments: fragments?,
-            ..ServiceOptions::default()
+            ..options?
         },
         on_failure: on_failure?,
         check: check?,
@@ -260,11 +261,12 @@ fn read_servers(
                 Some(field) => field.integer::<Weight>(0..=i64::from(u16::MAX), faults),
                 None => Ok(Weight::ONE),
             };
+            let thresholds = options::read_thresholds(section, faults);
             Ok(RealServer {
                 address: SocketAddr::from((address?, taking?.key.port())),
                 weight: weight?,
                 forwarding: forwarding?,
-                thresholds: Thresholds::default(),
+                thresholds: thresholds?,
             })
         })
         .collect();

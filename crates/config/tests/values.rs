@@ -10,9 +10,9 @@ use std::time::Duration;
 use evenkeel_config::{LoadError, default_text, load, parse};
 use evenkeel_model::{
     AdvertChecksum, BodyMatch, Cadence, Check, CheckKind, Director, Forwarding, Fragments,
-    GroupNumber, Listens, OnFailure, Priority, Protocol, RealServer, Scheduler, ServiceKey,
-    ServiceOptions, TableSizes, Thresholds, VirtualRouter, VirtualRouterId, VirtualService,
-    VrrpVersion, Weight, XdpPreference,
+    GroupNumber, Listens, MaglevOptions, MaglevSlots, OnFailure, Persistence, Priority, Protocol,
+    RealServer, Scheduler, SchedulerFlags, ServiceKey, ServiceOptions, TableSizes, Thresholds,
+    Timeouts, VirtualRouter, VirtualRouterId, VirtualService, VrrpVersion, Weight, XdpPreference,
 };
 
 fn sample(text: &str) -> Director {
@@ -155,7 +155,18 @@ fn every_key_reaches_the_director() {
     assert_eq!(director.startup_wait, Duration::from_secs(60));
     assert_eq!(director.tables.connections, 1 << 21);
     assert_eq!(director.tables.half_open, 1 << 17, "rounded up");
-    let [web, tls, dns, dns_over_tcp, log, unchecked, group, alone] = director.services.as_slice()
+    let services = director.services.as_slice();
+    let [
+        web,
+        tls,
+        dns,
+        dns_over_tcp,
+        log,
+        unchecked,
+        group,
+        alone,
+        ..,
+    ] = services
     else {
         panic!("{:?}", director.services);
     };
@@ -205,6 +216,53 @@ fn every_key_reaches_the_director() {
     assert_eq!(listens, expected);
     assert_eq!(group.servers, [server("192.0.2.11:0", 1)]);
     assert!(alone.options.one_packet && !group.options.one_packet);
+}
+
+#[test]
+fn every_option_of_a_service_reaches_the_director() {
+    let director = sample(include_str!("../samples/valid/every-key.toml"));
+    let of = |name: &str| {
+        let mut services = director.services.iter();
+        services.find(|service| service.name == name).unwrap()
+    };
+    let (options, maglev) = (of("options"), of("maglev"));
+    let expected = ServiceOptions {
+        persistence: Some(Persistence {
+            timeout: Duration::from_secs(600),
+            prefix: 24,
+        }),
+        timeouts: Timeouts {
+            tcp: Some(Duration::from_secs(3600)),
+            tcp_fin: Some(Duration::from_secs(30)),
+            udp: None,
+            sctp: None,
+        },
+        flags: SchedulerFlags {
+            port: true,
+            fallback: true,
+        },
+        ..ServiceOptions::default()
+    };
+    assert_eq!(options.options, expected);
+    let thresholds = options.servers.iter().map(|server| server.thresholds);
+    let expected = [(1000, 800), (5, 0)].map(|(upper, lower)| Thresholds { upper, lower });
+    assert_eq!(thresholds.collect::<Vec<_>>(), expected);
+    let expected = ServiceOptions {
+        persistence: Some(Persistence {
+            timeout: Duration::from_secs(300),
+            prefix: 32,
+        }),
+        timeouts: Timeouts {
+            udp: Some(Duration::from_secs(10)),
+            ..Timeouts::default()
+        },
+        maglev: MaglevOptions {
+            slots: MaglevSlots::Large,
+            by_client: true,
+        },
+        ..ServiceOptions::default()
+    };
+    assert_eq!(maglev.options, expected);
 }
 
 #[test]

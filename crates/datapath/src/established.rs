@@ -4,7 +4,7 @@
 
 use core::sync::atomic::Ordering::Relaxed;
 
-use evenkeel_abi::{Bucket, Conn, FlowKey, Globals, State, Tick, Word, low};
+use evenkeel_abi::{Bucket, Conn, FlowKey, Globals, Service, State, Tick, Word, low};
 
 use crate::Tables;
 use crate::bucket::{self, Way};
@@ -14,7 +14,7 @@ use crate::tcp::{Seen, is_reusable, next_state, timeout};
 use crate::transport::Transport;
 
 /// A refresh that would move the expiry by less (0.27 s) is left out: it spares a write per packet.
-const REFRESH_MIN: u64 = 16;
+pub(crate) const REFRESH_MIN: u64 = 16;
 
 /// Time after which a further client packet assures a flow.
 pub(crate) const ASSURED_AFTER: u64 = Tick::in_secs(1);
@@ -110,6 +110,7 @@ pub(crate) fn look_up<'a, T: Tables + ?Sized>(
     tables: &'a T,
     globals: &Globals,
     state: &State,
+    service: &Service,
     (key, hash): (&FlowKey, u32),
     transport: Transport,
     now: Tick,
@@ -129,7 +130,7 @@ pub(crate) fn look_up<'a, T: Tables + ?Sized>(
     if !present {
         return Known::Gone;
     }
-    let next = followed(conn, word, transport.flags, now);
+    let next = followed(service, conn, word, transport.flags, now);
     // If that fails, another packet of the flow refreshed the entry in the same moment.
     if is_worth_a_write(word, next)
         && exchange(tables, conn, word, next)
@@ -143,9 +144,9 @@ pub(crate) fn look_up<'a, T: Tables + ?Sized>(
 
 /// The entry's word after this packet.
 #[inline(always)]
-fn followed(conn: &Conn, word: Word, flags: u8, now: Tick) -> Word {
+fn followed(service: &Service, conn: &Conn, word: Word, flags: u8, now: Tick) -> Word {
     let state = next_state(Seen::InputOnly, word.state(), flags);
-    let next = Word::live(word.server(), state, now.after(timeout(state)));
+    let next = Word::live(word.server(), state, now.after(timeout(service, state)));
     if word.is_unassured() && age(conn, now) < ASSURED_AFTER {
         next.unassured()
     } else {

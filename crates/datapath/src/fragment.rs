@@ -137,7 +137,7 @@ pub fn place_by_address<T: Tables + ?Sized>(
         addresses: key.addresses,
         ports_protocol: u64::from(protocol) << 32,
     };
-    let server = by_hash(tables, globals, &service.hash_all, &flow)?;
+    let server = by_hash(tables, globals, service, &service.hash_all, &flow)?;
     Ok((number, server))
 }
 

@@ -2,7 +2,7 @@
 
 use core::sync::atomic::Ordering::{Acquire, Relaxed};
 
-use evenkeel_abi::{Bucket, Conn, ConnState, FlowKey, Globals, State, Tick, Word, low};
+use evenkeel_abi::{Bucket, Conn, ConnState, FlowKey, Globals, Service, State, Tick, Word, low};
 
 use crate::Tables;
 use crate::branchless::{is_below, is_zero, select};
@@ -31,6 +31,7 @@ pub(crate) fn bucket_of<'a, T: Tables + ?Sized>(
 pub(crate) fn look_up<T: Tables + ?Sized>(
     tables: &T,
     state: &State,
+    service: &Service,
     bucket: &Bucket,
     (key, hash): (&FlowKey, u32),
     transport: Transport,
@@ -52,7 +53,7 @@ pub(crate) fn look_up<T: Tables + ?Sized>(
         return Known::Gone;
     }
     let next = next_state(Seen::InputOnly, word.state(), transport.flags);
-    let next = Word::live(word.server(), next, now.after(timeout(next)));
+    let next = Word::live(word.server(), next, now.after(timeout(service, next)));
     let assured = is(next, ConnState::Udp) & is_below(ASSURED_AFTER - 1, age(conn, now));
     let is_open = is(next, ConnState::Established) | assured;
     let next = next.unassured_if(1 ^ assured);

@@ -132,7 +132,7 @@ pub fn server_of_flow<T: Tables + ?Sized>(tables: &T, service: u32, key: &FlowKe
     }
     let slot = tables.service(service)?;
     let service = &slot.halves[(slot.select.load(Acquire) & 1) as usize];
-    by_hash(tables, globals, &service.hash_all, key).ok()
+    by_hash(tables, globals, service, &service.hash_all, key).ok()
 }
 
 /// The word of a flow's entry, expired or not, and whether it is a half-open one; no trace of the question stays.

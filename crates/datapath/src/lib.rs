@@ -15,6 +15,7 @@ mod advert;
 mod answer;
 mod branchless;
 mod bucket;
+mod buckets;
 mod egress;
 mod established;
 mod fragment;
@@ -26,6 +27,7 @@ mod loads;
 mod lookup;
 #[cfg(not(target_arch = "bpf"))]
 mod memory;
+mod persistence;
 mod plan;
 mod process;
 mod rounds;
@@ -35,6 +37,7 @@ mod sum;
 pub mod table;
 pub mod tcp;
 mod transport;
+mod turns;
 
 pub use established::establish;
 pub use fragment::{note_fragment, place_by_address, ports_of_fragment};
@@ -44,6 +47,7 @@ pub use loads::{least_loaded, less_loaded_of_two};
 pub use lookup::find_service;
 #[cfg(not(target_arch = "bpf"))]
 pub use memory::MemoryFrame;
+pub use persistence::{note_server, persistent_server};
 pub use plan::{Plan, enter, plan};
 pub use process::process;
 pub use rounds::{Rounds, chunk};
@@ -148,6 +152,15 @@ pub trait Tables {
     /// A method, so that the program can have it verified once and not for each way that leads to it.
     fn plan(&self, service: u32, key: &FlowKey, transport: Transport) -> Plan {
         plan(self, service, key, transport)
+    }
+    /// The server that a new flow's template names, see [`persistent_server`](fn@persistent_server); a method for the
+    /// same reason.
+    fn persistent_server(&self, service: u32, key: &FlowKey) -> Option<u32> {
+        persistent_server(self, service, key)
+    }
+    /// Notes a new flow's server in its template, see [`note_server`](fn@note_server); a method for the same reason.
+    fn note_server(&self, service: u32, key: &FlowKey, server: u32) {
+        note_server(self, service, key, server);
     }
     /// The server of a service's flow that has no entry, see [`schedule`](fn@schedule); a method for the same reason.
     ///

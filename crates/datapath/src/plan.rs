@@ -18,7 +18,7 @@ use crate::established::{self, Place};
 use crate::half_open::{self, bucket_of};
 use crate::hash::flow_hash;
 use crate::scheduler::{Method, by_hash, is_quiesced};
-use crate::table::{Known, exchange};
+use crate::table::{Known, exchange, weigh};
 use crate::transport::Transport;
 
 /// Flood mode lasts this long (1 s) after the last insertion that found no room.
@@ -149,10 +149,12 @@ fn try_plan<T: Tables + ?Sized>(
 ) -> Result<Plan, DropReason> {
     let globals = tables.globals().ok_or(DropReason::Internal)?;
     let state = tables.state().ok_or(DropReason::Internal)?;
+    let slot = tables.service(service).ok_or(DropReason::Internal)?;
+    let service = &slot.halves[(slot.select.load(Acquire) & 1) as usize];
     let now = tables.now();
     let hash = flow_hash(key, low(globals.secret.load(Relaxed)));
     let flow = (key, hash);
-    match established::look_up(tables, globals, state, flow, transport, now) {
+    match established::look_up(tables, globals, state, service, flow, transport, now) {
         Known::Unknown => {}
         Known::Reuse(place) => {
             return Ok(Plan::place(
@@ -165,7 +167,7 @@ fn try_plan<T: Tables + ?Sized>(
         Known::At(server) => return Ok(Plan::known(server)),
     }
     let bucket = bucket_of(tables, globals, hash).ok_or(DropReason::Internal)?;
-    match half_open::look_up(tables, state, bucket, flow, transport, now) {
+    match half_open::look_up(tables, state, service, bucket, flow, transport, now) {
         Known::Unknown => {}
         Known::Reuse(way) => return Ok(Plan::place(Method::Scheduler, Table::HalfOpen, way)),
         Known::Gone => return Err(DropReason::ServerGone),
@@ -175,8 +177,6 @@ fn try_plan<T: Tables + ?Sized>(
         tables.count_event(Event::UnknownFlow);
         return Ok(WITHOUT_ENTRY);
     }
-    let slot = tables.service(service).ok_or(DropReason::Internal)?;
-    let service = &slot.halves[(slot.select.load(Acquire) & 1) as usize];
     new_flow(
         tables,
         globals,
@@ -235,7 +235,7 @@ fn new_flow<T: Tables + ?Sized>(
         state.flood_until.store(now.after(FLOOD_FOR).0, Relaxed);
     }
     if service.quiesced.load(Relaxed) != 0 {
-        let server = by_hash(tables, globals, &service.hash_all, key)?;
+        let server = by_hash(tables, globals, service, &service.hash_all, key)?;
         if is_quiesced(tables, server) {
             // Its later packets would go to the quiesced server: it needs an entry.
             let way = room.ok_or(DropReason::TableFull)?;
@@ -286,9 +286,22 @@ fn try_enter<T: Tables + ?Sized>(
     }
     let state = tables.state()?;
     let word = opened.unassured();
-    Some(half_open::insert(
-        tables, state, bucket, way, key, word, now,
-    ))
+    let done = half_open::insert(tables, state, bucket, way, key, word, now);
+    if done {
+        weigh_both(tables, way.word, server);
+    }
+    Some(done)
+}
+
+/// Judges the server that lost an entry, if one did, and the one that got it.
+#[inline(always)]
+fn weigh_both<T: Tables + ?Sized>(tables: &T, old: Word, server: u32) {
+    let old = if old.is_free() { server } else { old.server() };
+    for server in [old, server] {
+        if let Some(load) = tables.server_load(server) {
+            weigh(load);
+        }
+    }
 }
 
 /// Begins a flow in the place of its predecessor.
@@ -308,6 +321,7 @@ fn reuse<T: Tables + ?Sized>(
     let done = exchange(tables, conn, way.word, opened);
     if done {
         conn.born.store(now.0, Relaxed);
+        weigh_both(tables, way.word, opened.server());
     }
     Some(done)
 }

@@ -3,7 +3,7 @@
 use core::sync::atomic::Ordering::{Acquire, Relaxed};
 
 use evenkeel_abi::{
-    DropReason, FlowKey, GateState, Link, Server, ServerFlags, ServiceFlags, ServiceKey,
+    DropReason, FlowKey, GateState, Link, Server, ServerFlags, Service, ServiceFlags, ServiceKey,
 };
 use evenkeel_wire::{eth, ipv4, vrrp};
 
@@ -140,7 +140,7 @@ fn ipv4<F: Frame, T: Tables>(frame: &mut F, tables: &T, link: &Link, is_ours: bo
         tables.note_fragment(&ip.fragment_key(), number, ports);
     }
     let key = FlowKey::new(ip.source, ip.destination, ports, ip.protocol);
-    match balance(frame, tables, link, number, &ip, &key) {
+    match balance(frame, tables, link, (number, found.service), &ip, &key) {
         Ok((choice, verdict)) => {
             tables.count(number, choice.server, ip.total_len as u64, choice.new_flow);
             verdict
@@ -171,12 +171,12 @@ fn balance<F: Frame, T: Tables>(
     frame: &mut F,
     tables: &T,
     link: &Link,
-    number: u32,
+    service: (u32, &Service),
     ip: &Ip,
     key: &FlowKey,
 ) -> Result<(Choice, Verdict), DropReason> {
     let transport = transport::read(frame, ip).ok_or(DropReason::Malformed)?;
-    let choice = choose(tables, number, key, transport)?;
+    let choice = choose(tables, service, key, transport)?;
     let verdict = forward(frame, tables, link, choice.server, ip)?;
     Ok((choice, verdict))
 }

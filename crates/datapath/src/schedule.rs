@@ -2,7 +2,7 @@
 
 use core::sync::atomic::Ordering::Relaxed;
 
-use evenkeel_abi::{DropReason, FlowKey, low};
+use evenkeel_abi::{DropReason, FlowKey, Service, low};
 
 use crate::Tables;
 use crate::established;
@@ -25,21 +25,30 @@ pub(crate) struct Choice {
 #[inline(always)]
 pub(crate) fn choose<T: Tables>(
     tables: &T,
-    service: u32,
+    (number, service): (u32, &Service),
     key: &FlowKey,
     transport: Transport,
 ) -> Result<Choice, DropReason> {
     let globals = tables.globals().ok_or(DropReason::Internal)?;
     let state = tables.state().ok_or(DropReason::Internal)?;
     let flow = (key, flow_hash(key, low(globals.secret.load(Relaxed))));
-    let known = established::look_up(tables, globals, state, flow, transport, tables.now());
+    let known = established::look_up(
+        tables,
+        globals,
+        state,
+        service,
+        flow,
+        transport,
+        tables.now(),
+    );
     if let Known::At(server) = known {
         return Ok(Choice {
             server,
             new_flow: false,
         });
     }
-    let plan = tables.plan(service, key, transport);
+    let transport = transport.living(service);
+    let plan = tables.plan(number, key, transport);
     let method = match plan.step() {
         Step::Known(server) => {
             return Ok(Choice {
@@ -53,11 +62,26 @@ pub(crate) fn choose<T: Tables>(
         Step::Place(method) => method,
     };
     let new_flow = transport.begins != 0;
-    let server = tables.schedule(service, key, method)?;
+    let server = if method == Method::Scheduler && service.persistence.load(Relaxed) != 0 {
+        of_client(tables, number, key)?
+    } else {
+        tables.schedule(number, key, method)?
+    };
     if tables.enter(key, transport, plan, server) {
         return Ok(Choice { server, new_flow });
     }
     // Another packet was faster: the flow goes where its next packets will go without an entry.
-    let server = tables.schedule(service, key, Method::without_entry(new_flow))?;
+    let server = tables.schedule(number, key, Method::without_entry(new_flow))?;
     Ok(Choice { server, new_flow })
+}
+
+/// The server of a client's new flow where a service has persistence: that of its earlier ones.
+#[inline(always)]
+fn of_client<T: Tables>(tables: &T, service: u32, key: &FlowKey) -> Result<u32, DropReason> {
+    if let Some(server) = tables.persistent_server(service, key) {
+        return Ok(server);
+    }
+    let server = tables.schedule(service, key, Method::Scheduler)?;
+    tables.note_server(service, key, server);
+    Ok(server)
 }

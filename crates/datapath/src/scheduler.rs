@@ -1,24 +1,17 @@
 //! Schedulers: the server of a new flow, and of packets that no table knows.
 
-use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use core::sync::atomic::Ordering::{Acquire, Relaxed};
 
 use evenkeel_abi::{
-    Costs, DropReason, FlowKey, Globals, SchedulerId, Service, ServiceFlags, Shared, Span, high,
-    low, pair,
+    Costs, DropReason, FlowKey, Globals, SchedulerId, Service, ServiceFlags, Span, high, low, pair,
 };
 
 use crate::Tables;
 use crate::branchless::{is_below, is_zero, select};
-use crate::hash::{chance, flow_hash, hsiphash, slot};
+use crate::buckets::{Dealt, FALLS, client, static_bucket};
+use crate::hash::{chance, flow_hash, slot};
 use crate::rounds::{Rounds, SERVERS};
-use crate::table::ATTEMPTS;
-
-/// Key and buckets of mh (`generate_hash_secret`, `CONFIG_IP_VS_MH_TAB_INDEX` 12).
-const MH_KEY: u64 = 2_654_435_761;
-const MH_BUCKETS: u32 = 4093;
-
-/// Rounds of wrr in search of a server that is not overloaded; then the first one of the list is taken.
-const WRR_ROUNDS: u32 = 4096;
+use crate::turns::{round_robin, weighted_round_robin};
 
 /// How the server of a flow without an entry is chosen.
 #[repr(u8)]
@@ -74,15 +67,15 @@ pub fn schedule<T: Tables + ?Sized>(
     let service = &slot.halves[(slot.select.load(Acquire) & 1) as usize];
     match method {
         Method::Scheduler => by_scheduler(tables, globals, service, key),
-        Method::HashAll => by_hash(tables, globals, &service.hash_all, key),
+        Method::HashAll => by_hash(tables, globals, service, &service.hash_all, key),
         Method::HashAllNew => {
-            let server = by_hash(tables, globals, &service.hash_all, key)?;
+            let server = by_hash(tables, globals, service, &service.hash_all, key)?;
             if service.quiesced.load(Relaxed) != 0 && is_quiesced(tables, server) {
                 return Err(DropReason::TableFull);
             }
             Ok(server)
         }
-        Method::HashFresh => by_hash(tables, globals, &service.hash_fresh, key),
+        Method::HashFresh => by_hash(tables, globals, service, &service.hash_fresh, key),
     }
 }
 
@@ -154,16 +147,16 @@ fn consistent<T: Tables + ?Sized>(
     service: &Service,
     key: &FlowKey,
 ) -> Result<u32, DropReason> {
-    let server = by_hash(tables, globals, &service.hash_all, key)?;
+    let server = by_hash(tables, globals, service, &service.hash_all, key)?;
     if !is_unavailable(tables, server) {
         return Ok(server);
     }
-    let server = by_hash(tables, globals, &service.hash_fresh, key)?;
+    let server = by_hash(tables, globals, service, &service.hash_fresh, key)?;
     if !is_overloaded(tables, server) {
         return Ok(server);
     }
     let (start, len) = service.ring.load();
-    let from = slot(flow_hash(key, low(globals.hash_seed.load(Relaxed))), len);
+    let from = slot(hash_of(globals, service, key), len);
     let found = first_available(tables, start, len, from);
     found.map(|(_, server)| server).ok_or(DropReason::NoServer)
 }
@@ -178,14 +171,14 @@ pub(crate) fn is_overloaded<T: Tables + ?Sized>(tables: &T, server: u32) -> bool
 
 /// Whether a server takes no new flows, by its weight or its connections (`is_unavailable` of ip_vs_sh.c).
 #[inline(always)]
-fn is_unavailable<T: Tables + ?Sized>(tables: &T, server: u32) -> bool {
+pub(crate) fn is_unavailable<T: Tables + ?Sized>(tables: &T, server: u32) -> bool {
     is_quiesced(tables, server) || is_overloaded(tables, server)
 }
 
 /// The first entry from `from` on, of the `len` of the list at `start` of the arena, round to the one before it,
 /// whose server is not overloaded: its index and its server.
 #[inline(always)]
-fn first_available<T: Tables + ?Sized>(
+pub(crate) fn first_available<T: Tables + ?Sized>(
     tables: &T,
     start: u32,
     len: u32,
@@ -238,11 +231,12 @@ pub(crate) fn is_quiesced<T: Tables + ?Sized>(tables: &T, server: u32) -> bool {
         .is_none_or(|s| low(s.weights.load(Relaxed)) == 0)
 }
 
-/// The server that the consistent hash names.
+/// The server that a consistent hash of the service's names.
 #[inline(always)]
 pub(crate) fn by_hash<T: Tables + ?Sized>(
     tables: &T,
     globals: &Globals,
+    service: &Service,
     table: &Span,
     key: &FlowKey,
 ) -> Result<u32, DropReason> {
@@ -250,333 +244,27 @@ pub(crate) fn by_hash<T: Tables + ?Sized>(
     if len == 0 {
         return Err(DropReason::NoServer);
     }
-    entry(
-        tables,
-        start,
-        slot(flow_hash(key, low(globals.hash_seed.load(Relaxed))), len),
-    )
+    entry(tables, start, slot(hash_of(globals, service, key), len))
 }
 
-/// IPVS's rr: the server after the one used last, in list order.
-///
-/// User space keeps only servers with a weight in the ring and sets its cursor so that the order
-/// is the one of `ip_vs_rr_schedule` in net/netfilter/ipvs/ip_vs_rr.c.
+/// What the consistent hash is of: the flow, or the client's address alone where the service says so.
 #[inline(always)]
-fn round_robin<T: Tables + ?Sized>(tables: &T, ring: &Span) -> Result<u32, DropReason> {
-    let (start, len) = ring.load();
-    if len == 0 || start == 0 {
-        return Err(DropReason::NoServer);
-    }
-    let cursor = tables.arena(start - 1).ok_or(DropReason::Internal)?;
-    let mut next = 0;
-    for _ in 0..ATTEMPTS {
-        let last = cursor.load(Acquire);
-        next = low(last).wrapping_add(1);
-        if next >= len {
-            next = 0;
-        }
-        if cursor
-            .compare_exchange(last, u64::from(next), AcqRel, Relaxed)
-            .is_ok()
-        {
-            break;
-        }
-    }
-    let server = entry(tables, start, next)?;
-    if !is_overloaded(tables, server) {
-        return Ok(server);
-    }
-    let found = first_available(tables, start, len, next).ok_or(DropReason::NoServer)?;
-    // Where another packet was faster, its choice stands.
-    let _moved = cursor.compare_exchange(next.into(), found.0.into(), AcqRel, Relaxed);
-    Ok(found.1)
-}
-
-/// IPVS's wrr: in passes over the servers whose weight is at least a level that sinks from the heaviest
-/// by the weights' greatest common divisor, in list order within a pass.
-///
-/// User space has counted the passes between two weights ([`SchedulerId::WRR`]), so that each step is the
-/// one of `ip_vs_wrr_schedule` in net/netfilter/ipvs/ip_vs_wrr.c, but found without a search.
-#[inline(always)]
-fn weighted_round_robin<T: Tables + ?Sized>(tables: &T, ring: &Span) -> Result<u32, DropReason> {
-    let (start, levels) = ring.load();
-    if levels == 0 || start == 0 {
-        return Err(DropReason::NoServer);
-    }
-    let cursor = tables.arena(start - 1).ok_or(DropReason::Internal)?;
-    for _ in 0..ATTEMPTS {
-        let step = Step::take(tables, cursor, start, levels).ok_or(DropReason::Internal)?;
-        let server = entry(tables, step.list, step.at.index)?;
-        if is_overloaded(tables, server) {
-            return further_by_weight(tables, start, levels).ok_or(DropReason::NoServer);
-        }
-        if step.moves_on(cursor, step.next(levels)) {
-            return Ok(server);
-        }
-    }
-    // Other packets were always faster: it is one that one of them picked.
-    let step = Step::take(tables, cursor, start, levels).ok_or(DropReason::Internal)?;
-    entry(tables, step.list, step.at.index)
-}
-
-/// wrr's next server that is not overloaded.
-#[inline(always)]
-fn further_by_weight<T: Tables + ?Sized>(tables: &T, start: u32, levels: u32) -> Option<u32> {
-    let mut search = Further {
-        start,
-        levels,
-        level: 0,
-        refused: 0,
-        found: 0,
+fn hash_of(globals: &Globals, service: &Service, key: &FlowKey) -> u32 {
+    let flag = service.flags.load(Relaxed) & ServiceFlags::HASH_CLIENT;
+    let of_flow = is_zero(flag).wrapping_neg();
+    let key = FlowKey {
+        addresses: key.addresses & (of_flow | pair(u32::MAX, 0)),
+        ports_protocol: key.ports_protocol & of_flow,
     };
-    tables.repeat(WRR_ROUNDS, &mut search);
-    if let Some(server) = low(search.found).checked_sub(1) {
-        return Some(server);
-    }
-    // The last level's list is that of all servers with a weight.
-    let last = start.wrapping_add(levels.wrapping_sub(1) << 1);
-    let list = tables.arena(last)?.load(Relaxed);
-    first_available(tables, low(list), high(list), 0).map(|(_, server)| server)
+    flow_hash(&key, low(globals.hash_seed.load(Relaxed)))
 }
 
-struct Further {
-    start: u32,
-    levels: u32,
-    /// The level of the last round, and how many of its servers have been refused in a row.
-    level: u32,
-    refused: u32,
-    /// The server plus one.
-    found: u64,
-}
-
-impl Rounds for Further {
-    #[inline(always)]
-    fn round<T: Tables + ?Sized>(&mut self, tables: &T, _index: u32) -> bool {
-        self.go_on(tables).unwrap_or(false)
-    }
-}
-
-impl Further {
-    #[inline(always)]
-    fn go_on<T: Tables + ?Sized>(&mut self, tables: &T) -> Option<bool> {
-        let cursor = tables.arena(self.start.wrapping_sub(1))?;
-        let step = Step::take(tables, cursor, self.start, self.levels)?;
-        let server = at(tables, step.list, step.at.index)?;
-        let same = is_zero(u64::from(self.level ^ step.at.level));
-        let refused = select(same, self.refused.into(), 0) + 1;
-        if !is_overloaded(tables, server) {
-            let moved = step.moves_on(cursor, step.next(self.levels));
-            self.found = select(moved.into(), u64::from(server) + 1, 0);
-            return Some(!moved);
-        }
-        // All of the level are overloaded: so they are in its further passes.
-        let whole = 1 ^ is_below(refused, step.servers.into());
-        let next = step.at.next(
-            low(select(whole, 0, step.servers.into())),
-            low(select(whole, 0, step.passes.into())),
-            self.levels,
-        );
-        self.level = step.at.level;
-        self.refused = low(refused);
-        step.moves_on(cursor, next);
-        Some(true)
-    }
-}
-
-/// Where wrr stands, and what its level says.
-struct Step {
-    seen: u64,
-    at: Cursor,
-    list: u32,
-    servers: u32,
-    passes: u32,
-}
-
-impl Step {
-    #[inline(always)]
-    fn take<T: Tables + ?Sized>(
-        tables: &T,
-        cursor: &Shared,
-        start: u32,
-        levels: u32,
-    ) -> Option<Self> {
-        let seen = cursor.load(Acquire);
-        let at = Cursor::of(seen, levels);
-        let word = start.wrapping_add(at.level << 1);
-        let servers = tables.arena(word)?.load(Relaxed);
-        let passes = tables.arena(word.wrapping_add(1))?.load(Relaxed);
-        Some(Self {
-            seen,
-            at,
-            list: low(servers),
-            servers: high(servers),
-            passes: low(passes),
-        })
-    }
-
-    #[inline(always)]
-    const fn next(&self, levels: u32) -> Cursor {
-        self.at.next(self.servers, self.passes, levels)
-    }
-
-    /// Moves the cursor, unless another packet was faster.
-    #[inline(always)]
-    fn moves_on(&self, cursor: &Shared, next: Cursor) -> bool {
-        cursor
-            .compare_exchange(self.seen, next.packed(), AcqRel, Relaxed)
-            .is_ok()
-    }
-}
-
-/// Where wrr stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Cursor {
-    level: u32,
-    index: u32,
-    passes: u32,
-}
-
-impl Cursor {
-    /// The cursor of this word; at the first level if there is none of its number.
-    #[inline(always)]
-    const fn of(word: u64, levels: u32) -> Self {
-        let there = is_below(word >> 48, levels as u64);
-        let word = select(there, word, 0);
-        Self {
-            level: high(word) >> 16,
-            index: high(word) & 0xffff,
-            passes: low(word),
-        }
-    }
-
-    #[inline(always)]
-    const fn packed(self) -> u64 {
-        pair(self.passes, self.level << 16 | self.index)
-    }
-
-    /// One server on, in a level of this many servers and passes.
-    #[inline(always)]
-    const fn next(self, servers: u32, passes: u32, levels: u32) -> Self {
-        let index = self.index as u64 + 1;
-        let in_pass = is_below(index, servers as u64);
-        let done = self.passes as u64 + (1 ^ in_pass);
-        let in_level = in_pass | is_below(done, passes as u64);
-        let level = self.level as u64 + (1 ^ in_level);
-        let level = select(is_below(level, levels as u64), level, 0);
-        Self {
-            level: low(level),
-            index: low(select(in_pass, index, 0)),
-            passes: low(select(in_level, done, 0)),
-        }
-    }
-}
-
-/// How a table of buckets was dealt out.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Dealt {
-    /// dh and sh, `ip_vs_{dh,sh}_hashkey`: hash_32 of include/linux/hash.h, 8 bits.
-    ByHash32,
-    /// mh, `ip_vs_mh_hashkey`.
-    ByHsiphash,
-}
-
-impl Dealt {
-    /// The bucket of a number at an offset.
-    #[inline(always)]
-    const fn bucket(self, of: u32, offset: u32) -> u32 {
-        match self {
-            Self::ByHash32 => offset.wrapping_add(of.wrapping_mul(0x61c8_8647) >> 24) & 0xff,
-            Self::ByHsiphash => hsiphash(of.wrapping_add(offset), MH_KEY) % MH_BUCKETS,
-        }
-    }
-
-    #[inline(always)]
-    const fn buckets(self) -> u32 {
-        match self {
-            Self::ByHash32 => 1 << 8,
-            Self::ByHsiphash => MH_BUCKETS,
-        }
-    }
-}
-
-/// What sh and mh hash: the client's address, and its port where the service says so.
 #[inline(always)]
-fn client(service: &Service, key: &FlowKey) -> u32 {
-    let [high, low_byte, ..] = low(key.ports_protocol).to_ne_bytes();
-    let port = u64::from(u16::from_be_bytes([high, low_byte]));
-    let flag = service.flags.load(Relaxed) & ServiceFlags::HASH_PORT;
-    u32::from_be(low(key.addresses)).wrapping_add(low(select(1 ^ is_zero(flag), port, 0)))
-}
-
-/// The flags under which a bucket's server has a substitute.
-const FALLS: u64 = ServiceFlags::FALLBACK;
-
-/// IPVS's dh, sh and mh: the server of a bucket; where that is quiesced or overloaded it is refused, or with
-/// `sh-fallback` and `mh-fallback` another bucket's taken.
-///
-/// `ip_vs_{dh,sh,mh}_get` and `ip_vs_{sh,mh}_get_fallback` in net/netfilter/ipvs; user space has dealt the buckets out.
-#[inline(always)]
-fn static_bucket<T: Tables + ?Sized>(
+pub(crate) fn entry<T: Tables + ?Sized>(
     tables: &T,
-    service: &Service,
-    dealt: Dealt,
-    of: u32,
-    falls: u64,
-) -> Result<u32, DropReason> {
-    let (start, len) = service.ring.load();
-    if len == 0 {
-        return Err(DropReason::NoServer);
-    }
-    let first = dealt.bucket(of, 0);
-    let server = entry(tables, start, first)?;
-    if !is_unavailable(tables, server) {
-        return Ok(server);
-    }
-    if service.flags.load(Relaxed) & falls == 0 {
-        return Err(DropReason::NoServer);
-    }
-    let mut search = Fallback {
-        start,
-        dealt,
-        of,
-        first,
-        found: 0,
-    };
-    tables.repeat(dealt.buckets(), &mut search);
-    low(search.found).checked_sub(1).ok_or(DropReason::NoServer)
-}
-
-struct Fallback {
     start: u32,
-    dealt: Dealt,
-    of: u32,
-    first: u32,
-    /// The server plus one.
-    found: u64,
-}
-
-impl Rounds for Fallback {
-    #[inline(always)]
-    fn round<T: Tables + ?Sized>(&mut self, tables: &T, index: u32) -> bool {
-        let buckets = self.dealt.buckets();
-        if index >= buckets {
-            return false;
-        }
-        let offset = index.wrapping_add(self.first) % buckets;
-        let bucket = self.dealt.bucket(self.of, offset);
-        let Some(server) = at(tables, self.start, bucket) else {
-            return false;
-        };
-        if is_unavailable(tables, server) {
-            return true;
-        }
-        self.found = u64::from(server) + 1;
-        false
-    }
-}
-
-#[inline(always)]
-fn entry<T: Tables + ?Sized>(tables: &T, start: u32, index: u32) -> Result<u32, DropReason> {
+    index: u32,
+) -> Result<u32, DropReason> {
     at(tables, start, index).ok_or(DropReason::Internal)
 }
 

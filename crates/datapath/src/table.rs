@@ -5,7 +5,7 @@
 
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
-use evenkeel_abi::{Conn, FlowKey, Server, ServerFlags, Tick, Word};
+use evenkeel_abi::{Conn, FlowKey, Load, Server, ServerFlags, Tick, Word, high, low};
 
 use crate::Tables;
 
@@ -66,6 +66,35 @@ pub(crate) fn exchange<T: Tables + ?Sized>(tables: &T, conn: &Conn, old: Word, n
     true
 }
 
+/// Decides whether a server is overloaded: from its upper threshold on (`ip_vs_bind_dest` in
+/// net/netfilter/ipvs/ip_vs_conn.c) until it is below its lower one, or below three quarters of the upper one
+/// (`ip_vs_unbind_dest`).
+///
+/// No part of counting an entry: a flow that moves between the tables is counted twice for a moment.
+#[inline(always)]
+pub fn weigh(load: &Load) {
+    let thresholds = load.thresholds.load(Relaxed);
+    let (upper, lower) = (u64::from(low(thresholds)), u64::from(high(thresholds)));
+    let connections = connections(load);
+    let is_low = match lower {
+        0 => connections * 4 < upper * 3,
+        _ => connections < lower,
+    };
+    if upper == 0 || is_low {
+        load.overloaded.store(0, Relaxed);
+    } else if connections >= upper {
+        load.overloaded.store(1, Relaxed);
+    }
+}
+
+/// Connections of a server; what was counted down before up makes none for a moment.
+#[inline(always)]
+fn connections(load: &Load) -> u64 {
+    let (active, inactive) = (load.active.load(Relaxed), load.inactive.load(Relaxed));
+    let sum = active.wrapping_add(inactive);
+    sum & (sum >> 63).wrapping_sub(1)
+}
+
 /// Counts an entry at its server.
 ///
 /// Both counters are written: whether the entry is active would be a branch, and the verifier would follow
@@ -73,9 +102,10 @@ pub(crate) fn exchange<T: Tables + ?Sized>(tables: &T, conn: &Conn, old: Word, n
 #[inline(always)]
 pub(crate) fn enter<T: Tables + ?Sized>(tables: &T, word: Word) {
     if let Some(load) = tables.server_load(word.server()) {
-        let active = u64::from(word.is_active());
+        let (active, template) = (u64::from(word.is_active()), word.is_template());
         load.active.fetch_add(active, Relaxed);
-        load.inactive.fetch_add(1 ^ active, Relaxed);
+        load.inactive.fetch_add(1 ^ active ^ template, Relaxed);
+        load.persistent.fetch_add(template, Relaxed);
     }
 }
 
@@ -83,8 +113,9 @@ pub(crate) fn enter<T: Tables + ?Sized>(tables: &T, word: Word) {
 #[inline(always)]
 pub(crate) fn leave<T: Tables + ?Sized>(tables: &T, word: Word) {
     if let Some(load) = tables.server_load(word.server()) {
-        let active = u64::from(word.is_active());
+        let (active, template) = (u64::from(word.is_active()), word.is_template());
         load.active.fetch_sub(active, Relaxed);
-        load.inactive.fetch_sub(1 ^ active, Relaxed);
+        load.inactive.fetch_sub(1 ^ active ^ template, Relaxed);
+        load.persistent.fetch_sub(template, Relaxed);
     }
 }

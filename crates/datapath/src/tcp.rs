@@ -2,7 +2,9 @@
 //!
 //! UDP's only state is a further column, which no packet leaves, so that one path serves both.
 
-use evenkeel_abi::{ConnState, Tick};
+use core::sync::atomic::Ordering::Relaxed;
+
+use evenkeel_abi::{ConnState, Service, Tick};
 use evenkeel_wire::tcp::{ACK, FIN, RST, SYN};
 
 use crate::branchless::is_zero;
@@ -98,16 +100,13 @@ static INPUT_ONLY: [u64; 32] = table(Seen::InputOnly);
 const TIMEOUT_SECS: [u32; ConnState::ALL.len()] =
     [2, 900, 120, 60, 120, 120, 10, 60, 30, 120, 120, 300];
 
-/// The same in ticks.
-pub(crate) const fn lifetime(state: ConnState) -> u64 {
-    Tick::in_secs(TIMEOUT_SECS[state as usize])
-}
-
-static TIMEOUTS: [u64; 16] = {
+/// How long an entry of a service without timeouts of its own lives without a packet, in ticks, by the number of its
+/// state.
+pub const TIMEOUTS: [u64; 16] = {
     let mut ticks = [0; 16];
     let mut state = 0;
     while state < TIMEOUT_SECS.len() {
-        ticks[state] = lifetime(ConnState::ALL[state]);
+        ticks[state] = Tick::in_secs(TIMEOUT_SECS[state]);
         state += 1;
     }
     ticks
@@ -126,11 +125,10 @@ pub fn next_state(seen: Seen, state: u8, flags: u8) -> u8 {
     ((row >> (u32::from(state & 0xf) * 4)) & 0xf) as u8
 }
 
-/// How long an entry in this state lives without a packet, in ticks.
-#[must_use]
+/// How long an entry of the service lives in this state without a packet, in ticks.
 #[inline(always)]
-pub fn timeout(state: u8) -> u64 {
-    TIMEOUTS[(state & 0xf) as usize]
+pub(crate) fn timeout(service: &Service, state: u8) -> u64 {
+    service.timeouts[(state & 0xf) as usize].load(Relaxed)
 }
 
 /// Whether a SYN that meets an entry in this state starts a new connection: TIME_WAIT, CLOSE and,

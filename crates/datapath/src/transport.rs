@@ -1,12 +1,12 @@
 //! What a TCP or UDP header says.
 
-use evenkeel_abi::ConnState;
+use evenkeel_abi::{ConnState, Service};
 use evenkeel_wire::{eth, ipv4, tcp, udp};
 
 use crate::Frame;
 use crate::branchless::{is_zero, select};
 use crate::process::Ip;
-use crate::tcp::{asks, lifetime};
+use crate::tcp::{asks, timeout};
 
 /// 1 if services can have this protocol, else 0.
 #[inline(always)]
@@ -34,11 +34,20 @@ pub struct Transport {
     pub(crate) fragment: u64,
     /// Number of a new flow's state.
     pub(crate) opening: u8,
-    /// How long a new flow's entry lives without a further packet, in ticks.
+    /// How long a new flow's entry lives without a further packet, in ticks; 0 until [`Transport::living`].
     pub(crate) lifetime: u64,
 }
 
 impl Transport {
+    /// The same with the lifetime that the service gives a new flow.
+    #[inline(always)]
+    pub(crate) fn living(self, service: &Service) -> Self {
+        Self {
+            lifetime: timeout(service, self.opening),
+            ..self
+        }
+    }
+
     /// All of it in one word.
     #[must_use]
     #[inline(always)]
@@ -88,12 +97,11 @@ pub(crate) fn read<F: Frame>(frame: &F, ip: &Ip) -> Option<Transport> {
     if !is_whole {
         return None;
     }
-    let (of_udp, of_tcp) = const { (lifetime(ConnState::Udp), lifetime(ConnState::SynRecv)) };
     Some(Transport {
         flags: second,
         begins: udp | asks(second),
         fragment: ip.fragment,
         opening: select(udp, ConnState::Udp as u64, ConnState::SynRecv as u64) as u8,
-        lifetime: select(udp, of_udp, of_tcp),
+        lifetime: 0,
     })
 }

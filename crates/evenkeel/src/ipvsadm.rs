@@ -145,7 +145,7 @@ fn show(subject: &Subject, format: Format, socket: &Path) -> Result<String, Fail
                 .map_err(Failure::not_initialized)?
                 .connections;
             let ends = connections.iter().flat_map(|connection| {
-                let protocol = connection.protocol;
+                let protocol = connection.protocol.unwrap_or(Protocol::Tcp);
                 [
                     (protocol, connection.client),
                     (protocol, connection.virtual_address),

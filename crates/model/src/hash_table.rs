@@ -9,6 +9,9 @@ use std::net::{IpAddr, SocketAddr};
 /// Slots per server that keep the imbalance near one percent (Maglev §5.3: M > 100 N).
 const SLOTS_PER_SERVER: u32 = 100;
 
+/// Slots per server of a table that is but a fallback: within a slot of 32 each has its share.
+const FALLBACK_SLOTS: u32 = 32;
+
 /// Second halves of the two hash keys; the first half is the seed.
 const OFFSET_KEY: u64 = 0x6f66_6673_6574_6b65;
 const SKIP_KEY: u64 = 0x736b_6970_206b_6579;
@@ -23,13 +26,24 @@ const SIZED_FOR_MIN: usize = 8;
 /// not change the size (ADR 5).
 #[must_use]
 pub fn table_size(servers: usize) -> u32 {
+    sized(servers, SLOTS_PER_SERVER)
+}
+
+/// The same with at least 32 per server: where the table is but what flows without an entry go by, and the scheduler
+/// is another.
+#[must_use]
+pub fn fallback_size(servers: usize) -> u32 {
+    sized(servers, FALLBACK_SLOTS)
+}
+
+fn sized(servers: usize, slots: u32) -> u32 {
     if servers == 0 {
         return 0;
     }
     let wanted = u32::try_from(servers.max(SIZED_FOR_MIN))
         .ok()
         .and_then(u32::checked_next_power_of_two)
-        .and_then(|servers| servers.checked_mul(SLOTS_PER_SERVER))
+        .and_then(|servers| servers.checked_mul(slots))
         .unwrap_or(u32::MAX - 4);
     // 4,294,967,291 = u32::MAX - 4 is prime, so the search ends.
     (wanted..=u32::MAX)

@@ -7,6 +7,7 @@ use evenkeel_abi::{
     Costs, GateState, SchedulerId, Server, ServerFlags, Service, ServiceFlags, ServiceKey, Span,
     high, low, pair,
 };
+use evenkeel_datapath::tcp::TIMEOUTS;
 use evenkeel_model::{buckets, hash_table, mh, wrr};
 use evenkeel_wire::ipv4;
 
@@ -157,6 +158,9 @@ impl NativeTables {
         half.gate.store(u64::from(gate), SeqCst);
         let flag = u64::from(service.fragments_by_address) * ServiceFlags::FRAGMENTS_BY_ADDRESS;
         half.flags.store(flag, SeqCst);
+        for (word, ticks) in half.timeouts.iter().zip(TIMEOUTS) {
+            word.store(ticks, SeqCst);
+        }
         self.services[number as usize].used.store(1, SeqCst);
         let word = &self.gates[gate as usize].fragments;
         let (tcp, udp) = (low(word.load(SeqCst)), high(word.load(SeqCst)));

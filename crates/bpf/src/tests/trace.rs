@@ -170,7 +170,7 @@ fn words(plane: &DataPlane) -> (Vec<u64>, String) {
     array::<1>(plane, map::SERVICE_HINTS, &mut words);
     array::<72>(plane, map::SERVICES, &mut words);
     array::<8>(plane, map::SERVERS, &mut words);
-    array::<4>(plane, map::LOADS, &mut words);
+    array::<8>(plane, map::LOADS, &mut words);
     array::<1>(plane, map::ARENA, &mut words);
     array::<32>(plane, map::CONNS, &mut words);
     array::<32>(plane, map::HALF_OPEN, &mut words);

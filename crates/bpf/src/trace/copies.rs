@@ -97,6 +97,8 @@ impl Copied for Load {
             inactive: self.inactive.copied(),
             thresholds: self.thresholds.copied(),
             overloaded: self.overloaded.copied(),
+            persistent: self.persistent.copied(),
+            spare: self.spare.each_ref().map(Copied::copied),
         }
     }
 }

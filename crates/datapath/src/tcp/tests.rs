@@ -99,11 +99,7 @@ fn flags_are_tested_in_the_order_rst_syn_fin_ack() {
 fn timeouts_are_the_kernels() {
     let secs = [2, 900, 120, 60, 120, 120, 10, 60, 30, 120, 120, 300];
     for (state, secs) in secs.into_iter().enumerate() {
-        assert_eq!(
-            timeout(u8::try_from(state).unwrap()),
-            Tick::in_secs(secs),
-            "state {state}"
-        );
+        assert_eq!(TIMEOUTS[state], Tick::in_secs(secs), "state {state}");
     }
 }
 

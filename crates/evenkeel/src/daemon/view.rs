@@ -130,6 +130,7 @@ impl Daemon {
                     thresholds: words::thresholds(server.thresholds),
                     active: server.active.into(),
                     inactive: server.inactive.into(),
+                    persistent: server.persistent.into(),
                     totals: self
                         .listed(Counted::Server(service.key, server.address), &server.stats),
                     rates: self
@@ -325,11 +326,11 @@ pub(crate) const fn forwarding(forwarding: model::Forwarding) -> Forwarding {
 
 fn connection(held: &evenkeel_bpf::Connection) -> Connection {
     Connection {
-        protocol: if held.protocol == model::Protocol::Udp.number() {
-            Protocol::Udp
-        } else {
-            Protocol::Tcp
-        },
+        protocol: model::Protocol::ALL
+            .into_iter()
+            .find(|of| of.number() == held.protocol)
+            .map(protocol),
+        template: held.template,
         state: state(held.state),
         client: held.client.into(),
         virtual_address: held.address.into(),

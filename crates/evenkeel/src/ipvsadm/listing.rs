@@ -139,7 +139,8 @@ pub(crate) fn connections(connections: &[Connection], format: Format, names: &Na
         line(&mut out, format_args!("{destination}\n"));
     }
     for connection in connections {
-        let protocol = connection.protocol;
+        // ipvsadm knows no other names for the ports of IP, and prints them as TCP's.
+        let protocol = connection.protocol.unwrap_or(Protocol::Tcp);
         let expires = format!(
             "{:02}:{:02}",
             connection.expires_s / 60,
@@ -149,7 +150,7 @@ pub(crate) fn connections(connections: &[Connection], format: Format, names: &Na
             &mut out,
             format_args!(
                 "{:<3} {expires:<6} {:<11} {:<18} {:<18} {}\n",
-                protocol.name(),
+                connection.protocol.map_or("IP", Protocol::name),
                 connection.state.name(),
                 names.show(protocol, connection.client),
                 names.show(protocol, connection.virtual_address),
@@ -262,7 +263,10 @@ fn write_server(
         ),
         Layout::PersistentConn => line(
             out,
-            format_args!(" {weight:<9} {:<11} {active:<10} {inactive:<10}", 0),
+            format_args!(
+                " {weight:<9} {:<11} {active:<10} {inactive:<10}",
+                server.persistent
+            ),
         ),
         Layout::TunInfo => line(
             out,

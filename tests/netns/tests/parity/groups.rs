@@ -2,7 +2,12 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use evenkeel_model::{GroupNumber, Listen, Listens, Ports, Protocol, ServiceKey, ServiceOptions};
+use std::time::Duration;
+
+use evenkeel_model::{
+    GroupNumber, Listen, Listens, MaglevOptions, Persistence, Ports, Protocol, Scheduler,
+    SchedulerFlags, ServiceKey, ServiceOptions,
+};
 use evenkeel_testkit::packet::flags::{ACK, SYN};
 use evenkeel_testkit::packet::{Datagram, Segment, fragments};
 
@@ -129,5 +134,76 @@ fn single_packets_go_by_turns_and_fragments_of_one_go_together() {
             servers.iter().all(|server| *server == servers[0]),
             "{servers:?}"
         );
+    }
+}
+
+/// Services with persistence, thresholds and flags, one port each from 1000 on.
+fn with_options() -> (Twins, Vec<SocketAddrV4>) {
+    let mut twins = Twins::bare(1 << 12, 1 << 12);
+    let plain = ServiceOptions::default();
+    let persistent = |prefix| ServiceOptions {
+        persistence: Some(Persistence {
+            timeout: Duration::from_secs(600),
+            prefix,
+        }),
+        ..plain
+    };
+    let hashed = |port, fallback| ServiceOptions {
+        flags: SchedulerFlags { port, fallback },
+        ..plain
+    };
+    let by_client = ServiceOptions {
+        maglev: MaglevOptions {
+            by_client: true,
+            ..MaglevOptions::default()
+        },
+        ..plain
+    };
+    let services = [
+        (Scheduler::RoundRobin, persistent(32), [0; 3]),
+        (
+            Scheduler::WeightedLeastConnection,
+            persistent(24),
+            [0, 4, 0],
+        ),
+        (Scheduler::RoundRobin, plain, [3, 0, 9]),
+        (Scheduler::WeightedRoundRobin, plain, [3, 0, 9]),
+        (Scheduler::TwoChoices, plain, [3, 0, 9]),
+        (Scheduler::LeastConnection, plain, [3, 5, 9]),
+        (Scheduler::Maglev, plain, [3, 5, 0]),
+        (Scheduler::Maglev, by_client, [0; 3]),
+        (Scheduler::SourceHash, hashed(true, true), [3, 5, 0]),
+        (Scheduler::MaglevHash, hashed(true, true), [3, 5, 0]),
+        (Scheduler::MaglevHash, hashed(false, false), [3, 5, 0]),
+    ];
+    let mut addresses = Vec::new();
+    for (port, (scheduler, options, upper)) in (1000..).zip(services) {
+        let address = SocketAddrV4::new(WIDE, port);
+        let key = ServiceKey::single(Protocol::Tcp, address.into());
+        twins.put_limited(key, Listens::default(), scheduler, options, 1, upper);
+        addresses.push(address);
+    }
+    (twins, addresses)
+}
+
+#[test]
+fn native_and_kernel_agree_on_persistence_thresholds_and_flags() {
+    for seed in seeds() {
+        let (twins, addresses) = with_options();
+        let mut corpus = Corpus::new(seed);
+        for i in 0..4000 {
+            twins.settle(i);
+            let last = corpus.pick(&[1, 2, 3, 4, 5, 6]);
+            let port = corpus.pick(&[1024, 1025, 1026, 1027, 1028, 1029, 1030, 1031]);
+            let client = SocketAddrV4::new(Ipv4Addr::new(203, 0, 113, last), port);
+            let to = corpus.pick(&addresses);
+            let flags = corpus.pick(&[SYN, SYN, ACK]);
+            let frame = Segment::new(client, to, flags).frame();
+            twins.agree(
+                &frame,
+                &format!("seed {seed}, packet {i}, {client} to {to}"),
+            );
+        }
+        twins.agree_on_tables();
     }
 }

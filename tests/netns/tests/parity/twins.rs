@@ -4,7 +4,9 @@ use std::cell::Cell;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::atomic::Ordering::SeqCst;
 
-use evenkeel_abi::{Bucket, Conn, ConnState, Globals, Router, Shared, State, Tick, Word, low};
+use evenkeel_abi::{
+    Bucket, Conn, ConnState, Globals, Router, Service, Shared, State, Tick, Word, low,
+};
 use evenkeel_bpf::{DataPlane, Mode, Options, Sizes};
 use evenkeel_datapath::{MemoryFrame, Verdict, process};
 use evenkeel_model::{
@@ -27,6 +29,29 @@ pub(crate) struct Twins {
     native: NativeTables,
     /// Advertisements that both took note of.
     heard: Cell<u32>,
+}
+
+/// Copies a half of a service to the native tables.
+fn mirror_half(k: &Service, n: &Service) {
+    let copy = |from: &Shared, to: &Shared| to.store(from.load(SeqCst), SeqCst);
+
+    copy(&k.gate, &n.gate);
+    copy(&k.scheduler, &n.scheduler);
+    copy(&k.costs, &n.costs);
+    copy(&k.quiesced, &n.quiesced);
+    copy(&k.flags, &n.flags);
+    copy(&k.persistence, &n.persistence);
+    for (k, n) in k.timeouts.iter().zip(&n.timeouts) {
+        copy(k, n);
+    }
+    for (k, n) in [
+        (&k.ring, &n.ring),
+        (&k.hash_all, &n.hash_all),
+        (&k.hash_fresh, &n.hash_fresh),
+    ] {
+        let (start, len) = k.load();
+        n.store(start, len);
+    }
 }
 
 impl Twins {
@@ -140,7 +165,7 @@ impl Twins {
         self.mirror();
     }
 
-    /// Puts a service with three servers of weight 1, and opens its gates.
+    /// Puts a service with three servers of weight 1 under rr, and opens its gates.
     pub(crate) fn put_group(
         &mut self,
         key: ServiceKey,
@@ -148,18 +173,34 @@ impl Twins {
         options: ServiceOptions,
         mac: u8,
     ) {
+        self.put_limited(key, group, Scheduler::RoundRobin, options, mac, [0; 3]);
+    }
+
+    /// The same with a scheduler and upper thresholds.
+    pub(crate) fn put_limited(
+        &mut self,
+        key: ServiceKey,
+        group: Listens,
+        scheduler: Scheduler,
+        options: ServiceOptions,
+        mac: u8,
+        upper: [u32; 3],
+    ) {
         let server = |host: u8| ServerEntry {
             address: SocketAddr::new(IpAddr::from([198, 18, mac, host]), key.port()),
             weight: Weight::ONE,
             hash_weight: Weight::ONE,
             forwarding: Forwarding::DirectRouting,
             mac: MacAddress([2, 0, 0, 1, mac, host]),
-            thresholds: Thresholds::default(),
+            thresholds: Thresholds {
+                upper: upper[usize::from(host) - 1],
+                lower: 0,
+            },
         };
         let entry = ServiceEntry {
             key,
             group,
-            scheduler: Scheduler::RoundRobin,
+            scheduler,
             options,
             servers: (1..=3).map(server).collect(),
         };
@@ -229,20 +270,8 @@ impl Twins {
             copy(&kernel.select, &slot.select);
             copy(&kernel.used, &slot.used);
             copy(&kernel.key, &slot.key);
-            for (k, n) in kernel.halves.iter().zip(&slot.halves) {
-                copy(&k.gate, &n.gate);
-                copy(&k.scheduler, &n.scheduler);
-                copy(&k.costs, &n.costs);
-                copy(&k.quiesced, &n.quiesced);
-                copy(&k.flags, &n.flags);
-                for (k, n) in [
-                    (&k.ring, &n.ring),
-                    (&k.hash_all, &n.hash_all),
-                    (&k.hash_fresh, &n.hash_fresh),
-                ] {
-                    let (start, len) = k.load();
-                    n.store(start, len);
-                }
+            for (kernel, native) in kernel.halves.iter().zip(&slot.halves) {
+                mirror_half(kernel, native);
             }
         }
         let ids = from.service_ids().expect("they can be read");
@@ -251,6 +280,12 @@ impl Twins {
             let kernel = from.servers.get(i).expect("as many");
             copy(&kernel.mac, &server.mac);
             copy(&kernel.weights, &server.weights);
+        }
+        for (i, load) in (0..).zip(&to.loads) {
+            copy(
+                &from.loads.get(i).expect("as many").thresholds,
+                &load.thresholds,
+            );
         }
         for (i, router) in (0..).zip(&to.routers) {
             let kernel = from.routers.get(i).expect("as many");

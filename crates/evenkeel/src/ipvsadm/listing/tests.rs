@@ -18,6 +18,7 @@ fn server(address: &str, weight: u16, active: u64, inactive: u64) -> ServerListi
         thresholds: Thresholds::default(),
         active,
         inactive,
+        persistent: 0,
         totals: Totals::default(),
         rates: Rates::default(),
     }
@@ -326,7 +327,8 @@ fn long_names_are_cut_to_their_column() {
 #[test]
 fn connections_are_ipvsadms() {
     let connection = |client: &str, state, expires_s| Connection {
-        protocol: Protocol::Tcp,
+        protocol: Some(Protocol::Tcp),
+        template: false,
         state,
         client: client.parse().unwrap(),
         virtual_address: "192.168.1.110:80".parse().unwrap(),
@@ -339,10 +341,21 @@ fn connections_are_ipvsadms() {
         connection("192.168.1.20:55746", ConnectionState::Established, 893),
         connection("192.168.1.20:55747", ConnectionState::SynRecv, 5),
         Connection {
-            protocol: Protocol::Udp,
+            protocol: Some(Protocol::Udp),
             virtual_address: "192.168.1.110:53".parse().unwrap(),
             destination: "192.168.1.12:53".parse().unwrap(),
             ..connection("192.168.1.20:40000", ConnectionState::Udp, 299)
+        },
+        Connection {
+            template: true,
+            ..connection("192.168.1.0:0", ConnectionState::None, 300)
+        },
+        Connection {
+            protocol: None,
+            template: true,
+            virtual_address: "0.0.0.7:0".parse().unwrap(),
+            destination: "192.168.1.12:0".parse().unwrap(),
+            ..connection("192.168.1.20:0", ConnectionState::None, 61)
         },
     ];
     let names = Names::default();
@@ -353,6 +366,8 @@ pro expire state       source             virtual            destination|
 TCP 14:53  ESTABLISHED 192.168.1.20:55746 192.168.1.110:80   192.168.1.12:80|
 TCP 00:05  SYN_RECV    192.168.1.20:55747 192.168.1.110:80   192.168.1.12:80|
 UDP 04:59  UDP         192.168.1.20:40000 192.168.1.110:53   192.168.1.12:53|
+TCP 05:00  NONE        192.168.1.0:0      192.168.1.110:80   192.168.1.12:80|
+IP  01:01  NONE        192.168.1.20:0     0.0.0.7:0          192.168.1.12:0|
 ";
     assert_eq!(listed, expected);
     let persistent_conn = Format {

@@ -10,6 +10,7 @@ fn server(address: &str) -> ServerListing {
         thresholds: Thresholds::default(),
         active: 0,
         inactive: 0,
+        persistent: 0,
         totals: Totals::default(),
         rates: Rates::default(),
     }

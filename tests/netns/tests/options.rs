@@ -1,0 +1,145 @@
+//! Persistence, thresholds and timeouts of services, with real connections and ipvsadm's edits.
+
+use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use evenkeel_netns_tests::Cluster;
+use evenkeel_netns_tests::cluster::{VIP, config, server, service};
+
+const CHECK: &str = "check = { tcp = true, port = 80, every = \"200ms\", timeout = \"200ms\", fall = 10, rise = 1 }";
+const PATIENCE: Duration = Duration::from_secs(10);
+const PERSISTENT: u16 = 8001;
+const LIMITED: u16 = 8002;
+const EDITED: u16 = 8003;
+
+/// Answers with the server's number and keeps the connection until the client ends it.
+fn answer(cluster: &Cluster, number: u8) {
+    for port in [PERSISTENT, LIMITED, EDITED] {
+        let (bound, is_bound) = channel();
+        let _thread = cluster.node(&server(number)).thread(move || {
+            let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).expect("it is free");
+            bound.send(()).expect("the test waits");
+            let mut streams = Vec::new();
+            for mut stream in listener.incoming().flatten() {
+                let _sent = stream.write_all(&[number]);
+                streams.push(stream);
+            }
+        });
+        is_bound.recv().expect("it listens");
+    }
+}
+
+/// Opens connections that stay open: they, and the servers that answered.
+fn connect(cluster: &Cluster, port: u16, count: usize) -> (Vec<TcpStream>, Vec<u8>) {
+    let asked = cluster.node("client").thread(move || {
+        let mut all = (Vec::new(), Vec::new());
+        for _ in 0..count {
+            let to = SocketAddr::from((VIP, port));
+            let mut stream = TcpStream::connect_timeout(&to, PATIENCE)?;
+            stream.set_read_timeout(Some(PATIENCE))?;
+            let mut byte = [0];
+            stream.read_exact(&mut byte)?;
+            all.0.push(stream);
+            all.1.push(byte[0]);
+        }
+        Ok::<_, std::io::Error>(all)
+    });
+    asked
+        .expect("a thread")
+        .join()
+        .expect("no panic")
+        .expect("all are served")
+}
+
+fn ipvsadm(cluster: &Cluster, arguments: &str) -> String {
+    let mut words = vec!["evenkeel", "ipvsadm"];
+    words.extend(arguments.split(' '));
+    cluster.run("director", &words)
+}
+
+/// The same by ipvsadm's options.
+fn edit_by_hand(cluster: &Cluster) {
+    let of = format!("-t {VIP}:{EDITED}");
+    let _told = ipvsadm(cluster, &format!("-E {of} -s rr -p 60 -M 255.255.255.0"));
+    let (_held, servers) = connect(cluster, EDITED, 4);
+    assert!(
+        servers.iter().all(|server| *server == servers[0]),
+        "{servers:?}"
+    );
+    let _told = ipvsadm(cluster, &format!("-E {of} -s sh -b sh-port"));
+    let (_held, servers) = connect(cluster, EDITED, 40);
+    let spread: BTreeMap<u8, usize> = servers.iter().fold(BTreeMap::new(), |mut all, server| {
+        *all.entry(*server).or_default() += 1;
+        all
+    });
+    assert_eq!(spread.len(), 3, "the port counts too: {spread:?}");
+    let _told = ipvsadm(cluster, "--set 77 0 0");
+    let (_held, _servers) = connect(cluster, EDITED, 1);
+    let listed = ipvsadm(cluster, "-Lcn");
+    assert!(listed.contains(" 01:1"), "{listed}");
+}
+
+#[test]
+fn persistence_thresholds_and_timeouts_carry_real_connections() {
+    let cluster = Cluster::boot("t-options", 3);
+    (1..=3).for_each(|number| answer(&cluster, number));
+    let persistent = service("persistent", PERSISTENT, &[1, 2, 3], CHECK).replace(
+        "scheduler = \"rr\"",
+        "scheduler = \"rr\"\npersistence = { timeout = \"5m\" }",
+    );
+    let limited = service("limited", LIMITED, &[1, 2], CHECK)
+        .replace(
+            "\"198.18.14.12\" }",
+            "\"198.18.14.12\", upper-threshold = 2 }",
+        )
+        .replace(
+            "scheduler = \"rr\"",
+            "scheduler = \"rr\"\ntimeouts = { established = \"10m\" }",
+        );
+    let edited = service("edited", EDITED, &[1, 2, 3], CHECK);
+    let _daemon = cluster.start_daemon(&config(&[persistent, limited, edited]));
+    cluster.wait_until_ready();
+
+    let (held, servers) = connect(&cluster, PERSISTENT, 6);
+    assert!(
+        servers.iter().all(|server| *server == servers[0]),
+        "{servers:?}"
+    );
+    let listed = ipvsadm(&cluster, "-Lcn");
+    let template = listed
+        .lines()
+        .find(|line| line.contains(" NONE "))
+        .expect("it is listed");
+    let words: Vec<&str> = template.split_whitespace().collect();
+    let (client, at) = ("198.18.14.1:0", format!("{VIP}:{PERSISTENT}"));
+    assert_eq!((words[3], words[4]), (client, at.as_str()), "{listed}");
+    let counted = ipvsadm(&cluster, "-Ln --persistent-conn");
+    let of = format!("  -> {}", words[5]);
+    let line = counted
+        .lines()
+        .find(|line| line.starts_with(&of))
+        .expect("it is listed");
+    let counts: Vec<&str> = line.split_whitespace().skip(2).collect();
+    assert_eq!(counts, ["1", "1", "6", "0"], "{counted}");
+    drop(held);
+
+    // The first server gets two connections and no third; the other one gets all that follow.
+    let (held, servers) = connect(&cluster, LIMITED, 6);
+    let count = |number| servers.iter().filter(|server| **server == number).count();
+    assert_eq!((count(1), count(2)), (2, 4), "{servers:?}");
+    let listed = ipvsadm(&cluster, "-Lcn");
+    let of = format!("{VIP}:{LIMITED}");
+    let lines: Vec<&str> = listed.lines().filter(|line| line.contains(&of)).collect();
+    assert!(
+        lines
+            .iter()
+            .all(|line| line.contains(" 09:5") || line.contains(" 10:00 ")),
+        "{listed}"
+    );
+    drop(held);
+
+    edit_by_hand(&cluster);
+}

@@ -1,0 +1,228 @@
+//! Functions of their own, global, so that the kernel verifies each once, whatever calls it; they take and return
+//! numbers alone.
+
+use core::ffi::c_void;
+
+use evenkeel_abi::{Costs, DropReason, FlowKey, ServiceKey, Word, pair};
+use evenkeel_datapath::{
+    Method, Plan, Rounds, Transport, chunk, enter, establish, find_service, least_loaded,
+    less_loaded_of_two, note_fragment, note_server, persistent_server, place_by_address, plan,
+    ports_of_fragment, schedule, server_of_flow,
+};
+
+use crate::tables::ANYWHERE;
+
+/// What [`evenkeel_least_loaded`] returns if there is no server; no number is as high.
+pub(crate) const NO_SERVER: u64 = u64::MAX;
+/// What [`evenkeel_schedule`] returns if the maps contradict each other.
+pub(crate) const INTERNAL: u64 = u64::MAX - 1;
+/// What [`evenkeel_place_by_address`] and [`evenkeel_ports_of_fragment`] return if nothing is known of the packet.
+pub(crate) const EARLY: u64 = u64::MAX - 2;
+/// What [`evenkeel_schedule`] returns if the flow needs an entry and can't have one.
+pub(crate) const FULL: u64 = u64::MAX - 3;
+
+/// A chunk of a loop, which `bpf_loop` calls; 1 ends the loop.
+pub(crate) extern "C" fn run_chunk<R: Rounds>(number: u64, rounds: *mut c_void) -> i64 {
+    // SAFETY: `repeat` gave the pointer to what it borrows until the loop is over.
+    let rounds = unsafe { &mut *rounds.cast::<R>() };
+    i64::from(!chunk(&ANYWHERE, rounds, number as u32))
+}
+
+/// A function of its own, global, so that the kernel verifies its loop over all servers once.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn evenkeel_least_loaded(costs: u64, start: u32, len: u32) -> u64 {
+    least_loaded(&ANYWHERE, Costs(costs), start, len).map_or(NO_SERVER, u64::from)
+}
+
+/// As [`evenkeel_least_loaded`], so that the kernel verifies it once.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn evenkeel_less_loaded_of_two(random: u64, start: u32, len: u32) -> u64 {
+    less_loaded_of_two(&ANYWHERE, random, start, len).map_or(NO_SERVER, u64::from)
+}
+
+/// As [`evenkeel_least_loaded`]; the service in the low half, the gate in the high one.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn evenkeel_find_service(address: u32, port_protocol: u32) -> u64 {
+    let key = ServiceKey {
+        address,
+        port_protocol,
+    };
+    find_service(&ANYWHERE, &key).map_or(NO_SERVER, |(service, gate)| pair(service, gate))
+}
+
+/// As [`evenkeel_least_loaded`]; key, transport and plan come as numbers.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn evenkeel_plan(
+    service: u32,
+    addresses: u64,
+    ports_protocol: u64,
+    transport: u64,
+) -> u64 {
+    let key = FlowKey {
+        addresses,
+        ports_protocol,
+    };
+    plan(&ANYWHERE, service, &key, Transport::unpacked(transport)).0
+}
+
+/// As [`evenkeel_plan`]; a reason not to place the flow is above all numbers.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn evenkeel_schedule(
+    service: u32,
+    addresses: u64,
+    ports_protocol: u64,
+    method: u64,
+) -> u64 {
+    let key = FlowKey {
+        addresses,
+        ports_protocol,
+    };
+    match schedule(&ANYWHERE, service, &key, Method::of(method)) {
+        Ok(server) => server.into(),
+        Err(DropReason::NoServer) => NO_SERVER,
+        Err(DropReason::TableFull) => FULL,
+        Err(_) => INTERNAL,
+    }
+}
+
+/// As [`evenkeel_plan`]; 1 unless another packet took the flow's place.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn evenkeel_enter(
+    addresses: u64,
+    ports_protocol: u64,
+    transport: u64,
+    plan: u64,
+    server: u32,
+) -> u64 {
+    let key = FlowKey {
+        addresses,
+        ports_protocol,
+    };
+    enter(
+        &ANYWHERE,
+        &key,
+        Transport::unpacked(transport),
+        Plan(plan),
+        server,
+    )
+    .into()
+}
+
+/// As [`evenkeel_plan`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn evenkeel_persistent_server(
+    service: u32,
+    addresses: u64,
+    ports_protocol: u64,
+) -> u64 {
+    let key = FlowKey {
+        addresses,
+        ports_protocol,
+    };
+    persistent_server(&ANYWHERE, service, &key).map_or(NO_SERVER, u64::from)
+}
+
+/// As [`evenkeel_plan`]; returns nothing, which such a function can't.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn evenkeel_note_server(
+    service: u32,
+    addresses: u64,
+    ports_protocol: u64,
+    server: u32,
+) -> u64 {
+    let key = FlowKey {
+        addresses,
+        ports_protocol,
+    };
+    note_server(&ANYWHERE, service, &key, server);
+    0
+}
+
+/// As [`evenkeel_least_loaded`]; 1 if the flow stands in the table afterwards.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn evenkeel_establish(
+    addresses: u64,
+    ports_protocol: u64,
+    hash: u32,
+    word: u64,
+) -> u64 {
+    let key = FlowKey {
+        addresses,
+        ports_protocol,
+    };
+    establish(&ANYWHERE, &key, hash, Word(word)).into()
+}
+
+/// As [`evenkeel_least_loaded`], so that the kernel verifies it once; the key comes in two words.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn evenkeel_server_of_flow(
+    service: u32,
+    addresses: u64,
+    ports_protocol: u64,
+) -> u64 {
+    let key = FlowKey {
+        addresses,
+        ports_protocol,
+    };
+    server_of_flow(&ANYWHERE, service, &key).map_or(NO_SERVER, u64::from)
+}
+
+/// As [`evenkeel_least_loaded`]; the service in the low half, the server in the high one.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn evenkeel_place_by_address(
+    addresses: u64,
+    identification_protocol: u64,
+) -> u64 {
+    let key = FlowKey {
+        addresses,
+        ports_protocol: identification_protocol,
+    };
+    match place_by_address(&ANYWHERE, &key) {
+        Ok((service, server)) => pair(service, server),
+        Err(DropReason::NoServer) => NO_SERVER,
+        Err(DropReason::FragmentEarly) => EARLY,
+        Err(_) => INTERNAL,
+    }
+}
+
+/// As [`evenkeel_least_loaded`]; the service in the low half, the ports in the high one.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn evenkeel_ports_of_fragment(
+    addresses: u64,
+    identification_protocol: u64,
+) -> u64 {
+    let key = FlowKey {
+        addresses,
+        ports_protocol: identification_protocol,
+    };
+    ports_of_fragment(&ANYWHERE, &key).map_or(EARLY, |(service, ports)| pair(service, ports))
+}
+
+/// As [`evenkeel_least_loaded`]; returns nothing, which such a function can't.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn evenkeel_note_fragment(
+    addresses: u64,
+    identification_protocol: u64,
+    service: u32,
+    ports: u32,
+) -> u64 {
+    let key = FlowKey {
+        addresses,
+        ports_protocol: identification_protocol,
+    };
+    note_fragment(&ANYWHERE, &key, service, ports);
+    0
+}
