@@ -35,8 +35,9 @@ use crate::service_options;
 use crate::tables::{Tables, map_array};
 use crate::takes;
 
-/// Whether there are pins to adopt; false: none, or the rest of a start that was cut short.
-pub(crate) fn survey(pins: &Pins, sizes: &Sizes) -> Result<bool, StartError> {
+/// Whether there are pins to adopt, and their sizes: those that the configuration names are as it says. `None`: there
+/// are none, or the rest of a start that was cut short.
+pub(crate) fn survey(pins: &Pins, sizes: &Sizes) -> Result<Option<Sizes>, StartError> {
     let stale = |what: String| StartError::StalePins {
         pin_dir: pins.dir().to_owned(),
         what,
@@ -49,13 +50,13 @@ pub(crate) fn survey(pins: &Pins, sizes: &Sizes) -> Result<bool, StartError> {
                 "a program is attached, but {missing} of its maps are missing"
             )))
         } else {
-            Ok(false)
+            Ok(None)
         };
     }
     // The schema first: another one explains every other difference.
     match schema(&pins.map(map::GLOBALS))? {
         Some(SCHEMA) => {}
-        Some(0) if !present.link => return Ok(false),
+        Some(0) if !present.link => return Ok(None),
         Some(other) => {
             return Err(stale(format!(
                 "they are of schema {other}, this version's is {SCHEMA}"
@@ -63,10 +64,17 @@ pub(crate) fn survey(pins: &Pins, sizes: &Sizes) -> Result<bool, StartError> {
         }
         None => return Err(stale("`GLOBALS` is not ours".to_owned())),
     }
-    for spec in specs(sizes) {
-        let info = MapData::from_pin(pins.map(spec.name)).and_then(|data| data.info());
-        let info =
-            info.map_err(|error| failed(&format!("open pinned map `{}`", spec.name), error))?;
+    let info = |name: &'static str| {
+        let info = MapData::from_pin(pins.map(name)).and_then(|data| data.info());
+        info.map_err(|error| failed(&format!("open pinned map `{name}`"), error))
+    };
+    let sizes = Sizes {
+        servers: info(map::SERVERS)?.max_entries(),
+        arena_words: info(map::ARENA)?.max_entries(),
+        ..*sizes
+    };
+    for spec in specs(&sizes) {
+        let info = info(spec.name)?;
         match spec.check(&info) {
             Ok(()) => {}
             Err(Mismatch::Kind(what)) => return Err(stale(what)),
@@ -79,7 +87,7 @@ pub(crate) fn survey(pins: &Pins, sizes: &Sizes) -> Result<bool, StartError> {
             }
         }
     }
-    Ok(true)
+    Ok(Some(sizes))
 }
 
 /// The schema in a pinned map; `None` if it is no such map.

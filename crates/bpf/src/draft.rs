@@ -112,7 +112,11 @@ impl DataPlane {
                 .filter_map(|i| numbers.get(usize::try_from(i).ok()?).copied())
                 .collect()
         };
-        let size = slots(entry);
+        let size = slots(
+            entry.scheduler,
+            entry.options.maglev.slots,
+            entry.servers.len(),
+        );
         let all = by_number(build_sized(&weights, seed, size));
         if entry.servers.iter().all(is_eligible) {
             return (all, None);
@@ -188,9 +192,8 @@ impl DataPlane {
 }
 
 /// Slots of a service's consistent hash.
-fn slots(entry: &ServiceEntry) -> u32 {
-    let servers = entry.servers.len();
-    match (entry.scheduler, entry.options.maglev.slots) {
+pub(crate) fn slots(scheduler: Scheduler, maglev: MaglevSlots, servers: usize) -> u32 {
+    match (scheduler, maglev) {
         (Scheduler::Maglev, MaglevSlots::Auto) => table_size(servers),
         (Scheduler::Maglev, MaglevSlots::Small) => 65_537,
         (Scheduler::Maglev, MaglevSlots::Large) => 655_373,

@@ -48,7 +48,7 @@ mod view;
 pub use attach::{PassProgram, attach_pass};
 pub use error::{GateError, PurgeError, PutError, ReadError, RunError, StartError};
 pub use mapped::{Mappable, MappedArray};
-pub use measure::Attachment;
+pub use measure::{Attachment, ProgramFigures};
 pub use object::OBJECT;
 pub use options::{Interface, Mode, Options, Sizes};
 pub use pins::{PinLock, lock, purge};

@@ -6,9 +6,9 @@ use aya::maps::{Map, PerCpuArray};
 use aya::programs::links::FdLink;
 
 use crate::attach::attach;
-use crate::error::{ReadError, StartError};
+use crate::error::{ReadError, StartError, failed};
 use crate::mapped::{Mappable, MappedArray};
-use crate::object;
+use crate::object::{self, EVENKEEL};
 use crate::options::{Mode, Options};
 use crate::plane::DataPlane;
 use crate::tables::{mapped, unread};
@@ -19,7 +19,29 @@ pub struct Attachment {
     _link: FdLink,
 }
 
+/// What the kernel tells of the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProgramFigures {
+    /// Bytes of instructions, as the verifier left them.
+    pub bytes: u32,
+    /// Instructions that the verifier has looked at.
+    pub verified: u32,
+}
+
 impl DataPlane {
+    /// What the kernel tells of the balancing program.
+    ///
+    /// # Errors
+    /// It tells nothing.
+    pub fn program_figures(&mut self) -> Result<ProgramFigures, StartError> {
+        let info = object::program(&mut self.ebpf, EVENKEEL)?.info();
+        let info = info.map_err(|error| failed("read about the XDP program", error))?;
+        Ok(ProgramFigures {
+            bytes: info.size_translated().unwrap_or(0),
+            verified: info.verified_instruction_count().unwrap_or(0),
+        })
+    }
+
     /// Loads another object, without interface and pins; of its programs only the balancing one.
     ///
     /// # Errors

@@ -3,8 +3,10 @@
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
-use evenkeel_abi::{ARENA_WORDS, BUCKET_WAYS, GATES_MAX, SERVICES_MAX};
-use evenkeel_model::MacAddress;
+use evenkeel_abi::{ARENA_WORDS, BUCKET_WAYS, GATES_MAX, SERVERS_MAX, SERVICES_MAX};
+use evenkeel_model::{MacAddress, MaglevSlots, Scheduler, VirtualService};
+
+use crate::draft::slots;
 
 /// Where the program runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +30,21 @@ pub struct Interface {
     pub mode: Mode,
 }
 
+/// Most words of the arena: 512 MB.
+const ARENA_MOST: u32 = 1 << 26;
+
+/// Words that a service takes, with a second hash table for when a server is quiesced.
+fn words_of(scheduler: Scheduler, maglev: MaglevSlots, servers: usize) -> u64 {
+    let levels = scheduler == Scheduler::WeightedRoundRobin;
+    let lists = if levels {
+        // Its levels: a list for each of the weights, in the worst case.
+        servers * servers / 4 + 4 * servers
+    } else {
+        2 * servers
+    };
+    u64::from(slots(scheduler, maglev, servers)) + lists as u64 + 8
+}
+
 /// Capacities of the maps; those of pinned maps can't change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sizes {
@@ -42,7 +59,7 @@ pub struct Sizes {
     /// Real servers over all services, those included that left and still have connections. Each
     /// costs 96 bytes, and 24 per processor.
     pub servers: u32,
-    /// Words of 8 bytes for rings and hash tables: some 55 for each server of a service, 110 while one
+    /// Words of 8 bytes for rings and hash tables: some 20 to 35 for each server of a service (with maglev 55 to 100), twice as many while one
     /// of the service's servers is quiesced, and as much again while the service changes. With wrr further
     /// ones for each distinct weight: two, and one for every two servers of at least that weight.
     pub arena_words: u32,
@@ -62,6 +79,29 @@ impl Default for Sizes {
 }
 
 impl Sizes {
+    /// The same with room for these services, and for each of them to change while it stands; never less.
+    ///
+    /// A data plane that is adopted keeps its own room for servers and tables.
+    #[must_use]
+    pub fn with_room_for<'s>(self, services: impl IntoIterator<Item = &'s VirtualService>) -> Self {
+        let (mut servers, mut words) = (0u64, 0u64);
+        for service in services {
+            let count = service.servers.len();
+            servers += count as u64;
+            words += words_of(service.scheduler, service.options.maglev.slots, count);
+        }
+        let room = |now: u32, needed: u64, most: u32| {
+            let doubled = u32::try_from(needed * 2).unwrap_or(u32::MAX);
+            now.max(doubled.checked_next_power_of_two().unwrap_or(most))
+                .min(most)
+        };
+        Self {
+            servers: room(self.servers, servers, SERVERS_MAX),
+            arena_words: room(self.arena_words, words, ARENA_MOST),
+            ..self
+        }
+    }
+
     /// Sizes for tests and small laboratories: 4 MB of maps.
     #[must_use]
     pub const fn small() -> Self {

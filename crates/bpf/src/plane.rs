@@ -54,10 +54,9 @@ impl DataPlane {
         check_interfaces(options)?;
         let pins = Pins::new(&options.pin_dir);
         pins.prepare()?;
-        if adopt::survey(&pins, &options.sizes)? {
-            Self::adopt(options, &pins)
-        } else {
-            Ok((Self::fresh(options, &pins)?, Vec::new()))
+        match adopt::survey(&pins, &options.sizes)? {
+            Some(sizes) => Self::adopt(options, sizes, &pins),
+            None => Ok((Self::fresh(options, &pins)?, Vec::new())),
         }
     }
 
@@ -126,14 +125,18 @@ impl DataPlane {
         })
     }
 
-    fn adopt(options: &Options, pins: &Pins) -> Result<(Self, Vec<ServiceEntry>), StartError> {
-        let mut ebpf = object::load(&options.sizes, Some(pins))?;
+    fn adopt(
+        options: &Options,
+        sizes: Sizes,
+        pins: &Pins,
+    ) -> Result<(Self, Vec<ServiceEntry>), StartError> {
+        let mut ebpf = object::load(&sizes, Some(pins))?;
         let mut tables = Tables::open(&mut ebpf)?;
         let stale = |what| StartError::StalePins {
             pin_dir: pins.dir().to_owned(),
             what,
         };
-        let adopted = adopt::rebuild(&mut tables, &options.sizes).map_err(stale)?;
+        let adopted = adopt::rebuild(&mut tables, &sizes).map_err(stale)?;
         object::verify(&mut ebpf, EVENKEEL)?;
         let known: Vec<u32> = options
             .interfaces()

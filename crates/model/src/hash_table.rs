@@ -227,4 +227,6 @@ fn sip_round(v: &mut [u64; 4]) {
 }
 
 #[cfg(test)]
+mod disruption;
+#[cfg(test)]
 mod tests;

@@ -170,7 +170,8 @@ async fn start_plane(
             connections: director.tables.connections,
             half_open: director.tables.half_open,
             ..Sizes::default()
-        },
+        }
+        .with_room_for(&director.services),
     };
     // Drivers of hardware are known good. On veth, frames vanish unless the peer has a program too;
     // other virtual interfaces mostly have no XDP of their own.

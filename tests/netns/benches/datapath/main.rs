@@ -14,6 +14,7 @@
 )]
 
 mod closed_loop;
+mod control;
 mod director;
 mod repeated;
 mod report;
@@ -99,6 +100,7 @@ fn measure(options: &Options) -> anyhow::Result<()> {
         rounds: options.rounds,
         repeated: repeated.into_samples(),
         closed_loop: lanes.into_figures(),
+        control: control::measure().context("measuring user space")?,
     };
     print!("{report}");
     if let Some(path) = &options.json {

@@ -5,6 +5,7 @@ use std::fmt;
 use serde_json::{Value, json};
 
 use crate::closed_loop::Figures;
+use crate::control::Control;
 use crate::repeated::Nanoseconds;
 use evenkeel_netns_tests::Samples;
 
@@ -17,6 +18,7 @@ pub(crate) struct Report {
     pub(crate) rounds: u32,
     pub(crate) repeated: Nanoseconds,
     pub(crate) closed_loop: Vec<Figures>,
+    pub(crate) control: Control,
 }
 
 /// A case of the repeated runs.
@@ -109,6 +111,7 @@ impl Report {
             "yardstick_ns": Value::Object(yardsticks.into_iter().collect()),
             "cases": cases,
             "closed_loop": lanes.collect::<Vec<_>>(),
+            "control": self.control.to_json(),
         })
     }
 }
@@ -153,7 +156,7 @@ impl fmt::Display for Report {
                 "{name:<24}{min:>8.2}{median:>8.2}{max:>8.2}{loss:>8}{ratio:>14.2}"
             )?;
         }
-        Ok(())
+        write!(f, "{}", self.control)
     }
 }
 

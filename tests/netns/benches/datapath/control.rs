@@ -1,0 +1,269 @@
+//! What the tables cost user space and the kernel: changes of services, memory, the sweep, and the program itself.
+
+use std::fmt;
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use evenkeel_abi::{Tick, Word};
+use evenkeel_bpf::{DataPlane, Mode, Options, Sizes, SweepBudget};
+use evenkeel_model::{
+    Forwarding, Listens, MacAddress, Protocol, Scheduler, ServerEntry, ServiceEntry, ServiceKey,
+    ServiceOptions, Thresholds, Weight,
+};
+use serde_json::{Value, json};
+
+/// Services of the large case, and the servers of each.
+const SERVICES: u16 = 10_000;
+const SERVERS: u16 = 10;
+
+/// Servers of the service that gets one more.
+const MANY: u16 = 1_000;
+
+/// Times that a change is made; the median counts.
+const CHANGES: usize = 21;
+
+/// The figures.
+pub(crate) struct Control {
+    program: evenkeel_bpf::ProgramFigures,
+    start: Duration,
+    load: Duration,
+    add: Vec<(Scheduler, Duration)>,
+    memory: Vec<(u32, f64)>,
+    sweep: Vec<(u32, Duration)>,
+}
+
+pub(crate) fn measure() -> anyhow::Result<Control> {
+    let begun = Instant::now();
+    let mut plane = plane(1 << 20, Sizes::default())?;
+    let start = begun.elapsed();
+    let program = plane.program_figures()?;
+    drop(plane);
+    let memory = [1 << 20, 1 << 23, 10_000_000]
+        .into_iter()
+        .map(|connections| Ok((connections, bytes_per_connection(connections)?)))
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    let sweep = [1_000_000, 10_000_000]
+        .into_iter()
+        .map(|connections| Ok((connections, sweep(connections)?)))
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    Ok(Control {
+        program,
+        start,
+        load: load()?,
+        add: [
+            Scheduler::RoundRobin,
+            Scheduler::WeightedLeastConnection,
+            Scheduler::Maglev,
+        ]
+        .into_iter()
+        .map(|scheduler| Ok((scheduler, add(scheduler)?)))
+        .collect::<anyhow::Result<Vec<_>>>()?,
+        memory,
+        sweep,
+    })
+}
+
+fn plane(connections: u32, sizes: Sizes) -> anyhow::Result<DataPlane> {
+    let options = Options {
+        pin_dir: "/nowhere".into(),
+        interface: "none".into(),
+        link_index: 1,
+        others: Vec::new(),
+        mac: MacAddress([2, 0, 0, 0, 0, 2]),
+        address: None,
+        mode: Mode::Native,
+        sizes: Sizes {
+            connections,
+            ..sizes
+        },
+    };
+    Ok(DataPlane::load_detached(&options)?)
+}
+
+fn service(number: u16, scheduler: Scheduler, servers: u16) -> ServiceEntry {
+    let port = 1 + number;
+    let server = |host: u16| {
+        let [high, low] = host.to_be_bytes();
+        ServerEntry {
+            address: SocketAddr::from((Ipv4Addr::new(198, 18, high, low), port)),
+            weight: Weight::ONE,
+            hash_weight: Weight::ONE,
+            forwarding: Forwarding::DirectRouting,
+            mac: MacAddress([2, 0, 0, 1, high, low]),
+            thresholds: Thresholds::default(),
+        }
+    };
+    let address = SocketAddr::from((Ipv4Addr::new(198, 18, 255, 1), port));
+    ServiceEntry {
+        key: ServiceKey::single(Protocol::Tcp, address),
+        group: Listens::default(),
+        scheduler,
+        options: ServiceOptions::default(),
+        servers: (0..servers).map(server).collect(),
+    }
+}
+
+/// Puts all services.
+fn load() -> anyhow::Result<Duration> {
+    let sizes = Sizes {
+        servers: 1 << 17,
+        arena_words: 1 << 23,
+        ..Sizes::default()
+    };
+    let mut plane = plane(1 << 16, sizes)?;
+    let begun = Instant::now();
+    for number in 0..SERVICES {
+        plane.put_service(&service(
+            number,
+            Scheduler::WeightedLeastConnection,
+            SERVERS,
+        ))?;
+    }
+    Ok(begun.elapsed())
+}
+
+/// A server comes to a service that has many.
+fn add(scheduler: Scheduler) -> anyhow::Result<Duration> {
+    let sizes = Sizes {
+        arena_words: 1 << 23,
+        ..Sizes::default()
+    };
+    let mut plane = plane(1 << 16, sizes)?;
+    plane.put_service(&service(0, scheduler, MANY))?;
+    let mut times = (0..CHANGES)
+        .map(|change| {
+            let servers = MANY + 1 - u16::from(change % 2 == 1);
+            let entry = service(0, scheduler, servers);
+            let begun = Instant::now();
+            plane.put_service(&entry)?;
+            Ok(begun.elapsed())
+        })
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    times.sort_unstable();
+    Ok(times[CHANGES / 2])
+}
+
+/// What the kernel charges for all maps, for each connection beyond the first 1,024.
+fn bytes_per_connection(connections: u32) -> anyhow::Result<f64> {
+    let charged = |connections| -> anyhow::Result<u64> {
+        let plane = plane(connections, Sizes::default())?;
+        let charged = charged()?;
+        drop(plane);
+        Ok(charged)
+    };
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^52 bytes")]
+    let bytes = (charged(connections)? - charged(1024)?) as f64;
+    Ok(bytes / f64::from(connections - 1024))
+}
+
+/// What the kernel charges for the maps that this process has open.
+fn charged() -> anyhow::Result<u64> {
+    let mut maps = std::collections::BTreeMap::new();
+    for entry in fs::read_dir("/proc/self/fdinfo")? {
+        let Ok(text) = fs::read_to_string(entry?.path()) else {
+            continue;
+        };
+        let field = |name: &str| {
+            let mut lines = text.lines();
+            let line = lines.find_map(|line| line.strip_prefix(name))?;
+            line.trim().parse::<u64>().ok()
+        };
+        if let (Some(id), Some(bytes), true) = (
+            field("map_id:"),
+            field("memlock:"),
+            text.contains("map_type:"),
+        ) {
+            maps.insert(id, bytes);
+        }
+    }
+    anyhow::ensure!(!maps.is_empty(), "no map is open");
+    Ok(maps.values().sum())
+}
+
+/// A whole pass of the sweep over so many connections that live on.
+fn sweep(connections: u32) -> anyhow::Result<Duration> {
+    let mut plane = plane(connections, Sizes::default())?;
+    let tables = plane.tables();
+    let expiry = tables.now().after(Tick::in_secs(3600));
+    let ways = tables.conns.as_slice().iter();
+    // Half of the places, as in a full table.
+    let ways = ways.flat_map(|bucket| bucket.ways.iter().step_by(2));
+    for conn in ways.take(connections as usize) {
+        conn.word.store(Word::live(0, 1, expiry).0, SeqCst);
+    }
+    let state = tables.state.get(0).context("no state")?;
+    state.established.store(connections.into(), SeqCst);
+    let all = SweepBudget { places: u32::MAX };
+    let _first = plane.sweep(all);
+    let begun = Instant::now();
+    let _second = plane.sweep(all);
+    Ok(begun.elapsed())
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e6).round() / 1e3
+}
+
+impl Control {
+    pub(crate) fn to_json(&self) -> Value {
+        let of = |name: &str, counts: &[(u32, f64)]| {
+            let values = counts
+                .iter()
+                .map(|(count, value)| (format!("{name}_{count}"), json!(value)));
+            Value::Object(values.collect())
+        };
+        let sweep: Vec<(u32, f64)> = self
+            .sweep
+            .iter()
+            .map(|(count, time)| (*count, milliseconds(*time)))
+            .collect();
+        let add = self
+            .add
+            .iter()
+            .map(|(scheduler, time)| (scheduler.name().to_owned(), json!(milliseconds(*time))));
+        json!({
+            "load_10000_services_of_10_ms": milliseconds(self.load),
+            "add_server_to_1000_ms": Value::Object(add.collect()),
+            "bytes_per_connection": of("connections", &self.memory),
+            "sweep_pass_ms": of("connections", &sweep),
+            "program_bytes": self.program.bytes,
+            "verified_instructions": self.program.verified,
+            "start_ms": milliseconds(self.start),
+        })
+    }
+}
+
+impl fmt::Display for Control {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "\ncontrol")?;
+        let load = milliseconds(self.load);
+        writeln!(f, "load {SERVICES} services of {SERVERS}: {load} ms")?;
+        for (scheduler, time) in &self.add {
+            let (name, time) = (scheduler.name(), milliseconds(*time));
+            writeln!(f, "a server more for one of {MANY}, {name}: {time} ms")?;
+        }
+        for (connections, bytes) in &self.memory {
+            writeln!(
+                f,
+                "{bytes:.1} bytes of maps for each of {connections} connections"
+            )?;
+        }
+        for (connections, time) in &self.sweep {
+            let time = milliseconds(*time);
+            writeln!(
+                f,
+                "a pass of the sweep over {connections} connections: {time} ms"
+            )?;
+        }
+        writeln!(
+            f,
+            "program: {} bytes, {} verified instructions; maps and program ready in {} ms",
+            self.program.bytes,
+            self.program.verified,
+            milliseconds(self.start)
+        )
+    }
+}
