@@ -81,8 +81,10 @@ pub struct Control {
     ready_by: Option<Instant>,
     /// When to report neighbours that are still unknown.
     neighbours_due: Option<Instant>,
-    /// Commands that failed, and when to give them again.
+    /// Commands that failed, but for puts, and when to give them again.
     retries: Vec<(Instant, Command)>,
+    /// Services whose put failed, and when to put them again.
+    puts_again: BTreeMap<ServiceKey, Instant>,
 }
 
 impl Control {
@@ -116,6 +118,7 @@ impl Control {
             ready_by: Some(now + director.startup_wait),
             neighbours_due: None,
             retries: Vec::new(),
+            puts_again: BTreeMap::new(),
         };
         if director.virtual_routers.is_empty() {
             control.order_routers(Vec::new(), now);
@@ -148,7 +151,14 @@ impl Control {
                 what,
                 reason,
                 again,
-            } => self.failed(*what, reason, again, now),
+            } => {
+                let is_put = matches!(*what, Command::PutService(_));
+                self.failed(*what, reason, again, now);
+                if is_put {
+                    // Nothing is due by it, and all services may fail at once.
+                    return;
+                }
+            }
             Event::TryAgain => self.retry_all(now),
         }
         self.settle(now);
@@ -174,7 +184,8 @@ impl Control {
     /// Returns when [`handle_timeout`](Self::handle_timeout) is due.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let retry = self.retries.iter().map(|(at, _)| *at).min();
+        let retries = self.retries.iter().map(|(at, _)| at);
+        let retry = retries.chain(self.puts_again.values()).min().copied();
         let timers = [
             self.gate_timeout(),
             self.takeover_timeout(),

@@ -26,10 +26,13 @@ impl Control {
                 reason,
             });
         }
-        if let Command::PutService(entry) = &what
-            && let Some(service) = self.services.get_mut(&entry.key)
-        {
-            service.put = None;
+        if let Command::PutService(entry) = &what {
+            if let Some(service) = self.services.get_mut(&entry.key) {
+                service.put = None;
+            }
+            let at = now + RETRY_AFTER;
+            self.puts_again.entry(entry.key).or_insert(at);
+            return;
         }
         if let Command::ConfigureRouters(_) = &what {
             self.routers.failed();
@@ -49,6 +52,9 @@ impl Control {
         for (at, _) in &mut self.retries {
             *at = now;
         }
+        for at in self.puts_again.values_mut() {
+            *at = now;
+        }
         self.retry_due(now);
     }
 
@@ -61,6 +67,16 @@ impl Control {
         for (_, command) in due {
             self.retry(command, now);
         }
+        let services = &mut self.services;
+        self.puts_again.retain(|key, at| {
+            if *at > now {
+                return true;
+            }
+            if let Some(service) = services.get_mut(key) {
+                service.dirty = true;
+            }
+            false
+        });
     }
 
     /// Gives a failed command again, unless the state that it was for is not wanted any more.
@@ -71,12 +87,6 @@ impl Control {
                 false
             }
             Command::MayTakeOver(router) => self.routers.may_take_over(*router),
-            Command::PutService(entry) => {
-                if let Some(service) = self.services.get_mut(&entry.key) {
-                    service.dirty = true;
-                }
-                false
-            }
             Command::KeepEdits(edits) => *edits == self.overlay,
             Command::RemoveService(key) => !self.services.contains_key(key),
             Command::SetGate { address, state } => {
@@ -91,7 +101,10 @@ impl Control {
             }
             Command::WatchNeighbour(address) => self.neighbours.is_watched(*address),
             Command::UnwatchNeighbour(address) => !self.neighbours.is_watched(*address),
-            Command::Probe { .. } | Command::Report(_) | Command::Ready => false,
+            Command::PutService(_)
+            | Command::Probe { .. }
+            | Command::Report(_)
+            | Command::Ready => false,
         };
         if wanted {
             self.outputs.push_back(command);

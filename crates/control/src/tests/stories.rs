@@ -499,6 +499,47 @@ fn a_put_that_failed_is_given_again() {
 }
 
 #[test]
+fn thousands_of_failed_puts_are_told_at_once_and_given_again_once() {
+    let services = (1..=3000).map(|port| {
+        let mut service = web();
+        service.key = key(146, port);
+        service.check = None;
+        service
+    });
+    let (edits, now) = (Overlay::default(), Instant::now());
+    let config = director(services.collect());
+    let mut control = Control::new(config, edits, Vec::new(), BTreeSet::new(), now);
+    let puts = |control: &mut Control| -> Vec<Command> {
+        let outputs = std::iter::from_fn(|| control.poll_output());
+        outputs
+            .filter(|command| matches!(command, Command::PutService(_)))
+            .collect()
+    };
+    let failed = puts(&mut control);
+    assert_eq!(failed.len(), 3000);
+    let begun = Instant::now();
+    for what in failed.clone() {
+        let event = Event::CommandFailed {
+            what: Box::new(what),
+            reason: "map full".to_owned(),
+            again: false,
+        };
+        control.handle_event(event, now);
+    }
+    assert!(
+        begun.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        begun.elapsed()
+    );
+    control.handle_timeout(now + ms(4999));
+    assert!(puts(&mut control).is_empty());
+    control.handle_timeout(now + ms(5000));
+    assert_eq!(puts(&mut control), failed);
+    control.handle_timeout(now + ms(10_000));
+    assert!(puts(&mut control).is_empty());
+}
+
+#[test]
 fn a_failed_command_whose_state_nobody_wants_any_more_is_not_given_again() {
     let mut shell = Shell::start(director(vec![web()]));
     shell.run(ms(100));
