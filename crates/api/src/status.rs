@@ -171,6 +171,8 @@ pub enum ServerState {
     Gated,
     /// It would be in, but its hardware address is unknown.
     NoNeighbour,
+    /// It is in, but has as many connections as it may have: it gets no new ones.
+    Overloaded,
 }
 
 impl ServerState {
@@ -182,6 +184,7 @@ impl ServerState {
             Self::Down => "down",
             Self::Gated => "gated",
             Self::NoNeighbour => "no-neighbour",
+            Self::Overloaded => "overloaded",
         }
     }
 }

@@ -100,6 +100,8 @@ impl TraceVerdict {
 pub enum ChosenBy {
     /// The flow's entry.
     Entry,
+    /// The client's template, where the service has persistence.
+    Template,
     /// The service's scheduler.
     Scheduler,
     /// The consistent hash, without an entry.

@@ -52,6 +52,8 @@ pub enum Chosen {
     Entry,
     /// By the scheduler: the packet begins a flow.
     Scheduler,
+    /// By persistence: the packet begins a flow, and the client's template names the server.
+    Template,
     /// By the scheduler: the packet begins its flow anew, in the place of the entry.
     SchedulerAnew,
     /// By the consistent hash: no table knows the flow.
@@ -202,6 +204,7 @@ fn chosen(
     });
     Some(match (hashed, before) {
         (Some(hashed), _) => hashed,
+        (None, _) if view.by_template.get() => Chosen::Template,
         (None, Some(_)) if counted.new_flow => Chosen::SchedulerAnew,
         (None, None) if !counted.new_flow => return None,
         (None, Some(_)) => Chosen::Entry,

@@ -61,6 +61,8 @@ pub struct ServerView {
     pub weight: Weight,
     /// When it is overloaded.
     pub thresholds: Thresholds,
+    /// Whether it is: it gets no new flows.
+    pub overloaded: bool,
     /// How packets reach it.
     pub forwarding: Forwarding,
     /// ActiveConn.
@@ -138,6 +140,7 @@ impl DataPlane {
                     address: entry.address,
                     weight: entry.weight,
                     thresholds: entry.thresholds,
+                    overloaded: load.is_some_and(|l| l.overloaded.load(Relaxed) != 0),
                     forwarding: entry.forwarding,
                     active: load.map_or(0, |l| count(l.active.load(Relaxed))),
                     inactive: load.map_or(0, |l| count(l.inactive.load(Relaxed))),

@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
+use evenkeel_api::ServerState;
 use evenkeel_netns_tests::Cluster;
 use evenkeel_netns_tests::cluster::{VIP, config, server, service};
 
@@ -130,6 +131,9 @@ fn persistence_thresholds_and_timeouts_carry_real_connections() {
     let (held, servers) = connect(&cluster, LIMITED, 6);
     let count = |number| servers.iter().filter(|server| **server == number).count();
     assert_eq!((count(1), count(2)), (2, 4), "{servers:?}");
+    let full = cluster.server_of(LIMITED, 1);
+    assert_eq!(full.state, ServerState::Overloaded);
+    assert!(full.reason.starts_with("reached 2 connections"), "{full:?}");
     let listed = ipvsadm(&cluster, "-Lcn");
     let of = format!("{VIP}:{LIMITED}");
     let lines: Vec<&str> = listed.lines().filter(|line| line.contains(&of)).collect();

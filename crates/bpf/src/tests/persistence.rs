@@ -248,3 +248,28 @@ fn a_services_timeouts_are_its_connections() {
         assert!((5..=7).contains(&expires(&plane)));
     });
 }
+
+#[test]
+fn a_trace_tells_that_a_template_names_the_server() {
+    in_room(|_| {
+        let plane = plane_with(&persistent(32, &[server(1, 1), server(2, 1)]));
+        let traced = |plane: &DataPlane| {
+            let packet = crate::TracePacket {
+                client: "203.0.113.1:4000".parse().unwrap(),
+                address: std::net::SocketAddrV4::new(VIP, PORT),
+                protocol: Protocol::Tcp,
+                flags: SYN,
+            };
+            plane.trace(&packet).unwrap()
+        };
+        assert_eq!(traced(&plane).chosen, Some(crate::Chosen::Scheduler));
+        assert_eq!(opened(&plane, 1, 1000..1001), [1]);
+        let trace = traced(&plane);
+        assert_eq!(trace.chosen, Some(crate::Chosen::Template));
+        assert_eq!(
+            trace.server.map(|server| server.address.ip().octets()[3]),
+            Some(1)
+        );
+        assert_eq!(templates(&plane).len(), 1);
+    });
+}

@@ -56,6 +56,8 @@ pub(super) struct View<'a> {
     pub(super) counted: Cell<Option<Counted>>,
     pub(super) dropped: Cell<Option<DropReason>>,
     pub(super) events: RefCell<Vec<Event>>,
+    /// Whether a template named the server.
+    pub(super) by_template: Cell<bool>,
     unread: RefCell<Option<ReadError>>,
 }
 
@@ -75,6 +77,7 @@ impl<'a> View<'a> {
             counted: Cell::new(None),
             dropped: Cell::new(None),
             events: RefCell::default(),
+            by_template: Cell::new(false),
             unread: RefCell::new(None),
         }
     }
@@ -180,6 +183,12 @@ impl evenkeel_datapath::Tables for View<'_> {
 
     fn fragment_bucket(&self, bucket: u32) -> Option<&Bucket> {
         self.fragments.of(bucket, self.tables.fragments.get(bucket))
+    }
+
+    fn persistent_server(&self, service: u32, key: &FlowKey) -> Option<u32> {
+        let server = evenkeel_datapath::persistent_server(self, service, key);
+        self.by_template.set(server.is_some());
+        server
     }
 
     fn count(&self, service: u32, server: u32, _bytes: u64, new_flow: bool) {

@@ -209,6 +209,7 @@ fn gate_text(gate: GateStatus, answer: &TraceAnswer) -> String {
 const fn chosen(by: ChosenBy) -> &'static str {
     match by {
         ChosenBy::Entry => "by the flow's entry",
+        ChosenBy::Template => "by persistence",
         ChosenBy::Scheduler => "by the scheduler",
         ChosenBy::ConsistentHash => "by the consistent hash, without an entry",
         ChosenBy::FreshHash => "by the consistent hash, less quiesced servers",

@@ -107,6 +107,7 @@ const fn drop_reason(fate: Fate) -> Option<evenkeel_abi::DropReason> {
 const fn chosen_by(chosen: Chosen) -> ChosenBy {
     match chosen {
         Chosen::Entry => ChosenBy::Entry,
+        Chosen::Template => ChosenBy::Template,
         Chosen::Scheduler | Chosen::SchedulerAnew => ChosenBy::Scheduler,
         Chosen::HashUnknown | Chosen::HashFlood | Chosen::HashFull => ChosenBy::ConsistentHash,
         Chosen::HashFresh => ChosenBy::FreshHash,
@@ -146,6 +147,7 @@ impl Story<'_> {
     const fn chosen(&self, chosen: Chosen) -> &'static str {
         match chosen {
             Chosen::Entry => "its flow has an entry",
+            Chosen::Template => "it begins a flow, and its client's earlier ones went there",
             Chosen::Scheduler => "it begins a flow",
             Chosen::SchedulerAnew => {
                 "it begins its flow anew: the entry is of a connection that is closing or closed, \

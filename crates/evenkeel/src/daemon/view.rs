@@ -268,12 +268,25 @@ fn server_status(
         {
             ServerState::NoNeighbour
         }
+        (ServerHealth::Up, _) if held.is_some_and(|held| held.overloaded) => {
+            ServerState::Overloaded
+        }
         (ServerHealth::Up, _) => ServerState::Up,
     };
-    let reason = if state == ServerState::NoNeighbour {
-        format!("nobody answers for {} on the link", server.address.ip())
-    } else {
-        server.reason.clone()
+    let reason = match (state, held) {
+        (ServerState::NoNeighbour, _) => {
+            format!("nobody answers for {} on the link", server.address.ip())
+        }
+        (ServerState::Overloaded, Some(held)) => {
+            let model::Thresholds { upper, lower } = held.thresholds;
+            let below = if lower == 0 {
+                "three quarters of that".to_owned()
+            } else {
+                lower.to_string()
+            };
+            format!("reached {upper} connections; gets new ones again below {below}")
+        }
+        _ => server.reason.clone(),
     };
     let counted = held.map_or_else(Totals::default, |held| totals(&held.stats));
     ServerStatus {
