@@ -30,15 +30,11 @@ pub(crate) fn attach_new(
 
 /// Every interface, and where the link of the program on it is pinned.
 fn pinned_at(options: &Options, pins: &Pins) -> Vec<(Interface, PathBuf)> {
-    let with_pin = |(number, interface): (usize, Interface)| {
-        let pin = match number {
-            0 => pins.link(),
-            _ => pins.links().join(&interface.name),
-        };
+    let with_pin = |interface: Interface| {
+        let pin = pins.links().join(&interface.name);
         (interface, pin)
     };
-    let interfaces = options.interfaces().into_iter().enumerate();
-    interfaces.map(with_pin).collect()
+    options.interfaces().into_iter().map(with_pin).collect()
 }
 
 fn attach_to(ebpf: &mut Ebpf, interface: &Interface, pin: &Path) -> Result<(), StartError> {
@@ -59,20 +55,23 @@ pub(crate) fn replace(
     is_known: impl Fn(u32) -> bool,
 ) -> Result<(), StartError> {
     let wanted = pinned_at(options, pins);
+    let unpin =
+        |pin: &Path| fs::remove_file(pin).map_err(|error| failed("unpin an XDP link", error));
+    for (interface, pin) in &wanted {
+        if pin.exists() && (!is_known(interface.index) || !replace_one(ebpf, pins, pin)?) {
+            unpin(pin)?;
+        }
+    }
+    // Before others are attached: one of them may be an interface that had another name.
+    for entry in fs::read_dir(pins.links()).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if !wanted.iter().any(|(_, pin)| *pin == path) {
+            unpin(&path)?;
+        }
+    }
     for (interface, pin) in &wanted {
         if !pin.exists() {
             attach_to(ebpf, interface, pin)?;
-        } else if !is_known(interface.index) || !replace_one(ebpf, pins, pin)? {
-            fs::remove_file(pin).map_err(|error| failed("unpin the XDP link", error))?;
-            attach_to(ebpf, interface, pin)?;
-        }
-    }
-    let Ok(entries) = fs::read_dir(pins.links()) else {
-        return Ok(());
-    };
-    for path in entries.flatten().map(|entry| entry.path()) {
-        if !wanted.iter().any(|(_, pin)| *pin == path) {
-            fs::remove_file(path).map_err(|error| failed("unpin an XDP link", error))?;
         }
     }
     Ok(())
@@ -84,7 +83,7 @@ fn replace_one(ebpf: &mut Ebpf, pins: &Pins, pin: &Path) -> Result<bool, StartEr
         PinnedLink::from_pin(pin).map_err(|error| failed("open the pinned XDP link", error))?;
     let stale = |_not_xdp: LinkError| StartError::StalePins {
         pin_dir: pins.dir().to_owned(),
-        what: "`link` is not the link of an XDP program".to_owned(),
+        what: format!("`{}` is not the link of an XDP program", pin.display()),
     };
     let link: XdpLink = FdLink::from(pinned).try_into().map_err(stale)?;
     let xdp = object::program(ebpf, EVENKEEL)?;

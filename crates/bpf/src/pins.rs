@@ -1,6 +1,6 @@
 //! The pins: where they are, whether they may be there, and their removal.
 //!
-//! `DIR/link` holds the program on its first interface, `DIR/links/NAME` on each of the others, `DIR/maps/NAME` the maps.
+//! `DIR/links/NAME` holds the program on the interface of that name, `DIR/maps/NAME` the maps.
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, ErrorKind};
@@ -23,6 +23,7 @@ pub(crate) struct Pins {
 /// Which pins are there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Present {
+    /// A program on an interface.
     pub(crate) link: bool,
     /// Of `map::ALL`.
     pub(crate) maps: usize,
@@ -39,11 +40,7 @@ impl Pins {
         &self.dir
     }
 
-    pub(crate) fn link(&self) -> PathBuf {
-        self.dir.join("link")
-    }
-
-    /// Where the links of further interfaces are, by their names.
+    /// Where the links are, by the names of their interfaces.
     pub(crate) fn links(&self) -> PathBuf {
         self.dir.join("links")
     }
@@ -59,7 +56,7 @@ impl Pins {
     pub(crate) fn present(&self) -> Present {
         let maps = map::ALL.iter().filter(|name| self.map(name).exists());
         Present {
-            link: self.link().exists(),
+            link: fs::read_dir(self.links()).is_ok_and(|mut links| links.next().is_some()),
             maps: maps.count(),
         }
     }
@@ -94,7 +91,6 @@ impl Pins {
     ///
     /// The links go first: packets then pass to the stack before the maps are taken apart.
     pub(crate) fn clear(&self) -> Result<(), PurgeError> {
-        remove(&self.link(), |path| fs::remove_file(path))?;
         for directory in [self.links(), self.maps()] {
             match fs::read_dir(&directory) {
                 Ok(entries) => {

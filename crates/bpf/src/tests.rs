@@ -4,6 +4,7 @@ mod adoption;
 mod concurrency;
 mod contract;
 mod groups;
+mod interfaces;
 mod packets;
 mod persistence;
 mod router;

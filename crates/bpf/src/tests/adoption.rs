@@ -242,7 +242,7 @@ fn a_lost_link_pin_is_made_anew() {
     in_room(|room| {
         let options = room.options();
         drop(busy(&options));
-        std::fs::remove_file(options.pin_dir.join("link")).unwrap();
+        std::fs::remove_file(options.pin_dir.join("links/eth0")).unwrap();
         wait_until("the program is off", || room.attached().is_none());
         let (_plane, adopted) = DataPlane::start(&options).unwrap();
         assert_eq!(adopted.len(), 1);

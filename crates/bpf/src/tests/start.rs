@@ -128,7 +128,7 @@ fn an_interrupted_first_start_is_begun_anew() {
     in_room(|room| {
         let options = room.options();
         drop(DataPlane::start(&options).unwrap());
-        std::fs::remove_file(options.pin_dir.join("link")).unwrap();
+        std::fs::remove_file(options.pin_dir.join("links/eth0")).unwrap();
         std::fs::remove_file(options.pin_dir.join("maps/VIPS")).unwrap();
         wait_until("the program is off", || room.attached().is_none());
         let (_plane, adopted) = DataPlane::start(&options).unwrap();

@@ -90,7 +90,12 @@ impl Room {
 
     /// Number of the program on `eth0`, as `ip` tells.
     pub(super) fn attached(&self) -> Option<u32> {
-        let text = ip(&["-d", "link", "show", "dev", "eth0"]);
+        self.attached_to("eth0")
+    }
+
+    /// The same on any interface.
+    pub(super) fn attached_to(&self, interface: &str) -> Option<u32> {
+        let text = ip(&["-d", "link", "show", "dev", interface]);
         let text = text.split("prog/xdp id ").nth(1)?;
         text.split_whitespace().next()?.parse().ok()
     }
