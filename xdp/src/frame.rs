@@ -2,9 +2,10 @@
 
 use core::ptr::read_volatile;
 
+use aya_ebpf::bindings::xdp_md;
 use aya_ebpf::helpers::{bpf_xdp_adjust_head, bpf_xdp_adjust_tail};
 use aya_ebpf::programs::XdpContext;
-use evenkeel_datapath::{Frame, OFFSET_MAX};
+use evenkeel_datapath::{Frame, OFFSET_MAX, reset};
 use evenkeel_wire::eth;
 
 /// A packet; the kernel's pointers are read anew in every call, so that none is stale after the
@@ -52,7 +53,32 @@ impl XdpFrame {
     }
 }
 
+/// A function of its own, global, so that the kernel verifies it once; 1 if the packet is a reset now.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn evenkeel_reset(ctx: *mut xdp_md, mac: u64, header_len: u32, tag: u32) -> u64 {
+    let header_len = header_len as usize & HEADER_MASK;
+    let reset_behind = |tag: usize| {
+        let ctx = XdpContext::new(ctx);
+        reset(&mut XdpFrame { ctx, tag }, mac, header_len)
+    };
+    // Of an offset that is a variable, LLVM would subtract it from the packet's end, which the verifier forbids.
+    let done = match tag {
+        0 => reset_behind(0),
+        _ => reset_behind(eth::TAG_LEN),
+    };
+    done.is_some().into()
+}
+
+/// Lengths of IP headers; the verifier wants a bound.
+const HEADER_MASK: usize = 0x3c;
+
 impl Frame for XdpFrame {
+    #[inline(always)]
+    fn reset(&mut self, mac: u64, header_len: usize) -> Option<()> {
+        (evenkeel_reset(self.ctx.ctx, mac, header_len as u32, self.tag as u32) != 0).then_some(())
+    }
+
     #[inline(always)]
     fn skip_tag(&mut self, tagged: u64) {
         self.tag = (tagged as usize & 1) * eth::TAG_LEN;

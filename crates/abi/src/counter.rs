@@ -24,11 +24,13 @@ pub enum DropReason {
     NoWayOut = 8,
     /// A fragment whose packet's first fragment has not come, or came 30 s ago.
     FragmentEarly = 9,
+    /// As [`ServerGone`](Self::ServerGone), where the service says that the client is told: answered with a TCP reset.
+    ServerGoneReset = 10,
 }
 
 impl DropReason {
     /// All reasons, by number.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Malformed,
         Self::Fragment,
         Self::TtlExceeded,
@@ -39,6 +41,7 @@ impl DropReason {
         Self::Internal,
         Self::NoWayOut,
         Self::FragmentEarly,
+        Self::ServerGoneReset,
     ];
 
     /// The name in `status`.
@@ -55,6 +58,7 @@ impl DropReason {
             Self::Internal => "internal",
             Self::NoWayOut => "no-way-out",
             Self::FragmentEarly => "fragment-early",
+            Self::ServerGoneReset => "server-gone-reset",
         }
     }
 }

@@ -278,10 +278,8 @@ impl ServiceFlags {
     pub const HASH_PORT: u64 = 1 << 4;
     /// sh and mh: where the bucket's server takes no new flow, another one does.
     pub const FALLBACK: u64 = 1 << 5;
-    /// A packet of a flow whose server has left: a UDP flow is placed anew.
-    pub const GONE_RESCHEDULE: u64 = 1 << 6;
     /// A packet of a flow whose server has left: a TCP flow is reset.
-    pub const GONE_RESET: u64 = 1 << 7;
+    pub const GONE_RESET: u64 = 1 << 6;
 }
 
 /// Where a service stands: two halves, of which `select` names the one in force.

@@ -6,8 +6,8 @@ use std::time::Duration;
 use evenkeel_abi::{ConnState, Service, ServiceFlags, Shared, Tick, high, low, pair};
 use evenkeel_datapath::tcp::TIMEOUTS;
 use evenkeel_model::{
-    Fragments, MaglevOptions, MaglevSlots, Persistence, SchedulerFlags, ServiceKey, ServiceOptions,
-    Timeouts,
+    Fragments, MaglevOptions, MaglevSlots, OnRemoval, Persistence, SchedulerFlags, ServiceKey,
+    ServiceOptions, Timeouts,
 };
 
 /// Writes them.
@@ -40,6 +40,11 @@ pub(crate) fn read(half: &Service, slots: u32) -> ServiceOptions {
             Fragments::Follow
         },
         timeouts: read_timeouts(&half.timeouts),
+        on_removal: if has(ServiceFlags::GONE_RESET) {
+            OnRemoval::Reset
+        } else {
+            OnRemoval::Drop
+        },
         flags: SchedulerFlags {
             port: has(ServiceFlags::HASH_PORT),
             fallback: has(ServiceFlags::FALLBACK),
@@ -52,7 +57,6 @@ pub(crate) fn read(half: &Service, slots: u32) -> ServiceOptions {
             },
             by_client: has(ServiceFlags::HASH_CLIENT),
         },
-        ..ServiceOptions::default()
     }
 }
 
@@ -67,6 +71,10 @@ fn flags(key: &ServiceKey, options: &ServiceOptions) -> u64 {
         (options.flags.port, ServiceFlags::HASH_PORT),
         (options.flags.fallback, ServiceFlags::FALLBACK),
         (options.maglev.by_client, ServiceFlags::HASH_CLIENT),
+        (
+            options.on_removal == OnRemoval::Reset,
+            ServiceFlags::GONE_RESET,
+        ),
     ];
     let set = flags.into_iter().filter(|(is_set, _)| *is_set);
     set.fold(0, |all, (_, flag)| all | flag)

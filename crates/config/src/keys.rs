@@ -148,6 +148,7 @@ pub(crate) const SERVICE: Schema = Schema {
         FORWARD,
         FRAGMENTS,
         ON_FAILURE,
+        ON_REMOVAL,
         CHECK,
         SERVERS,
     ],
@@ -190,6 +191,7 @@ pub(crate) const TIMEOUTS: Key = key(
 );
 pub(crate) const FORWARD: Key = key("forward", "a string", "forward = \"direct\"");
 pub(crate) const FRAGMENTS: Key = key("fragments", "a string", "fragments = \"follow\"");
+pub(crate) const ON_REMOVAL: Key = key("on-removal", "a string", "on-removal = \"drop\"");
 pub(crate) const ON_FAILURE: Key = key("on-failure", "a string", "on-failure = \"remove\"");
 pub(crate) const CHECK: Key = key(
     "check",

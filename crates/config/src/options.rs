@@ -4,8 +4,8 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use evenkeel_model::{
-    MaglevOptions, MaglevSlots, Persistence, Protocol, Scheduler, SchedulerFlags, ServiceOptions,
-    Thresholds, Timeouts,
+    MaglevOptions, MaglevSlots, OnRemoval, Persistence, Protocol, Scheduler, SchedulerFlags,
+    ServiceOptions, Thresholds, Timeouts,
 };
 
 use crate::diagnostic::{Faults, Reported};
@@ -35,11 +35,19 @@ pub(crate) fn read(
         .map(|field| read_persistence(&field, faults));
     let flags = read_flags(section, scheduler, faults);
     let maglev = read_maglev(section, scheduler, faults);
+    let on_removal = match section.get(&keys::ON_REMOVAL) {
+        Some(field) => {
+            let supported = [("drop", OnRemoval::Drop), ("reset", OnRemoval::Reset)];
+            field.choice("way of connections", &supported, &[], faults)
+        }
+        None => Ok(OnRemoval::Drop),
+    };
     Ok(ServiceOptions {
         persistence: persistence.transpose()?,
         timeouts: timeouts.transpose()?.unwrap_or_default(),
         flags: flags?,
         maglev: maglev?,
+        on_removal: on_removal?,
         ..ServiceOptions::default()
     })
 }

@@ -10,9 +10,10 @@ use std::time::Duration;
 use evenkeel_config::{LoadError, default_text, load, parse};
 use evenkeel_model::{
     AdvertChecksum, BodyMatch, Cadence, Check, CheckKind, Director, Forwarding, Fragments,
-    GroupNumber, Listens, MaglevOptions, MaglevSlots, OnFailure, Persistence, Priority, Protocol,
-    RealServer, Scheduler, SchedulerFlags, ServiceKey, ServiceOptions, TableSizes, Thresholds,
-    Timeouts, VirtualRouter, VirtualRouterId, VirtualService, VrrpVersion, Weight, XdpPreference,
+    GroupNumber, Listens, MaglevOptions, MaglevSlots, OnFailure, OnRemoval, Persistence, Priority,
+    Protocol, RealServer, Scheduler, SchedulerFlags, ServiceKey, ServiceOptions, TableSizes,
+    Thresholds, Timeouts, VirtualRouter, VirtualRouterId, VirtualService, VrrpVersion, Weight,
+    XdpPreference,
 };
 
 fn sample(text: &str) -> Director {
@@ -241,6 +242,7 @@ fn every_option_of_a_service_reaches_the_director() {
             port: true,
             fallback: true,
         },
+        on_removal: OnRemoval::Reset,
         ..ServiceOptions::default()
     };
     assert_eq!(options.options, expected);

@@ -30,6 +30,7 @@ mod memory;
 mod persistence;
 mod plan;
 mod process;
+mod reset;
 mod rounds;
 mod schedule;
 mod scheduler;
@@ -50,6 +51,7 @@ pub use memory::MemoryFrame;
 pub use persistence::{note_server, persistent_server};
 pub use plan::{Plan, enter, plan};
 pub use process::process;
+pub use reset::reset;
 pub use rounds::{Rounds, chunk};
 pub use scheduler::{Method, schedule};
 pub use transport::Transport;
@@ -98,6 +100,13 @@ pub trait Frame {
 
     /// Cuts the frame to `len` bytes.
     fn truncate(&mut self, len: usize) -> Option<()>;
+
+    /// Turns the packet into a TCP reset, see [`reset`](fn@reset).
+    ///
+    /// A method, so that the program can have it verified once, and on a stack of its own.
+    fn reset(&mut self, mac: u64, header_len: usize) -> Option<()> {
+        reset(self, mac, header_len)
+    }
 }
 
 /// Largest offset that [`Frame`] implementations accept: the verifier wants a bound.

@@ -145,13 +145,28 @@ fn ipv4<F: Frame, T: Tables>(frame: &mut F, tables: &T, link: &Link, is_ours: bo
             tables.count(number, choice.server, ip.total_len as u64, choice.new_flow);
             verdict
         }
-        Err(reason) => {
-            tables.count_drop(reason);
-            match answer(frame, tables, reason, ip.header_len) {
-                Some(()) => Verdict::Transmit,
-                None => Verdict::Drop(reason),
-            }
-        }
+        Err(reason) => refuse(frame, tables, link, &ip, reason),
+    }
+}
+
+/// Drops a packet of a service, and tells its sender where that is due.
+#[inline(always)]
+fn refuse<F: Frame, T: Tables>(
+    frame: &mut F,
+    tables: &T,
+    link: &Link,
+    ip: &Ip,
+    reason: DropReason,
+) -> Verdict {
+    tables.count_drop(reason);
+    let answered = if matches!(reason, DropReason::ServerGoneReset) {
+        frame.reset(link.mac.load(Relaxed), ip.header_len)
+    } else {
+        answer(frame, tables, reason, ip.header_len)
+    };
+    match answered {
+        Some(()) => Verdict::Transmit,
+        None => Verdict::Drop(reason),
     }
 }
 

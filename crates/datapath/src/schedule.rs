@@ -2,7 +2,7 @@
 
 use core::sync::atomic::Ordering::Relaxed;
 
-use evenkeel_abi::{DropReason, FlowKey, Service, low};
+use evenkeel_abi::{DropReason, FlowKey, Service, ServiceFlags, low};
 
 use crate::Tables;
 use crate::established;
@@ -56,7 +56,7 @@ pub(crate) fn choose<T: Tables>(
                 new_flow: false,
             });
         }
-        Step::Gone => return Err(DropReason::ServerGone),
+        Step::Gone => return Err(gone(service)),
         Step::Full => return Err(DropReason::TableFull),
         Step::Internal => return Err(DropReason::Internal),
         Step::Place(method) => method,
@@ -84,4 +84,14 @@ fn of_client<T: Tables>(tables: &T, service: u32, key: &FlowKey) -> Result<u32, 
     let server = tables.schedule(service, key, Method::Scheduler)?;
     tables.note_server(service, key, server);
     Ok(server)
+}
+
+/// What a flow's packet meets whose server has left the service; UDP flows are placed anew before.
+#[inline(always)]
+fn gone(service: &Service) -> DropReason {
+    if service.flags.load(Relaxed) & ServiceFlags::GONE_RESET != 0 {
+        DropReason::ServerGoneReset
+    } else {
+        DropReason::ServerGone
+    }
 }

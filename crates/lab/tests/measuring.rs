@@ -87,7 +87,9 @@ fn the_probe_is_silent_for_as_long_as_the_cable_is_unplugged() {
 
     let silence = echoes.longest_silence(from, to);
     assert!(silence.length >= UNPLUGGED, "{silence:?}");
-    assert!(silence.began <= down && silence.began + silence.length > down);
+    // On a busy machine an echo that was under way is answered a little later.
+    let about = down + Duration::from_millis(100);
+    assert!(silence.began <= about && silence.began + silence.length > down);
     let lost = echoes.sent(from, to).filter(|echo| echo.answers == 0);
     assert!(lost.count() >= 150);
     let twice = echoes.sent(from, to).filter(|echo| echo.answers > 1);

@@ -13,7 +13,7 @@ pub struct ServiceOptions {
     pub fragments: Fragments,
     /// How long entries live without a packet.
     pub timeouts: Timeouts,
-    /// What a packet meets whose flow's server has left the service.
+    /// What a packet meets whose connection's server has left the service.
     pub on_removal: OnRemoval,
     /// Flags of sh and mh.
     pub flags: SchedulerFlags,
@@ -74,18 +74,14 @@ impl Timeouts {
     }
 }
 
-/// What a packet meets whose flow's server has left the service.
+/// What a packet meets whose TCP connection's server has left the service; UDP flows are placed anew.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnRemoval {
-    /// It is dropped and counted.
+    /// It is dropped and counted, as in IPVS.
     #[default]
     Drop,
-    /// A TCP flow is reset, others are placed anew.
+    /// The client is told by a reset.
     Reset,
-    /// UDP flows are placed anew, a TCP packet is dropped.
-    Reschedule,
-    /// It still goes to the server, as long as the flow lasts.
-    Keep,
 }
 
 /// Flags of the schedulers sh and mh (`ipvsadm -b`).

@@ -1,14 +1,11 @@
 //! Whether the data plane did right with a frame, by what a parser that is not ours reads in it.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
 use std::sync::atomic::Ordering::SeqCst;
 
 use etherparse::checksum::Sum16BitWords;
-use etherparse::icmpv4::{DestUnreachableHeader, TimeExceededCode};
 use etherparse::{
-    Icmpv4Type, Ipv4HeaderSlice, Ipv4Slice, NetSlice, SlicedPacket, TcpSlice, TransportSlice,
-    UdpHeaderSlice,
+    Ipv4HeaderSlice, Ipv4Slice, NetSlice, SlicedPacket, TcpSlice, TransportSlice, UdpHeaderSlice,
 };
 use evenkeel_abi::{
     DropReason, Egress, FlowKey, GateState, Server, ServerFlags, ServiceFlags, ServiceKey, Stats,
@@ -18,6 +15,8 @@ use evenkeel_datapath::tcp::is_reusable;
 use evenkeel_datapath::{MemoryFrame, Tables as _, Verdict, process};
 
 use crate::tables::NativeTables;
+
+mod answers;
 
 /// Length of an Ethernet header.
 const ETHERNET: usize = 14;
@@ -59,7 +58,7 @@ impl NativeTables {
     /// - what is transmitted is a packet of a service whose gate is not closed, or an ICMP error about one;
     ///   it goes to a present server of that service, to that of its flow's entry if it has one or, a fragment
     ///   that follows, to that of its packet's first one, and differs
-    ///   in nothing but MAC addresses, TTL and IP checksum; or it is the ICMP error that is due;
+    ///   in nothing but MAC addresses, TTL and IP checksum; or it is the ICMP error or the TCP reset that is due;
     /// - what passes is untouched, and no packet of such a service but for a local server;
     /// - what is dropped is counted once and for one reason, and is not called malformed if etherparse reads it.
     ///
@@ -108,7 +107,11 @@ impl NativeTables {
                 let read = read.expect("etherparse reads what is answered as a service's");
                 assert!(read.is_open && !read.is_error, "no error is due");
                 let reason = dropped.expect("what is answered was dropped");
-                self.judge_answer(sent, &out, reason);
+                if reason == DropReason::ServerGoneReset {
+                    self.judge_reset(sent, &out);
+                } else {
+                    self.judge_answer(sent, &out, reason);
+                }
             }
         }
         (verdict, left)
@@ -410,7 +413,7 @@ impl NativeTables {
         assert_eq!(out[20..22], sent[20..22], "flags");
     }
 
-    fn judge_source(&self, out: &[u8], verdict: Verdict) {
+    pub(crate) fn judge_source(&self, out: &[u8], verdict: Verdict) {
         let index = match verdict {
             Verdict::Redirect(index) => index,
             Verdict::Pass | Verdict::Drop(_) | Verdict::Transmit => self.ingress(),
@@ -418,42 +421,6 @@ impl NativeTables {
         let link = self.link(index).expect("the program is attached there");
         let own = Server::unpack_mac(link.mac.load(SeqCst));
         assert_eq!(out[6..12], own, "it comes from the director");
-    }
-
-    fn judge_answer(&self, sent: &[u8], out: &[u8], reason: DropReason) {
-        let old = Ipv4HeaderSlice::from_slice(&sent[ETHERNET..]).expect("a good header came");
-        let client = old.source_addr();
-        let is_host = client.octets()[0] != 0 && client.octets()[0] < 224 && !client.is_loopback();
-        assert!(is_host, "no errors to {client}");
-        assert_eq!(out[..6], sent[6..12], "it goes back to where it came from");
-        self.judge_source(out, Verdict::Transmit);
-        let packet = SlicedPacket::from_ethernet(out).expect("a good error");
-        let (Some(NetSlice::Ipv4(net)), Some(TransportSlice::Icmpv4(icmp))) =
-            (packet.net, packet.transport)
-        else {
-            panic!("it is no ICMP");
-        };
-        let own = low(self.globals.address.load(SeqCst)).to_ne_bytes();
-        let (kind, source) = if reason == DropReason::TtlExceeded {
-            assert!(old.ttl() <= 1, "its time was not over");
-            let kind = Icmpv4Type::TimeExceeded(TimeExceededCode::TtlExceededInTransit);
-            (kind, Ipv4Addr::from(own))
-        } else {
-            assert_eq!(reason, DropReason::NoServer, "the reason has no error");
-            let kind = Icmpv4Type::DestinationUnreachable(DestUnreachableHeader::Port);
-            (kind, old.destination_addr())
-        };
-        let header = net.header().to_header();
-        assert_eq!(header.header_checksum, header.calc_header_checksum());
-        assert_eq!(usize::from(header.total_len), out.len() - ETHERNET);
-        assert_eq!(Ipv4Addr::from(header.source), source, "source");
-        assert_eq!(Ipv4Addr::from(header.destination), client, "destination");
-        assert!(header.time_to_live > 32 && header.options.is_empty());
-        assert_eq!(icmp.icmp_type(), kind, "kind of error");
-        let sum = icmp.icmp_type().calc_checksum(icmp.payload());
-        assert_eq!(icmp.checksum(), sum, "checksum of the error");
-        let quoted = &sent[ETHERNET..ETHERNET + old.slice().len() + 8];
-        assert_eq!(icmp.payload(), quoted, "it quotes the packet");
     }
 }
 

@@ -26,6 +26,8 @@ pub struct TestService {
     pub scheduler: u64,
     /// Whether fragments are placed by addresses and protocol alone.
     pub fragments_by_address: bool,
+    /// Whether clients of a server that left are reset.
+    pub resets: bool,
 }
 
 impl TestService {
@@ -38,6 +40,7 @@ impl TestService {
             protocol: ipv4::TCP,
             scheduler: SchedulerId::RR,
             fragments_by_address: false,
+            resets: false,
         }
     }
 
@@ -55,6 +58,15 @@ impl TestService {
     pub const fn with_fragments_by_address(self) -> Self {
         Self {
             fragments_by_address: true,
+            ..self
+        }
+    }
+
+    /// The same, with resets for the clients of a server that left.
+    #[must_use]
+    pub const fn with_resets(self) -> Self {
+        Self {
+            resets: true,
             ..self
         }
     }
@@ -156,8 +168,10 @@ impl NativeTables {
         }
         let half = &self.services[number as usize].halves[0];
         half.gate.store(u64::from(gate), SeqCst);
-        let flag = u64::from(service.fragments_by_address) * ServiceFlags::FRAGMENTS_BY_ADDRESS;
-        half.flags.store(flag, SeqCst);
+        let by_address =
+            u64::from(service.fragments_by_address) * ServiceFlags::FRAGMENTS_BY_ADDRESS;
+        let resets = u64::from(service.resets) * ServiceFlags::GONE_RESET;
+        half.flags.store(by_address | resets, SeqCst);
         for (word, ticks) in half.timeouts.iter().zip(TIMEOUTS) {
             word.store(ticks, SeqCst);
         }

@@ -67,6 +67,10 @@ pub mod ipv4 {
 
 /// TCP, RFC 9293; offsets from its header's first byte.
 pub mod tcp {
+    /// Sequence number.
+    pub const SEQUENCE: usize = 4;
+    /// Acknowledgment number.
+    pub const ACKNOWLEDGMENT: usize = 8;
     /// Data offset in the high four bits, then the flags.
     pub const OFFSET_FLAGS: usize = 12;
     /// Length of a header without options.

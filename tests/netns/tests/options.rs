@@ -15,10 +15,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const PERSISTENT: u16 = 8001;
 const LIMITED: u16 = 8002;
 const EDITED: u16 = 8003;
+const RESETTING: u16 = 8004;
 
 /// Answers with the server's number and keeps the connection until the client ends it.
 fn answer(cluster: &Cluster, number: u8) {
-    for port in [PERSISTENT, LIMITED, EDITED] {
+    for port in [PERSISTENT, LIMITED, EDITED, RESETTING] {
         let (bound, is_bound) = channel();
         let _thread = cluster.node(&server(number)).thread(move || {
             let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).expect("it is free");
@@ -146,4 +147,34 @@ fn persistence_thresholds_and_timeouts_carry_real_connections() {
     drop(held);
 
     edit_by_hand(&cluster);
+}
+
+#[test]
+fn clients_of_a_server_that_is_taken_out_are_reset() {
+    let cluster = Cluster::boot("t-reset", 3);
+    (1..=3).for_each(|number| answer(&cluster, number));
+    let with = |servers: &[u8]| {
+        let service = service("resetting", RESETTING, servers, CHECK);
+        let says = "scheduler = \"rr\"\non-removal = \"reset\"";
+        config(&[service.replace("scheduler = \"rr\"", says)])
+    };
+    let _daemon = cluster.start_daemon(&with(&[1, 2]));
+    cluster.wait_until_ready();
+    let (mut streams, servers) = connect(&cluster, RESETTING, 4);
+    let director = cluster.director();
+    let _told = director.reload(&with(&[1]));
+    cluster.eventually("the server is out", || {
+        cluster.service(RESETTING).servers.len() == 1
+    });
+    for (stream, server) in streams.iter_mut().zip(servers) {
+        // Sent from here, the packets leave by the socket's own namespace.
+        stream.write_all(&[1]).expect("nobody has told it yet");
+        if server == 1 {
+            continue;
+        }
+        let read = stream.read(&mut [0]).expect_err("it is reset");
+        assert_eq!(read.kind(), std::io::ErrorKind::ConnectionReset, "{read}");
+    }
+    assert!(director.dropped("server-gone-reset") >= 2);
+    assert_eq!(director.dropped("server-gone"), 0);
 }

@@ -12,6 +12,7 @@ fn options_are_read_back_as_they_were_written() {
                 one_packet: true,
                 persistence: time.map(|timeout| Persistence { timeout, prefix }),
                 fragments: Fragments::ByAddress,
+                on_removal: OnRemoval::Reset,
                 timeouts: Timeouts {
                     tcp: time,
                     tcp_fin: time,

@@ -1,7 +1,7 @@
 use std::net::Ipv4Addr;
 
 use evenkeel_model::rr::RoundRobin;
-use evenkeel_model::{GateState, MacAddress, Protocol, ServerEntry, ServiceKey, Weight};
+use evenkeel_model::{GateState, MacAddress, OnRemoval, Protocol, ServerEntry, ServiceKey, Weight};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
@@ -258,4 +258,51 @@ fn expected(model: &mut RoundRobin<u8>, verdict: u32) -> Option<u8> {
         None if verdict == TX => Some(9),
         picked => picked,
     }
+}
+
+#[test]
+fn clients_of_a_server_that_left_are_reset_where_the_service_says_so() {
+    in_room(|_| {
+        let mut entry = service(&[server(12, 1), server(13, 1)]);
+        entry.options.on_removal = OnRemoval::Reset;
+        let mut plane = detached(Sizes::small());
+        plane.put_service(&entry).unwrap();
+        plane.set_gate(VIP.into(), GateState::Open).unwrap();
+        let gone = send(&plane, 1000, SYN).1;
+        assert_eq!(send(&plane, 1000, ACK), (TX, gone));
+        entry.servers.retain(|server| server.mac.0[5] != gone);
+        plane.put_service(&entry).unwrap();
+
+        // IP options and data go.
+        let mut packet = packet(1000, ACK);
+        packet[14] = 0x46;
+        packet[17] += 4 + 9;
+        packet.splice(34..34, [1, 1, 1, 0]);
+        packet.extend([7; 9]);
+        packet[46..50].copy_from_slice(&[0x12, 0x34, 0x56, 0x78]);
+        let (verdict, reset) = plane.run(&packet).unwrap();
+        assert_eq!((verdict, reset.len()), (TX, 54));
+        assert_eq!((&reset[..6], &reset[6..12]), (&packet[6..12], &MAC.0[..]));
+        assert_eq!(&reset[26..30], &VIP.octets());
+        assert_eq!(&reset[30..34], &packet[26..30]);
+        assert_eq!(
+            (&reset[34..36], &reset[36..38]),
+            (&packet[40..42], &packet[38..40])
+        );
+        assert_eq!(
+            &reset[38..42],
+            &[0x12, 0x34, 0x56, 0x78],
+            "what was acknowledged"
+        );
+        assert_eq!((reset[46], reset[47]), (0x50, RST));
+        // One that resets itself, or acknowledges nothing, is answered with nothing.
+        assert_eq!(send(&plane, 1000, RST | ACK).0, DROP);
+        assert_eq!(send(&plane, 1000, FIN).0, DROP);
+        let drops = plane.drops().unwrap();
+        let counted = drops.iter().find(|drop| drop.name == "server-gone-reset");
+        assert_eq!(counted.unwrap().value, 3);
+        // A SYN begins anew.
+        let (verdict, host) = send(&plane, 1000, SYN);
+        assert!(verdict == TX && host != gone);
+    });
 }

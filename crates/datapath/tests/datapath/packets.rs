@@ -3,14 +3,16 @@
 //! What is judged is in `NativeTables::judged`; here is what sound packets add to it.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::sync::atomic::Ordering::SeqCst;
 
 use crate::common::{CLIENT, SERVICE, World, client};
 use etherparse::checksum::Sum16BitWords;
 use etherparse::{NetSlice, SlicedPacket, TransportSlice};
-use evenkeel_abi::{DropReason, SchedulerId};
+use evenkeel_abi::{DropReason, SchedulerId, ServiceFlags};
 use evenkeel_datapath::Verdict;
 use evenkeel_testkit::TestService;
-use evenkeel_testkit::packet::{Content, Crafted};
+use evenkeel_testkit::packet::flags::{ACK, SYN};
+use evenkeel_testkit::packet::{Content, Crafted, Segment};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -130,6 +132,26 @@ fn has_good_checksums(frame: &[u8]) -> bool {
     transport && ip.header_checksum == ip.calc_header_checksum()
 }
 
+#[test]
+fn a_reset_for_a_server_that_left_has_right_checksums() {
+    let world = World::with_weights(&[1]);
+    let flags = &world.tables.services[0].halves[0].flags;
+    flags.store(ServiceFlags::GONE_RESET, SeqCst);
+    world.send(CLIENT, SYN);
+    world.send(CLIENT, ACK);
+    world.tables.servers[1].mac.store(0, SeqCst);
+    for payload in [0, 1, 7, 100, 1400] {
+        let segment = Segment {
+            payload,
+            ..Segment::new(CLIENT, SERVICE, ACK)
+        };
+        let (verdict, out) = world.send_frame(&segment.frame());
+        assert_eq!((verdict, out.len()), (Verdict::Transmit, 54));
+        assert!(has_good_checksums(&out), "{payload}: {out:02x?}");
+    }
+    assert_eq!(world.tables.dropped(DropReason::ServerGoneReset), 5);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 600, ..ProptestConfig::default() })]
 
@@ -158,6 +180,7 @@ proptest! {
                         | DropReason::Fragment
                         | DropReason::FragmentEarly
                         | DropReason::ServerGone
+                        | DropReason::ServerGoneReset
                         | DropReason::GateDraining
                         | DropReason::Internal
                         | DropReason::NoWayOut => false,

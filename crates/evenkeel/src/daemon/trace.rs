@@ -172,7 +172,9 @@ impl Story<'_> {
 
         match reason {
             DropReason::NoServer => "the service has no server that takes it",
-            DropReason::ServerGone => "the server of its flow has left the service",
+            DropReason::ServerGone | DropReason::ServerGoneReset => {
+                "the server of its flow has left the service"
+            }
             DropReason::TableFull => {
                 "it begins a flow that needs an entry, and there is no room for one"
             }

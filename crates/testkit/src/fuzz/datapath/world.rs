@@ -8,6 +8,9 @@ use evenkeel_abi::{Egress, GateState, Link, SchedulerId, Server, ServiceKey, Tic
 use crate::fuzz::input::{Input, pick};
 use crate::{NativeTables, TestServer, TestService};
 
+/// The service that resets the clients of servers that left.
+const RESETTING: u8 = 0;
+
 /// The schedulers that a byte of the input chooses from.
 const SCHEDULERS: [u64; 13] = [
     SchedulerId::RR,
@@ -71,6 +74,9 @@ impl World {
             service.number = u32::from(number);
             if number & 1 != 0 {
                 service = service.udp();
+            }
+            if number == RESETTING {
+                service = service.with_resets();
             }
             if number == 3 {
                 service = service.with_fragments_by_address();
