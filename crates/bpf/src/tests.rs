@@ -5,6 +5,7 @@ mod concurrency;
 mod contract;
 mod groups;
 mod interfaces;
+mod maglev;
 mod packets;
 mod persistence;
 mod router;
