@@ -12,11 +12,12 @@ use std::path::{Path, PathBuf};
 const CRATES: [&str; 3] = ["wire", "abi", "datapath"];
 
 /// Compiler flags of the object.
-pub(crate) const RUSTFLAGS: [&str; 4] = [
+pub(crate) const RUSTFLAGS: [&str; 5] = [
     "--cfg=bpf_target_arch=\"x86_64\"",
     "-Cdebuginfo=2",
     "-Clink-arg=--btf",
     "-Ctarget-cpu=v3",
+    "-Clink-arg=--cpu-features=+alu32,+allows-misaligned-mem-access",
 ];
 
 /// The hash, in hexadecimal, for the project in `root`. Tests are left out: they change no byte.
