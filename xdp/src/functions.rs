@@ -2,10 +2,11 @@
 //! numbers alone.
 
 use core::ffi::c_void;
+use core::sync::atomic::Ordering::Relaxed;
 
 use evenkeel_abi::{Costs, DropReason, FlowKey, ServiceKey, Word, pair};
 use evenkeel_datapath::{
-    Method, Plan, Rounds, Transport, chunk, enter, establish, find_service, least_loaded,
+    Flow, Method, Plan, Rounds, Tables as _, Transport, chunk, digest, enter, establish, find_service, least_loaded,
     less_loaded_of_two, note_fragment, note_server, persistent_server, place_by_address, plan,
     ports_of_fragment, schedule, server_of_flow,
 };
@@ -26,6 +27,21 @@ pub(crate) extern "C" fn run_chunk<R: Rounds>(number: u64, rounds: *mut c_void) 
     // SAFETY: `repeat` gave the pointer to what it borrows until the loop is over.
     let rounds = unsafe { &mut *rounds.cast::<R>() };
     i64::from(!chunk(&ANYWHERE, rounds, number as u32))
+}
+
+/// A flow's key of its two words.
+#[inline(always)]
+const fn key(addresses: u64, ports_protocol: u64) -> FlowKey {
+    FlowKey {
+        addresses,
+        ports_protocol,
+    }
+}
+
+/// A flow of its key's words and the first word of what it is placed by.
+#[inline(always)]
+const fn flow(addresses: u64, ports_protocol: u64, placed_by: u64) -> Flow {
+    Flow::new(key(addresses, ports_protocol), placed_by)
 }
 
 /// A function of its own, global, so that the kernel verifies its loop over all servers once.
@@ -60,13 +76,11 @@ pub(crate) extern "C" fn evenkeel_plan(
     service: u32,
     addresses: u64,
     ports_protocol: u64,
+    placed_by: u64,
     transport: u64,
 ) -> u64 {
-    let key = FlowKey {
-        addresses,
-        ports_protocol,
-    };
-    plan(&ANYWHERE, service, &key, Transport::unpacked(transport)).0
+    let flow = flow(addresses, ports_protocol, placed_by);
+    plan(&ANYWHERE, service, &flow, Transport::unpacked(transport)).0
 }
 
 /// As [`evenkeel_plan`]; a reason not to place the flow is above all numbers.
@@ -78,11 +92,7 @@ pub(crate) extern "C" fn evenkeel_schedule(
     ports_protocol: u64,
     method: u64,
 ) -> u64 {
-    let key = FlowKey {
-        addresses,
-        ports_protocol,
-    };
-    match schedule(&ANYWHERE, service, &key, Method::of(method)) {
+    match schedule(&ANYWHERE, service, &key(addresses, ports_protocol), Method::of(method)) {
         Ok(server) => server.into(),
         Err(DropReason::NoServer) => NO_SERVER,
         Err(DropReason::TableFull) => FULL,
@@ -100,13 +110,9 @@ pub(crate) extern "C" fn evenkeel_enter(
     plan: u64,
     server: u32,
 ) -> u64 {
-    let key = FlowKey {
-        addresses,
-        ports_protocol,
-    };
     enter(
         &ANYWHERE,
-        &key,
+        &key(addresses, ports_protocol),
         Transport::unpacked(transport),
         Plan(plan),
         server,
@@ -122,11 +128,7 @@ pub(crate) extern "C" fn evenkeel_persistent_server(
     addresses: u64,
     ports_protocol: u64,
 ) -> u64 {
-    let key = FlowKey {
-        addresses,
-        ports_protocol,
-    };
-    persistent_server(&ANYWHERE, service, &key).map_or(NO_SERVER, u64::from)
+    persistent_server(&ANYWHERE, service, &key(addresses, ports_protocol)).map_or(NO_SERVER, u64::from)
 }
 
 /// As [`evenkeel_plan`]; returns nothing, which such a function can't.
@@ -138,11 +140,7 @@ pub(crate) extern "C" fn evenkeel_note_server(
     ports_protocol: u64,
     server: u32,
 ) -> u64 {
-    let key = FlowKey {
-        addresses,
-        ports_protocol,
-    };
-    note_server(&ANYWHERE, service, &key, server);
+    note_server(&ANYWHERE, service, &key(addresses, ports_protocol), server);
     0
 }
 
@@ -155,11 +153,7 @@ pub(crate) extern "C" fn evenkeel_establish(
     hash: u32,
     word: u64,
 ) -> u64 {
-    let key = FlowKey {
-        addresses,
-        ports_protocol,
-    };
-    establish(&ANYWHERE, &key, hash, Word(word)).into()
+    establish(&ANYWHERE, &key(addresses, ports_protocol), hash, Word(word)).into()
 }
 
 /// As [`evenkeel_least_loaded`], so that the kernel verifies it once; the key comes in two words.
@@ -169,26 +163,21 @@ pub(crate) extern "C" fn evenkeel_server_of_flow(
     service: u32,
     addresses: u64,
     ports_protocol: u64,
+    placed_by: u64,
 ) -> u64 {
-    let key = FlowKey {
-        addresses,
-        ports_protocol,
-    };
-    server_of_flow(&ANYWHERE, service, &key).map_or(NO_SERVER, u64::from)
+    let flow = flow(addresses, ports_protocol, placed_by);
+    server_of_flow(&ANYWHERE, service, &flow).map_or(NO_SERVER, u64::from)
 }
 
 /// As [`evenkeel_least_loaded`]; the service in the low half, the server in the high one.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub(crate) extern "C" fn evenkeel_place_by_address(
+    gate: u32,
     addresses: u64,
-    identification_protocol: u64,
+    ports_protocol: u64,
 ) -> u64 {
-    let key = FlowKey {
-        addresses,
-        ports_protocol: identification_protocol,
-    };
-    match place_by_address(&ANYWHERE, &key) {
+    match place_by_address(&ANYWHERE, gate, &key(addresses, ports_protocol)) {
         Ok((service, server)) => pair(service, server),
         Err(DropReason::NoServer) => NO_SERVER,
         Err(DropReason::FragmentEarly) => EARLY,
@@ -201,13 +190,9 @@ pub(crate) extern "C" fn evenkeel_place_by_address(
 #[inline(never)]
 pub(crate) extern "C" fn evenkeel_ports_of_fragment(
     addresses: u64,
-    identification_protocol: u64,
+    ports_protocol: u64,
 ) -> u64 {
-    let key = FlowKey {
-        addresses,
-        ports_protocol: identification_protocol,
-    };
-    ports_of_fragment(&ANYWHERE, &key).map_or(EARLY, |(service, ports)| pair(service, ports))
+    ports_of_fragment(&ANYWHERE, &key(addresses, ports_protocol)).map_or(EARLY, |(service, ports)| pair(service, ports))
 }
 
 /// As [`evenkeel_least_loaded`]; returns nothing, which such a function can't.
@@ -215,14 +200,20 @@ pub(crate) extern "C" fn evenkeel_ports_of_fragment(
 #[inline(never)]
 pub(crate) extern "C" fn evenkeel_note_fragment(
     addresses: u64,
-    identification_protocol: u64,
+    ports_protocol: u64,
     service: u32,
     ports: u32,
 ) -> u64 {
-    let key = FlowKey {
-        addresses,
-        ports_protocol: identification_protocol,
-    };
-    note_fragment(&ANYWHERE, &key, service, ports);
+    note_fragment(&ANYWHERE, &key(addresses, ports_protocol), service, ports);
     0
+}
+
+/// As [`evenkeel_least_loaded`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn evenkeel_digest(first: u64, second: u64, of: u64, of_second: u64) -> u64 {
+    let secret = ANYWHERE
+        .globals()
+        .map_or(0, |globals| globals.secret.load(Relaxed));
+    digest([first, second], [of, of_second], secret)
 }

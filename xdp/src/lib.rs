@@ -7,7 +7,7 @@ mod functions;
 pub mod tables;
 
 use aya_ebpf::bindings::xdp_action;
-use aya_ebpf::helpers::{bpf_jiffies64, bpf_ktime_get_coarse_ns, bpf_redirect};
+use aya_ebpf::helpers::{bpf_jiffies64, bpf_ktime_get_coarse_ns};
 use aya_ebpf::programs::XdpContext;
 use evenkeel_datapath::{Frame, Verdict, process};
 
@@ -22,8 +22,7 @@ pub fn balance(ctx: XdpContext) -> u32 {
         Verdict::Pass => xdp_action::XDP_PASS,
         Verdict::Drop(_) => xdp_action::XDP_DROP,
         Verdict::Transmit => xdp_action::XDP_TX,
-        // SAFETY: takes numbers, returns a verdict.
-        Verdict::Redirect(interface) => unsafe { bpf_redirect(interface, 0) as u32 },
+        Verdict::Redirect(_) => xdp_action::XDP_REDIRECT,
     }
 }
 

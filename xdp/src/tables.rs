@@ -8,17 +8,17 @@ use core::sync::atomic::Ordering::Relaxed;
 
 use aya_ebpf::bindings::BPF_F_MMAPABLE;
 use aya_ebpf::btf_maps::{Array, HashMap, PerCpuArray};
-use aya_ebpf::helpers::{bpf_jiffies64, bpf_loop};
+use aya_ebpf::helpers::{bpf_jiffies64, bpf_loop, bpf_redirect};
 use aya_ebpf::macros::btf_map;
 use evenkeel_abi::{
-    ARENA_WORDS, Bucket, Costs, DropReason, Event, FRAGMENT_BUCKETS, FlowKey, GATES_MAX, Gate,
+    ARENA_WORDS, Bucket, Clients, Costs, DropReason, Event, FRAGMENT_BUCKETS, FlowKey, GATES_MAX, Gate,
     Globals, HINTS, LINKS_MAX, Link, Load, ROUTERS_MAX, Router, SERVERS_MAX, SERVICES_MAX, Server,
     ServiceKey, ServiceSlot, Shared, State, Stats, Tick, Word, high, low,
 };
-use evenkeel_datapath::{Method, Plan, Rounds, Tables, Transport};
+use evenkeel_datapath::{Flow, Method, Plan, Rounds, Tables, Transport};
 
 use crate::functions::{
-    EARLY, FULL, INTERNAL, NO_SERVER, evenkeel_enter, evenkeel_establish, evenkeel_find_service,
+    EARLY, FULL, INTERNAL, NO_SERVER, evenkeel_digest, evenkeel_enter, evenkeel_establish, evenkeel_find_service,
     evenkeel_least_loaded, evenkeel_less_loaded_of_two, evenkeel_note_fragment,
     evenkeel_note_server, evenkeel_persistent_server, evenkeel_place_by_address, evenkeel_plan,
     evenkeel_ports_of_fragment, evenkeel_schedule, evenkeel_server_of_flow, run_chunk,
@@ -46,10 +46,14 @@ array!(LOADS, Load, SERVERS_MAX);
 array!(ARENA, Shared, ARENA_WORDS);
 array!(CONNS, Bucket, 1 << 18);
 array!(HALF_OPEN, Bucket, 1 << 13);
+array!(CONN_CLIENTS, Clients, 1 << 18);
+array!(HALF_OPEN_CLIENTS, Clients, 1 << 13);
 array!(FRAGMENTS, Bucket, FRAGMENT_BUCKETS);
 
 #[btf_map]
 static VIPS: HashMap<u32, u32, { GATES_MAX as usize }> = HashMap::new();
+#[btf_map]
+static VIPS6: HashMap<[u64; 2], u32, { GATES_MAX as usize }> = HashMap::new();
 #[btf_map]
 static SERVICE_IDS: HashMap<ServiceKey, u32, { SERVICES_MAX as usize }> = HashMap::new();
 #[btf_map]
@@ -133,6 +137,12 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
+    fn gate_of6(&self, address: &[u64; 2]) -> Option<u32> {
+        // SAFETY: the value is copied at once; user space never changes it while the key stands.
+        unsafe { VIPS6.get(address) }.copied()
+    }
+
+    #[inline(always)]
     fn gate(&self, gate: u32) -> Option<&Gate> {
         GATES.get(gate)
     }
@@ -184,13 +194,23 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
+    fn conn_clients(&self, bucket: u32) -> Option<&Clients> {
+        CONN_CLIENTS.get(bucket)
+    }
+
+    #[inline(always)]
+    fn half_open_clients(&self, bucket: u32) -> Option<&Clients> {
+        HALF_OPEN_CLIENTS.get(bucket)
+    }
+
+    #[inline(always)]
     fn fragment_bucket(&self, bucket: u32) -> Option<&Bucket> {
         FRAGMENTS.get(bucket)
     }
 
     #[inline(always)]
-    fn place_by_address(&self, key: &FlowKey) -> Result<(u32, u32), DropReason> {
-        match evenkeel_place_by_address(key.addresses, key.ports_protocol) {
+    fn place_by_address(&self, gate: u32, key: &FlowKey) -> Result<(u32, u32), DropReason> {
+        match evenkeel_place_by_address(gate, key.addresses, key.ports_protocol) {
             NO_SERVER => Err(DropReason::NoServer),
             INTERNAL => Err(DropReason::Internal),
             EARLY => Err(DropReason::FragmentEarly),
@@ -229,11 +249,12 @@ impl Tables for Maps {
         (found != NO_SERVER).then_some((low(found), high(found)))
     }
 
-    fn plan(&self, service: u32, key: &FlowKey, transport: Transport) -> Plan {
+    fn plan(&self, service: u32, Flow { key, placing }: &Flow, transport: Transport) -> Plan {
         Plan(evenkeel_plan(
             service,
             key.addresses,
             key.ports_protocol,
+            placing.addresses,
             transport.packed(),
         ))
     }
@@ -247,6 +268,11 @@ impl Tables for Maps {
     #[inline(always)]
     fn note_server(&self, service: u32, key: &FlowKey, server: u32) {
         evenkeel_note_server(service, key.addresses, key.ports_protocol, server);
+    }
+
+    #[inline(always)]
+    fn digest(&self, client: [u64; 2], of: [u64; 2]) -> u64 {
+        evenkeel_digest(client[0], client[1], of[0], of[1])
     }
 
     #[inline(always)]
@@ -282,9 +308,20 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
-    fn server_of_flow(&self, service: u32, key: &FlowKey) -> Option<u32> {
-        let number = evenkeel_server_of_flow(service, key.addresses, key.ports_protocol);
+    fn server_of_flow(&self, service: u32, Flow { key, placing }: &Flow) -> Option<u32> {
+        let number = evenkeel_server_of_flow(
+            service,
+            key.addresses,
+            key.ports_protocol,
+            placing.addresses,
+        );
         (number != NO_SERVER).then_some(number as u32)
+    }
+
+    #[inline(always)]
+    fn leave_by(&self, interface: u32) {
+        // SAFETY: takes numbers; what it returns is `XDP_REDIRECT`, for no flag is set.
+        unsafe { bpf_redirect(interface, 0) };
     }
 
     #[inline(always)]

@@ -37,9 +37,9 @@ impl Tick {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FlowKey {
-    /// Client's address, virtual address.
+    /// Client's address, virtual address; with IPv6 a digest of both, keyed by [`Globals::secret`](crate::Globals).
     pub addresses: u64,
-    /// Client's port and virtual port (one 32-bit field, as they lie in the packet), IP protocol number.
+    /// Client's port and virtual port (one 32-bit field, as they lie in the packet), IP protocol number and marks.
     pub ports_protocol: u64,
 }
 
@@ -56,6 +56,37 @@ impl FlowKey {
 
     /// Marks the keys of templates, beside the protocol number.
     const TEMPLATE: u32 = 1 << 8;
+    /// Marks the keys of IPv6.
+    const V6: u32 = 1 << 9;
+
+    /// The key of an IPv6 packet with this digest of its addresses, and these ports as they lie in it.
+    #[must_use]
+    #[inline(always)]
+    pub const fn v6(digest: u64, ports: u32, protocol: u8) -> Self {
+        Self {
+            addresses: digest,
+            ports_protocol: pair(ports, protocol as u32 | Self::V6),
+        }
+    }
+
+    /// Whether it is of IPv6.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_v6(self) -> bool {
+        high(self.ports_protocol) & Self::V6 != 0
+    }
+
+    /// The key of the template of an IPv6 client, with a digest of its address under the mask and of what the service
+    /// has its own by: its address, or the group's number.
+    #[must_use]
+    #[inline(always)]
+    pub const fn template6(self, digest: u64, service: ServiceKey) -> Self {
+        let template = self.template(0, service);
+        Self {
+            addresses: digest,
+            ports_protocol: template.ports_protocol | (Self::V6 as u64) << 32,
+        }
+    }
 
     /// The key of the template that persistence goes by (`ip_vs_sched_persist` in net/netfilter/ipvs/ip_vs_core.c): of
     /// the client's address under a mask, and the service as its slot names it.
@@ -318,6 +349,18 @@ pub struct Bucket {
     pub ways: [Conn; BUCKET_WAYS],
 }
 
+/// The IPv6 addresses of a bucket's clients, as they lie in memory; those of templates under the mask.
+///
+/// A flow's key has only a digest of its client's address. This is for listings: a packet that enters a flow writes
+/// it afterwards, and a reader tells by the digest whether it is the entry's.
+#[repr(C)]
+#[derive(Default)]
+pub struct Clients {
+    /// One for each way.
+    pub ways: [[Shared; 2]; BUCKET_WAYS],
+}
+
+const _: () = assert!(size_of::<Clients>() == 128);
 const _: () = assert!(size_of::<FlowKey>() == 16);
 const _: () = assert!(size_of::<Conn>() == 32);
 const _: () = assert!(size_of::<Bucket>() == 256);

@@ -12,23 +12,25 @@
 
 pub mod conn;
 pub mod counter;
+mod gate;
 #[cfg(feature = "user")]
 mod pod;
 mod port_step;
 mod service;
 pub mod shared;
 
-pub use conn::{BUCKET_WAYS, Bucket, Conn, ConnState, FlowKey, Tick, Word};
+pub use conn::{BUCKET_WAYS, Bucket, Clients, Conn, ConnState, FlowKey, Tick, Word};
 pub use counter::{DropReason, Event, Stats};
+pub use gate::{Gate, GateState, Router};
 pub use port_step::PortStep;
 pub use service::{
-    Costs, Egress, Gate, GateState, Link, Load, Router, SchedulerId, Server, ServerFlags, Service,
-    ServiceFlags, ServiceKey, ServiceSlot, Span,
+    Costs, Egress, Link, Load, SchedulerId, Server, ServerFlags, Service, ServiceFlags, ServiceKey,
+    ServiceSlot, Span,
 };
 pub use shared::Shared;
 
 /// Version of everything in this crate; pins of another schema are refused.
-pub const SCHEMA: u32 = 4;
+pub const SCHEMA: u32 = 5;
 
 /// Names of the maps, the same in the object file and among the pins.
 pub mod map {
@@ -40,9 +42,11 @@ pub mod map {
     pub const LINKS: &str = "LINKS";
     /// `HashMap<u32, u32>`: virtual address to gate number.
     pub const VIPS: &str = "VIPS";
+    /// `HashMap<[u64; 2], u32>`: the same of IPv6, as the address lies in the packet.
+    pub const VIPS6: &str = "VIPS6";
     /// `Array<Gate>`: one per virtual address.
     pub const GATES: &str = "GATES";
-    /// `Array<Router>` by virtual router id.
+    /// `Array<Router>` by virtual router id, those of IPv6 behind those of IPv4.
     pub const ROUTERS: &str = "ROUTERS";
     /// `HashMap<ServiceKey, u32>`: protocol, address and port to service number; a group has several keys.
     pub const SERVICE_IDS: &str = "SERVICE_IDS";
@@ -60,6 +64,10 @@ pub mod map {
     pub const CONNS: &str = "CONNS";
     /// `Array<Bucket>`: half-open connections, set-associative.
     pub const HALF_OPEN: &str = "HALF_OPEN";
+    /// `Array<Clients>`: the IPv6 addresses of the clients in `CONNS`, place for place, for listings.
+    pub const CONN_CLIENTS: &str = "CONN_CLIENTS";
+    /// `Array<Clients>`: the same of `HALF_OPEN`.
+    pub const HALF_OPEN_CLIENTS: &str = "HALF_OPEN_CLIENTS";
     /// `Array<Bucket>`: packets of which a first fragment came, set-associative; the key has their identification in
     /// place of ports.
     pub const FRAGMENTS: &str = "FRAGMENTS";
@@ -73,11 +81,12 @@ pub mod map {
     pub const EVENTS: &str = "EVENTS";
 
     /// All of them, in the order in which they are pinned.
-    pub const ALL: [&str; 19] = [
+    pub const ALL: [&str; 22] = [
         GLOBALS,
         STATE,
         LINKS,
         VIPS,
+        VIPS6,
         GATES,
         ROUTERS,
         SERVICE_IDS,
@@ -88,6 +97,8 @@ pub mod map {
         ARENA,
         CONNS,
         HALF_OPEN,
+        CONN_CLIENTS,
+        HALF_OPEN_CLIENTS,
         FRAGMENTS,
         SERVICE_STATS,
         SERVER_STATS,
@@ -104,8 +115,10 @@ pub const HINTS: u32 = 1 << 12;
 pub const LINKS_MAX: u32 = 256;
 /// Most virtual addresses of one director.
 pub const GATES_MAX: u32 = 10_240;
-/// Entries of `ROUTERS`: virtual router ids are bytes, of which 0 is none.
-pub const ROUTERS_MAX: u32 = 256;
+/// Entries of `ROUTERS`: virtual router ids are bytes, of which 0 is none; those of IPv6 stand behind.
+pub const ROUTERS_MAX: u32 = 512;
+/// Index in `ROUTERS` of IPv6's virtual router 0.
+pub const ROUTERS6: u32 = 256;
 /// Most real servers, over all services; a server number has 20 bits in a connection's word.
 pub const SERVERS_MAX: u32 = 1 << 17;
 /// Buckets of `FRAGMENTS`, a power of two: 8,192 packets.
@@ -140,7 +153,7 @@ pub const fn high(word: u64) -> u32 {
 pub struct Globals {
     /// `SCHEMA` of the writer.
     pub schema: Shared,
-    /// Random word that keys the buckets of the half-open table.
+    /// Random word that keys the buckets of the tables, and the digests of IPv6 addresses.
     pub secret: Shared,
     /// Seed of the consistent hash; equal on all directors of a cluster.
     pub hash_seed: Shared,
@@ -156,6 +169,8 @@ pub struct Globals {
     pub unassured_max: Shared,
     /// Address of the interface, as source of ICMP time exceeded; 0 if it has none.
     pub address: Shared,
+    /// Its IPv6 address, as it lies in memory, for the same; zero if it has none.
+    pub address6: [Shared; 2],
 }
 
 /// Words that packets change, one set per data plane.

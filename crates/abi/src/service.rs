@@ -1,4 +1,4 @@
-//! Services, real servers, gates and interfaces as the program sees them.
+//! Services, real servers and interfaces as the program sees them.
 
 use core::sync::atomic::Ordering;
 
@@ -8,13 +8,15 @@ use crate::{Shared, high, low, pair};
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ServiceKey {
-    /// Virtual address.
+    /// Virtual address; with IPv6 the number of its gate.
     pub address: u32,
-    /// Virtual port in the low half, IP protocol number in the high one.
+    /// Virtual port in the low half, IP protocol number and marks in the high one.
     pub port_protocol: u32,
 }
 
 impl ServiceKey {
+    /// Marks the keys of IPv6.
+    const V6: u32 = 1 << 24;
     /// Marks the key of a group in its slot; no packet has such a key.
     const GROUP: u32 = 1 << 25;
 
@@ -44,6 +46,28 @@ impl ServiceKey {
         Self {
             address,
             port_protocol: port as u32 | (protocol as u32) << 16,
+        }
+    }
+
+    /// The key of an IPv6 address with this gate, a port as it lies in the packet and a protocol number.
+    #[must_use]
+    #[inline(always)]
+    pub const fn v6(gate: u32, port: u16, protocol: u8) -> Self {
+        let key = Self::new(gate, port, protocol);
+        Self {
+            port_protocol: key.port_protocol | Self::V6,
+            ..key
+        }
+    }
+
+    /// Number of the gate of the IPv6 address that it is of; `None`: it is not of IPv6.
+    #[must_use]
+    #[inline(always)]
+    pub const fn gate6(self) -> Option<u32> {
+        if self.port_protocol & Self::V6 == 0 {
+            None
+        } else {
+            Some(self.address)
         }
     }
 
@@ -253,7 +277,7 @@ pub struct Service {
     /// Bits of [`ServiceFlags`].
     pub flags: Shared,
     /// Persistence: how long a template lives without a new flow, in ticks (0: there is none), and the
-    /// mask of the client's address as it lies in the packet, or its prefix length with IPv6.
+    /// mask of the client's address as it lies in the packet, or with IPv6 the length of its prefix.
     pub persistence: Shared,
     /// Keeps the timeouts on cache lines of their own.
     pub spare: [Shared; 6],
@@ -270,7 +294,7 @@ impl ServiceFlags {
     /// It has several addresses or ports: its gate is the one of the packet's address.
     pub const GROUP: u64 = 1 << 1;
     /// Fragments are placed by addresses and protocol alone, first ones too; its gate names it, see
-    /// [`Gate::fragments`].
+    /// [`Gate::fragments`](crate::Gate::fragments).
     pub const FRAGMENTS_BY_ADDRESS: u64 = 1 << 2;
     /// The consistent hash is of the client's address alone.
     pub const HASH_CLIENT: u64 = 1 << 3;
@@ -280,6 +304,8 @@ impl ServiceFlags {
     pub const FALLBACK: u64 = 1 << 5;
     /// A packet of a flow whose server has left: a TCP flow is reset.
     pub const GONE_RESET: u64 = 1 << 6;
+    /// Its addresses are of IPv6; for user space.
+    pub const IPV6: u64 = 1 << 7;
 }
 
 /// Where a service stands: two halves, of which `select` names the one in force.
@@ -294,8 +320,10 @@ pub struct ServiceSlot {
     pub key: Shared,
     /// 1 while user space changes the service; found at adoption: the change was cut short.
     pub changing: Shared,
+    /// The service's IPv6 address, as it lies in memory, if it has one alone.
+    pub address6: [Shared; 2],
     /// Keeps the halves on cache lines of their own.
-    pub spare: [Shared; 4],
+    pub spare: [Shared; 2],
     /// The halves.
     pub halves: [Service; 2],
 }
@@ -318,7 +346,7 @@ pub struct Server {
     pub mac: Shared,
     /// Weight in force, weight in the consistent hash.
     pub weights: Shared,
-    /// Its address, then port and protocol as in [`ServiceKey`].
+    /// Its address, then port and protocol as in [`ServiceKey`], marked as there with IPv6.
     pub endpoint: Shared,
     /// Number of its service plus one (0: the entry is free), index of the interface that it is reached by.
     pub owner: Shared,
@@ -411,60 +439,6 @@ pub struct Load {
     pub spare: [Shared; 3],
 }
 
-/// Values of [`Gate::state`].
-pub struct GateState;
-
-impl GateState {
-    /// Packets for the address's services pass to the stack.
-    pub const CLOSED: u64 = 0;
-    /// They are balanced.
-    pub const OPEN: u64 = 1;
-    /// They are balanced; ARP requests for the address are dropped.
-    pub const DRAINING: u64 = 2;
-}
-
-/// The gate of a virtual address.
-#[repr(C)]
-#[derive(Default)]
-pub struct Gate {
-    /// One of [`GateState`].
-    pub state: Shared,
-    /// The virtual address; 1 while the entry belongs to one.
-    pub address_used: Shared,
-    /// The address belongs to this virtual router, an index into `ROUTERS`; 0: to none.
-    pub virtual_router: Shared,
-    /// The IPv6 address, as it lies in memory; `address_used` holds no address then.
-    pub address6: [Shared; 2],
-    /// For an address with port ranges: its [`PortStep`]s in rising order, the first of them at 0, each two entries.
-    pub ports: Span,
-    /// The address's services with [`ServiceFlags::FRAGMENTS_BY_ADDRESS`]: the number of TCP's plus one, that of
-    /// UDP's plus one; 0: there is none.
-    pub fragments: Shared,
-    /// Keeps the size at 64.
-    pub spare: Shared,
-}
-
-/// A virtual router that this director takes part in.
-///
-/// The role's thread writes all but `heard`, and renews the lease with every advertisement it sends. The
-/// program writes `heard` for every good foreign advertisement, and sets `yielded` if the lease has run out.
-#[repr(C)]
-#[derive(Default)]
-pub struct Router {
-    /// 1 while this director takes part in it.
-    pub used: Shared,
-    /// Tick until which the lease of the role lasts; 0: there is none.
-    pub lease: Shared,
-    /// Tick at which a foreign advertisement was heard last; 0: never.
-    pub heard: Shared,
-    /// 1: its open gates are as draining, because the lease had run out when a foreign advertisement came.
-    pub yielded: Shared,
-    /// Tick at which the lease was renewed last; 0: never. For user space: was somebody heard since?
-    pub renewed: Shared,
-    /// Keeps the size at 64.
-    pub spare: [Shared; 3],
-}
-
 /// An interface that the program is attached to; it stands in `LINKS` at its index modulo [`LINKS_MAX`](crate::LINKS_MAX).
 #[repr(C)]
 #[derive(Default)]
@@ -480,5 +454,3 @@ const _: () = assert!(size_of::<Service>() == 256);
 const _: () = assert!(size_of::<ServiceSlot>() == 576);
 const _: () = assert!(size_of::<Server>() == 64);
 const _: () = assert!(size_of::<Load>() == 64);
-const _: () = assert!(size_of::<Gate>() == 64);
-const _: () = assert!(size_of::<Router>() == 64);

@@ -4,15 +4,14 @@
 //! meanwhile; nothing here changes what they see.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::time::Instant;
 
 use aya::maps::MapData;
 use evenkeel_abi::{
-    Globals, Load, SCHEMA, Server, ServerFlags, Service, ServiceKey as Key, ServiceSlot, high, low,
-    map,
+    Globals, Load, SCHEMA, Server, ServerFlags, Service, ServiceKey as Key, high, low, map,
 };
 use evenkeel_model::{
     Fragments, Listens, MacAddress, Protocol, Scheduler, ServerEntry, ServiceEntry, ServiceKey,
@@ -20,7 +19,9 @@ use evenkeel_model::{
 };
 
 use crate::book::{Book, Listed, Record, Table};
-use crate::convert::{address, costs, forwarding, key, scheduler, socket_address};
+use crate::convert::{
+    address_word, address6_words, costs, forwarding, scheduler, server_address, slot_key,
+};
 use crate::cursor::Start;
 use crate::draft::{self, extents};
 use crate::error::{StartError, failed};
@@ -33,7 +34,7 @@ use crate::options::Sizes;
 use crate::pins::Pins;
 use crate::service_options;
 use crate::tables::{Tables, map_array};
-use crate::takes;
+use crate::takes::{self, virtual_addresses};
 
 /// Whether there are pins to adopt, and their sizes: those that the configuration names are as it says. `None`: there
 /// are none, or the rest of a start that was cut short.
@@ -114,8 +115,12 @@ pub(crate) fn rebuild(tables: &mut Tables, sizes: &Sizes) -> Result<Adopted, Str
     let mut unfinished = Vec::new();
     let mut live = BTreeMap::new();
     let ports = takes::adopt_ports(tables, &mut book)?;
+    let gates: HashMap<u32, IpAddr> = virtual_addresses(tables)?
+        .into_iter()
+        .map(|(address, number)| (number, address))
+        .collect();
     for (number, slot) in (0..).zip(tables.services.as_slice()) {
-        let words = slot_key(slot);
+        let words = Key::unpacked(slot.key.load(Relaxed));
         let is_live = match words.group_number() {
             None => known.get(&words) == Some(&number),
             Some(_) => slot.used.load(Acquire) != 0,
@@ -124,11 +129,11 @@ pub(crate) fn rebuild(tables: &mut Tables, sizes: &Sizes) -> Result<Adopted, Str
             slot.used.store(0, Release);
             continue;
         }
-        let service_key = key(words).ok_or("a service has an unknown protocol")?;
+        let service_key = slot_key(slot).ok_or("a service has an unknown protocol")?;
         slot.used.store(1, Release);
         let mut listed = read_service(tables, number, service_key, &mut book)?;
         if service_key.group().is_some() {
-            listed.entry.group = takes::listens(number, &known, &ports)
+            listed.entry.group = takes::listens(number, &known, &ports, &gates)
                 .ok_or("a group takes packets of an unknown protocol")?;
         }
         listed_servers.extend(listed.numbers.iter().copied());
@@ -177,7 +182,8 @@ fn check_ids(
         .map(|(_, (number, _))| *number)
         .collect();
     for (words, number) in known {
-        let slot = tables.services.get(*number).map(slot_key);
+        let slot = tables.services.get(*number);
+        let slot = slot.map(|slot| Key::unpacked(slot.key.load(Relaxed)));
         let slot = slot.ok_or("a service has no slot")?;
         if slot == *words || groups.contains(number) {
             continue;
@@ -189,14 +195,6 @@ fn check_ids(
         removed.map_err(|error| format!("`SERVICE_IDS` can't be changed: {error}"))?;
     }
     Ok(())
-}
-
-fn slot_key(slot: &ServiceSlot) -> Key {
-    let word = slot.key.load(Relaxed);
-    Key {
-        address: low(word),
-        port_protocol: high(word),
-    }
 }
 
 /// Reads the half in force, and marks its words as lent.
@@ -262,7 +260,7 @@ fn read_server(server: &Server, load: &Load, service: u32) -> Option<ServerEntry
     let weights = server.weights.load(Relaxed);
     let weight = |word: u32| Weight::try_from(i64::from(word)).ok();
     Some(ServerEntry {
-        address: SocketAddr::V4(server_address(server)),
+        address: server_address(server),
         weight: weight(low(weights))?,
         hash_weight: weight(high(weights))?,
         forwarding: forwarding(mac),
@@ -272,11 +270,6 @@ fn read_server(server: &Server, load: &Load, service: u32) -> Option<ServerEntry
             lower: high(thresholds),
         },
     })
-}
-
-pub(crate) fn server_address(server: &Server) -> SocketAddrV4 {
-    let endpoint = server.endpoint.load(Relaxed);
-    socket_address(low(endpoint), high(endpoint))
 }
 
 /// Takes over the servers' numbers; those in no list are leaving.
@@ -315,13 +308,10 @@ fn adopt_gates(
     sizes: &Sizes,
     live: &BTreeMap<ServiceKey, (u32, Listed)>,
 ) -> Result<(), String> {
-    let entries: Result<Vec<(u32, u32)>, _> = tables.vips.iter().collect();
-    let entries = entries.map_err(|error| format!("`VIPS` can't be read: {error}"))?;
-    for (word, number) in entries {
-        let address: Ipv4Addr = address(word);
+    for (address, number) in virtual_addresses(tables)? {
         let gate = tables.gates.get(number);
         let router = gate.map_or(0, |gate| gate.virtual_router.load(Acquire));
-        let router = u8::try_from(router).map_err(|_no_id| "a gate is of no virtual router")?;
+        let router = u16::try_from(router).map_err(|_no_id| "a gate is of no virtual router")?;
         if router != 0 {
             book.reserved.insert(address, router);
         }
@@ -334,8 +324,11 @@ fn adopt_gates(
             if let Some(ports) = book.ports.remove(&address) {
                 book.arena.retire(ports, Instant::now());
             }
-            let removed = tables.vips.remove(&word);
-            removed.map_err(|error| format!("`VIPS` can't be changed: {error}"))?;
+            let removed = match address {
+                IpAddr::V4(address) => tables.vips.remove(&address_word(address)),
+                IpAddr::V6(address) => tables.vips6.remove(&address6_words(address)),
+            };
+            removed.map_err(|error| format!("`{address}` can't be removed: {error}"))?;
         }
     }
     for (key, (number, _)) in live {
@@ -362,7 +355,7 @@ fn adopt_gates(
             let placing = live.values().find(|(_, listed)| {
                 let addresses = listed.entry.listens().addresses_of(protocol);
                 listed.entry.options.fragments == Fragments::ByAddress
-                    && addresses.contains(&IpAddr::V4(*address))
+                    && addresses.contains(address)
             });
             let placing = placing.map_or(0, |(number, _)| number + 1);
             set_fragments(gate, protocol, placing);
@@ -386,7 +379,7 @@ fn adopt_leftovers(tables: &Tables, book: &mut Book) -> Result<(), String> {
             .services
             .get(number)
             .ok_or("a server's service has no slot")?;
-        let service_key = key(slot_key(slot)).ok_or("a service has an unknown protocol")?;
+        let service_key = slot_key(slot).ok_or("a service has an unknown protocol")?;
         let record = Record {
             number,
             listed: None,

@@ -3,13 +3,14 @@
 //! Rebuilt from the maps at adoption.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Instant;
 
-use evenkeel_abi::Span;
+use evenkeel_abi::{ServiceKey as Key, Span};
 use evenkeel_model::{Listens, ServiceEntry, ServiceKey};
 
 use crate::arena::{Arena, Extent, Shortage};
+use crate::convert::packet_key;
 use crate::cursor::Start;
 use crate::error::PutError;
 use crate::grace::{self, GRACE};
@@ -24,11 +25,11 @@ pub(crate) struct Book {
     pub(crate) service_numbers: Pool,
     pub(crate) gate_numbers: Pool,
     /// Gate of each virtual address.
-    pub(crate) gates: HashMap<Ipv4Addr, u32>,
-    /// Addresses under a virtual router, with its id; each has a gate, whether a service has it or not.
-    pub(crate) reserved: BTreeMap<Ipv4Addr, u8>,
+    pub(crate) gates: HashMap<IpAddr, u32>,
+    /// Addresses under a virtual router, with its index in `ROUTERS`; each has a gate, whether a service has it or not.
+    pub(crate) reserved: BTreeMap<IpAddr, u16>,
     /// The words of the steps of addresses with port ranges.
-    pub(crate) ports: HashMap<Ipv4Addr, Extent>,
+    pub(crate) ports: HashMap<IpAddr, Extent>,
     /// Services, removed ones too as long as connections count on their servers.
     pub(crate) services: BTreeMap<ServiceKey, Record>,
     /// Every program that ran at this time has ended.
@@ -113,6 +114,22 @@ impl Book {
             ports: HashMap::new(),
             services: BTreeMap::new(),
             grace: None,
+        }
+    }
+
+    /// The number of an address's gate; 0 if there is none.
+    pub(crate) fn gate_number(&self, address: &IpAddr) -> u32 {
+        self.gates.get(address).copied().unwrap_or(0)
+    }
+
+    /// A service's key as its slot has it, whose gate is there.
+    pub(crate) fn key_words(&self, key: &ServiceKey) -> Key {
+        match key {
+            ServiceKey::Single { protocol, address } => {
+                let gate = self.gate_number(&address.ip());
+                packet_key(*protocol, address.ip(), address.port(), gate)
+            }
+            ServiceKey::Group(number) => Key::group(number.get()),
         }
     }
 

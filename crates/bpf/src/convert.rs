@@ -1,17 +1,17 @@
 //! Between the model's addresses and the words of the maps.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::atomic::Ordering::Relaxed;
 
 use evenkeel_abi::{
-    Costs, GateState as Gates, SchedulerId, Server, ServerFlags, ServiceKey as Key,
+    Costs, GateState as Gates, SchedulerId, Server, ServerFlags, ServiceKey as Key, ServiceSlot,
+    Shared,
 };
 use evenkeel_model::{
     Forwarding, GateState, GroupNumber, MacAddress, Protocol, Scheduler, ServerEntry, ServiceKey,
 };
 
-use crate::error::PutError;
-
-/// An address as it lies in a packet.
+/// An IPv4 address as it lies in a packet.
 pub(crate) const fn address_word(address: Ipv4Addr) -> u32 {
     u32::from_ne_bytes(address.octets())
 }
@@ -21,64 +21,91 @@ pub(crate) const fn address(word: u32) -> Ipv4Addr {
     Ipv4Addr::new(a, b, c, d)
 }
 
+/// An IPv6 address as it lies in a packet.
+pub(crate) const fn address6_words(address: Ipv6Addr) -> [u64; 2] {
+    let bits = address.to_bits();
+    #[expect(clippy::cast_possible_truncation, reason = "one half after the other")]
+    let halves = [(bits >> 64) as u64, bits as u64];
+    [halves[0].to_be(), halves[1].to_be()]
+}
+
+pub(crate) const fn address6([first, second]: [u64; 2]) -> Ipv6Addr {
+    let high = (u64::from_be(first) as u128) << 64;
+    Ipv6Addr::from_bits(high | u64::from_be(second) as u128)
+}
+
+/// What stands in two words that both sides share.
+pub(crate) fn loaded([first, second]: &[Shared; 2]) -> [u64; 2] {
+    [first.load(Relaxed), second.load(Relaxed)]
+}
+
+pub(crate) fn store([first, second]: &[Shared; 2], words: [u64; 2]) {
+    first.store(words[0], Relaxed);
+    second.store(words[1], Relaxed);
+}
+
 /// A port as it lies in a packet.
 pub(crate) const fn port_word(port: u16) -> u16 {
     port.to_be()
 }
 
-/// An address and port from a word of each; the port stands in the low half.
-pub(crate) const fn socket_address(word: u32, port: u32) -> SocketAddrV4 {
-    let [a, b, _, _] = port.to_le_bytes();
-    SocketAddrV4::new(address(word), u16::from_be(u16::from_le_bytes([a, b])))
+/// The port of such a word.
+pub(crate) const fn port(word: u16) -> u16 {
+    u16::from_be(word)
 }
 
 /// A server's address; one of a group has each packet's own port.
-pub(crate) fn with_port(mut server: SocketAddrV4, port: u16) -> SocketAddrV4 {
+pub(crate) fn with_port(mut server: SocketAddr, port: u16) -> SocketAddr {
     if server.port() == 0 {
         server.set_port(port);
     }
     server
 }
 
-pub(crate) fn ipv4(address: SocketAddr) -> Result<SocketAddrV4, PutError> {
+/// The key that packets of a protocol have to an address with this gate, and port.
+pub(crate) const fn packet_key(protocol: Protocol, address: IpAddr, port: u16, gate: u32) -> Key {
+    let (port, protocol) = (port_word(port), protocol.number());
     match address {
-        SocketAddr::V4(address) => Ok(address),
-        SocketAddr::V6(_) => Err(PutError::NotIpv4 { address }),
+        IpAddr::V4(address) => Key::new(address_word(address), port, protocol),
+        IpAddr::V6(_) => Key::v6(gate, port, protocol),
     }
 }
 
-pub(crate) const fn ipv4_of(address: IpAddr) -> Option<Ipv4Addr> {
-    match address {
-        IpAddr::V4(address) => Some(address),
-        IpAddr::V6(_) => None,
+/// The key in a service's slot; `None` if its protocol is unknown, or its number none of a group.
+pub(crate) fn slot_key(slot: &ServiceSlot) -> Option<ServiceKey> {
+    let words = Key::unpacked(slot.key.load(Relaxed));
+    if let Some(number) = words.group_number() {
+        return GroupNumber::new(number).map(ServiceKey::Group);
     }
+    let address = match words.gate6() {
+        Some(_) => IpAddr::V6(address6(loaded(&slot.address6))),
+        None => IpAddr::V4(address(words.address)),
+    };
+    let address = SocketAddr::new(address, port(words.port()));
+    Some(ServiceKey::single(protocol(words.protocol())?, address))
 }
 
-/// A service's key as its slot has it.
-pub(crate) fn key_words(key: &ServiceKey) -> Result<Key, PutError> {
-    match key {
-        ServiceKey::Single { protocol, address } => {
-            let address = ipv4(*address)?;
-            Ok(packet_key(*protocol, *address.ip(), address.port()))
+/// Writes a server's address, and the protocol of its service if that has one.
+pub(crate) fn store_server(server: &Server, address: SocketAddr, protocol: u8) {
+    let port = port_word(address.port());
+    let key = match address.ip() {
+        IpAddr::V4(ip) => Key::new(address_word(ip), port, protocol),
+        IpAddr::V6(ip) => {
+            store(&server.address6, address6_words(ip));
+            Key::v6(0, port, protocol)
         }
-        ServiceKey::Group(number) => Ok(Key::group(number.get())),
-    }
+    };
+    server.endpoint.store(key.packed(), Relaxed);
 }
 
-/// The key that packets of a protocol have to an address and port.
-pub(crate) const fn packet_key(protocol: Protocol, address: Ipv4Addr, port: u16) -> Key {
-    Key::new(address_word(address), port_word(port), protocol.number())
-}
-
-/// A service's key; `None` if its protocol is unknown, or its number none of a group.
-pub(crate) fn key(words: Key) -> Option<ServiceKey> {
-    match words.group_number() {
-        Some(number) => GroupNumber::new(number).map(ServiceKey::Group),
-        None => Some(ServiceKey::single(
-            protocol(words.protocol())?,
-            SocketAddr::V4(socket_address(words.address, u32::from(words.port()))),
-        )),
-    }
+/// A server's address.
+pub(crate) fn server_address(server: &Server) -> SocketAddr {
+    let key = Key::unpacked(server.endpoint.load(Relaxed));
+    let ip = match key.gate6() {
+        Some(_) => IpAddr::V6(address6(loaded(&server.address6))),
+        None => IpAddr::V4(address(key.address)),
+    };
+    SocketAddr::new(ip, port(key.port()))
 }
 
 /// A protocol; `None` if its number is unknown.

@@ -234,7 +234,7 @@ pub(crate) fn fill(half: &Service, gate: u32, draft: &Draft, entry: &ServiceEntr
     half.scheduler
         .store(scheduler_word(entry.scheduler), Relaxed);
     half.costs.store(costs(entry.scheduler).0, Relaxed);
-    service_options::write(half, &entry.key, &entry.options);
+    service_options::write(half, entry);
     half.list.store(draft.list.start, draft.list.len);
     half.ring.store(draft.ring.start, draft.ring.len);
     half.hash_all

@@ -131,11 +131,15 @@ pub enum StartError {
 /// Why a service was not put; the data plane is as it was.
 #[derive(Debug, thiserror::Error)]
 pub enum PutError {
-    /// Only IPv4 is supported.
-    #[error("`{address}` is not an IPv4 address")]
-    NotIpv4 {
-        /// The address.
-        address: SocketAddr,
+    /// A service has IPv4 and IPv6 addresses.
+    #[error("service `{service}` has `{one}` and `{other}`: one service is of IPv4 or of IPv6")]
+    TwoFamilies {
+        /// The service.
+        service: ServiceKey,
+        /// An address of it, or of a server of it.
+        one: IpAddr,
+        /// One of the other family.
+        other: IpAddr,
     },
     /// A server stands in the list twice.
     #[error("real server `{address}` is listed twice in service `{service}`")]

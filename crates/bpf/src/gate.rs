@@ -1,17 +1,22 @@
 //! Gates of virtual addresses.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::time::Instant;
 
 use evenkeel_abi::{Gate, high, low, map, pair};
 use evenkeel_model::{Fragments, GateState, Listen, Listens, Protocol, ServiceEntry, ServiceKey};
 
-use crate::convert::{address_word, gate_state, gate_word, ipv4_of};
+use crate::convert::{address_word, address6_words, gate_state, gate_word, store};
 use crate::error::{GateError, PutError, map_failed};
 use crate::plane::DataPlane;
+use crate::router::router_id;
 use crate::service::ignore_missing;
 use crate::takes::addresses;
+
+/// Marks in [`Gate::address_used`].
+const V4: u32 = 1;
+const V6: u32 = 2;
 
 impl DataPlane {
     /// Sets the gate of a virtual address; closing one that there is not is fine.
@@ -19,12 +24,11 @@ impl DataPlane {
     /// # Errors
     /// If no service has the address, or if it is under a virtual router.
     pub fn set_gate(&mut self, address: IpAddr, state: GateState) -> Result<(), GateError> {
-        let ipv4 = ipv4_of(address);
-        if let Some(&router) = ipv4.and_then(|ipv4| self.book.reserved.get(&ipv4)) {
+        if let Some(&router) = self.book.reserved.get(&address) {
+            let router = router_id(router);
             return Err(GateError::Reserved { address, router });
         }
-        let number = ipv4.and_then(|ipv4| self.book.gates.get(&ipv4));
-        match number.and_then(|number| self.tables.gates.get(*number)) {
+        match self.gate_at(&address) {
             Some(gate) => gate.state.store(gate_word(state), Release),
             None if state == GateState::Closed => {}
             None => return Err(GateError::Unknown { address }),
@@ -32,23 +36,44 @@ impl DataPlane {
         Ok(())
     }
 
+    /// The gate of an address, if it has one.
+    pub(crate) fn gate_at(&self, address: &IpAddr) -> Option<&Gate> {
+        self.tables.gates.get(*self.book.gates.get(address)?)
+    }
+
     /// The number of an address's gate, which is made if need be.
-    pub(crate) fn gate_for(&mut self, address: Ipv4Addr) -> Result<u32, PutError> {
+    pub(crate) fn gate_for(&mut self, address: IpAddr) -> Result<u32, PutError> {
         if let Some(&number) = self.book.gates.get(&address) {
             return Ok(number);
         }
         let number = self.book.lend_gate()?;
-        let word = address_word(address);
         if let Some(gate) = self.tables.gates.get(number) {
             gate.state.store(gate_word(GateState::Closed), Relaxed);
             gate.virtual_router.store(0, Relaxed);
             gate.fragments.store(0, Relaxed);
             gate.ports.store(0, 0);
-            gate.address_used.store(pair(word, 1), Release);
+            let used = match address {
+                IpAddr::V4(address) => pair(address_word(address), V4),
+                IpAddr::V6(address) => {
+                    store(&gate.address6, address6_words(address));
+                    pair(0, V6)
+                }
+            };
+            gate.address_used.store(used, Release);
         }
-        if let Err(error) = self.tables.vips.insert(word, number, 0) {
+        let (map, inserted) = match address {
+            IpAddr::V4(address) => {
+                let vips = &mut self.tables.vips;
+                (map::VIPS, vips.insert(address_word(address), number, 0))
+            }
+            IpAddr::V6(address) => {
+                let vips = &mut self.tables.vips6;
+                (map::VIPS6, vips.insert(address6_words(address), number, 0))
+            }
+        };
+        if let Err(error) = inserted {
             self.book.gate_numbers.give_back(number, Instant::now());
-            return Err(map_failed(map::VIPS)(error));
+            return Err(map_failed(map)(error));
         }
         self.book.gates.insert(address, number);
         Ok(number)
@@ -67,12 +92,10 @@ impl DataPlane {
 
     /// The number of the gate of a service that is no group; 0 if there is none.
     pub(crate) fn single_gate(&self, key: &ServiceKey) -> u32 {
-        let address = match key {
-            ServiceKey::Single { address, .. } => ipv4_of(address.ip()),
-            ServiceKey::Group(_) => None,
-        };
-        let gate = address.and_then(|address| self.book.gates.get(&address));
-        gate.copied().unwrap_or(0)
+        match key {
+            ServiceKey::Single { address, .. } => self.book.gate_number(&address.ip()),
+            ServiceKey::Group(_) => 0,
+        }
     }
 
     /// Names the service in its gates if it places fragments by addresses, and else takes its name out.
@@ -81,8 +104,7 @@ impl DataPlane {
             address, protocol, ..
         } in &entry.listens()
         {
-            let gate = ipv4_of(*address).and_then(|address| self.book.gates.get(&address));
-            let Some(gate) = gate.and_then(|gate| self.tables.gates.get(*gate)) else {
+            let Some(gate) = self.gate_at(address) else {
                 continue;
             };
             match entry.options.fragments {
@@ -96,9 +118,8 @@ impl DataPlane {
     }
 
     /// Takes a service's name out of its address's gate.
-    pub(crate) fn forget_fragments(&self, address: Ipv4Addr, protocol: Protocol, number: u32) {
-        let gate = self.book.gates.get(&address);
-        if let Some(gate) = gate.and_then(|gate| self.tables.gates.get(*gate))
+    pub(crate) fn forget_fragments(&self, address: IpAddr, protocol: Protocol, number: u32) {
+        if let Some(gate) = self.gate_at(&address)
             && fragments_of(gate, protocol) == number + 1
         {
             set_fragments(gate, protocol, 0);
@@ -106,7 +127,7 @@ impl DataPlane {
     }
 
     /// Gives up an address's gate if neither a service nor a virtual router has it.
-    pub(crate) fn close_unused(&mut self, address: Ipv4Addr) -> Result<(), PutError> {
+    pub(crate) fn close_unused(&mut self, address: IpAddr) -> Result<(), PutError> {
         let mut records = self.book.services.values();
         let is_used = self.book.reserved.contains_key(&address)
             || records.any(|record| {
@@ -130,11 +151,20 @@ impl DataPlane {
     }
 
     /// Gives up an address's gate.
-    pub(crate) fn give_up(&mut self, address: Ipv4Addr) -> Result<(), PutError> {
+    pub(crate) fn give_up(&mut self, address: IpAddr) -> Result<(), PutError> {
         let Some(number) = self.book.gates.remove(&address) else {
             return Ok(());
         };
-        let removed = self.tables.vips.remove(&address_word(address));
+        let (map, removed) = match address {
+            IpAddr::V4(address) => {
+                let vips = &mut self.tables.vips;
+                (map::VIPS, vips.remove(&address_word(address)))
+            }
+            IpAddr::V6(address) => {
+                let vips = &mut self.tables.vips6;
+                (map::VIPS6, vips.remove(&address6_words(address)))
+            }
+        };
         if let Some(gate) = self.tables.gates.get(number) {
             gate.state.store(gate_word(GateState::Closed), Relaxed);
             gate.virtual_router.store(0, Relaxed);
@@ -145,7 +175,7 @@ impl DataPlane {
             self.book.arena.retire(ports, now);
         }
         self.book.gate_numbers.give_back(number, now);
-        ignore_missing(map::VIPS, removed)
+        ignore_missing(map, removed)
     }
 
     /// How the gates of a service act: as the most open one.
@@ -163,8 +193,7 @@ impl DataPlane {
 
     /// How an address's gate acts: an open one whose role was yielded is as a draining one.
     pub(crate) fn gate_of(&self, address: IpAddr) -> GateState {
-        let number = ipv4_of(address).and_then(|ip| self.book.gates.get(&ip));
-        let Some(gate) = number.and_then(|number| self.tables.gates.get(*number)) else {
+        let Some(gate) = self.gate_at(&address) else {
             return GateState::Closed;
         };
         match gate_state(gate.state.load(Acquire)) {

@@ -17,6 +17,7 @@ mod arena;
 mod attach;
 mod book;
 mod clock;
+mod connections;
 mod convert;
 mod cursor;
 mod draft;
@@ -46,6 +47,7 @@ mod trace;
 mod view;
 
 pub use attach::{PassProgram, attach_pass};
+pub use connections::Connection;
 pub use error::{GateError, PurgeError, PutError, ReadError, RunError, StartError};
 pub use mapped::{Mappable, MappedArray};
 pub use measure::{Attachment, ProgramFigures};
@@ -59,7 +61,7 @@ pub use run::{Ran, Run};
 pub use sweep::{SweepBudget, Swept};
 pub use tables::Tables;
 pub use trace::{Chosen, Fate, Trace, TracePacket, TracedEntry, TracedServer};
-pub use view::{Connection, Counter, ServerView, ServiceView, Usage};
+pub use view::{Counter, ServerView, ServiceView, Usage};
 
 #[cfg(test)]
 mod tests;

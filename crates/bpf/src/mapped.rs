@@ -12,7 +12,7 @@ use std::ptr::NonNull;
 use std::slice;
 
 use evenkeel_abi::{
-    Bucket, Conn, Gate, Globals, Link, Load, Router, Server, ServiceSlot, Shared, State,
+    Bucket, Clients, Conn, Gate, Globals, Link, Load, Router, Server, ServiceSlot, Shared, State,
 };
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
@@ -44,6 +44,8 @@ unsafe impl Mappable for Load {}
 unsafe impl Mappable for Conn {}
 // SAFETY: eight `Conn`.
 unsafe impl Mappable for Bucket {}
+// SAFETY: sixteen atomics of 64 bits.
+unsafe impl Mappable for Clients {}
 // SAFETY: nothing but atomics.
 unsafe impl<const N: usize> Mappable for [Shared; N] {}
 

@@ -2,8 +2,8 @@
 
 use aya::maps::{MapInfo, MapType};
 use evenkeel_abi::{
-    Bucket, DropReason, Event, FRAGMENT_BUCKETS, Gate, Globals, HINTS, LINKS_MAX, Link, Load,
-    ROUTERS_MAX, Router, Server, ServiceKey, ServiceSlot, Shared, State, Stats, map,
+    Bucket, Clients, DropReason, Event, FRAGMENT_BUCKETS, Gate, Globals, HINTS, LINKS_MAX, Link,
+    Load, ROUTERS_MAX, Router, Server, ServiceKey, ServiceSlot, Shared, State, Stats, map,
 };
 
 use crate::options::Sizes;
@@ -102,6 +102,7 @@ pub(crate) fn specs(sizes: &Sizes) -> [Spec; map::ALL.len()] {
         Spec::array::<State>(map::STATE, 1),
         Spec::array::<Link>(map::LINKS, LINKS_MAX),
         Spec::hash::<u32>(map::VIPS, sizes.gates),
+        Spec::hash::<[u64; 2]>(map::VIPS6, sizes.gates),
         Spec::array::<Gate>(map::GATES, sizes.gates),
         Spec::array::<Router>(map::ROUTERS, ROUTERS_MAX),
         Spec::hash::<ServiceKey>(map::SERVICE_IDS, sizes.services),
@@ -112,6 +113,8 @@ pub(crate) fn specs(sizes: &Sizes) -> [Spec; map::ALL.len()] {
         Spec::array::<Shared>(map::ARENA, sizes.arena_words),
         Spec::array::<Bucket>(map::CONNS, sizes.conn_buckets()),
         Spec::array::<Bucket>(map::HALF_OPEN, sizes.buckets()),
+        Spec::array::<Clients>(map::CONN_CLIENTS, sizes.conn_buckets()),
+        Spec::array::<Clients>(map::HALF_OPEN_CLIENTS, sizes.buckets()),
         Spec::array::<Bucket>(map::FRAGMENTS, FRAGMENT_BUCKETS),
         Spec::per_cpu::<Stats>(map::SERVICE_STATS, sizes.services),
         Spec::per_cpu::<Stats>(map::SERVER_STATS, sizes.servers),

@@ -4,7 +4,7 @@
 //! stay in its service: it is free again when no connection counted on it for [`GRACE`].
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use crate::arena::Shortage;
@@ -83,7 +83,7 @@ impl Pool {
 }
 
 /// Number of a service and address of its server.
-pub(crate) type Owner = (u32, SocketAddrV4);
+pub(crate) type Owner = (u32, SocketAddr);
 
 /// A server that is in no list, but still has its number.
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! What a data plane is started with.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 
 use evenkeel_abi::{ARENA_WORDS, BUCKET_WAYS, GATES_MAX, SERVERS_MAX, SERVICES_MAX};
@@ -156,6 +156,8 @@ pub struct Options {
     pub mac: MacAddress,
     /// Its IPv4 address, as source of ICMP errors; `None`: none are sent.
     pub address: Option<Ipv4Addr>,
+    /// The same of IPv6.
+    pub address6: Option<Ipv6Addr>,
     /// Where the program runs; an adopted link keeps its mode.
     pub mode: Mode,
     /// Further interfaces: packets may come in and leave by them too.

@@ -1,12 +1,12 @@
 //! The consistent hash without a data plane: where every director would place a flow.
 
-use std::net::{SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 
 use evenkeel_abi::FlowKey;
-use evenkeel_datapath::{flow_hash, slot};
+use evenkeel_datapath::{flow_hash, folded, slot};
 use evenkeel_model::{Protocol, hash_table};
 
-use crate::convert::address_word;
+use crate::convert::{address_word, address6_words};
 use crate::plane::HASH_SEED;
 
 /// The consistent hash over a list of real servers, as every director computes it.
@@ -29,27 +29,38 @@ impl Placement {
     #[must_use]
     pub fn place(
         &self,
-        client: SocketAddrV4,
-        service: SocketAddrV4,
+        client: SocketAddr,
+        service: SocketAddr,
         protocol: Protocol,
     ) -> Option<usize> {
-        let hash = flow_hash(&key_of(client, service, protocol), HASH_SEED);
+        let hash = flow_hash(&placed_by(client, service, protocol), HASH_SEED);
         let slots = u32::try_from(self.table.len()).ok()?;
         let slot = usize::try_from(slot(hash, slots)).ok()?;
         usize::try_from(*self.table.get(slot)?).ok()
     }
 }
 
-/// The key of a flow's packets.
-pub(crate) fn key_of(client: SocketAddrV4, service: SocketAddrV4, protocol: Protocol) -> FlowKey {
-    let [a, b] = client.port().to_be_bytes();
-    let [c, d] = service.port().to_be_bytes();
+/// What a flow is placed by: addresses and ports, IPv6's addresses folded.
+pub(crate) fn placed_by(client: SocketAddr, service: SocketAddr, protocol: Protocol) -> FlowKey {
     FlowKey::new(
-        address_word(*client.ip()),
-        address_word(*service.ip()),
-        u32::from_ne_bytes([a, b, c, d]),
+        placing_word(client.ip()),
+        placing_word(service.ip()),
+        ports_word(client.port(), service.port()),
         protocol.number(),
     )
+}
+
+const fn placing_word(address: IpAddr) -> u32 {
+    match address {
+        IpAddr::V4(address) => address_word(address),
+        IpAddr::V6(address) => folded(address6_words(address)),
+    }
+}
+
+/// Both ports as they lie in a packet.
+pub(crate) const fn ports_word(client: u16, service: u16) -> u32 {
+    let ([a, b], [c, d]) = (client.to_be_bytes(), service.to_be_bytes());
+    u32::from_ne_bytes([a, b, c, d])
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use evenkeel_model::ServiceEntry;
 use crate::adopt;
 use crate::attach::{attach_new, replace};
 use crate::book::Book;
-use crate::convert::address_word;
+use crate::convert::{address_word, address6_words, store};
 use crate::error::{StartError, failed};
 use crate::holders::Holders;
 use crate::object::{self, EVENKEEL};
@@ -176,13 +176,11 @@ fn write_globals(tables: &Tables, sizes: &Sizes) -> Result<(), StartError> {
     let Some(globals) = tables.globals.get(0) else {
         return Ok(());
     };
-    let mut secret = [0; 4];
+    let mut secret = [0; 8];
     fs::File::open("/dev/urandom")
         .and_then(|mut file| file.read_exact(&mut secret))
         .map_err(|error| failed("read /dev/urandom", error))?;
-    globals
-        .secret
-        .store(u32::from_ne_bytes(secret).into(), Relaxed);
+    globals.secret.store(u64::from_ne_bytes(secret), Relaxed);
     globals.hash_seed.store(HASH_SEED.into(), Relaxed);
     globals.conns.store(sizes.connections.into(), Relaxed);
     globals
@@ -204,6 +202,8 @@ fn write_interfaces(tables: &Tables, options: &Options) -> Result<(), StartError
         globals
             .address
             .store(options.address.map_or(0, address_word).into(), Relaxed);
+        let address6 = options.address6.map_or([0, 0], address6_words);
+        store(&globals.address6, address6);
     }
     let interfaces = options.interfaces();
     for link in tables.links.as_slice() {

@@ -5,12 +5,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::time::Duration;
 
-use evenkeel_abi::{Gate, GateState as Gates, Router};
+use evenkeel_abi::{Gate, GateState as Gates, ROUTERS6, Router};
 use evenkeel_model::{GateState, VirtualRouterId};
 
 use crate::clock::Clock;
@@ -27,7 +27,8 @@ pub struct RouterGates {
     gates: Arc<MappedArray<Gate>>,
     routers: Arc<MappedArray<Router>>,
     clock: Clock,
-    id: u8,
+    /// Its index in `ROUTERS`.
+    index: u16,
     /// Numbers of its gates.
     numbers: Vec<u32>,
 }
@@ -88,17 +89,18 @@ impl RouterGates {
     }
 
     fn router(&self) -> Option<&Router> {
-        self.routers.get(self.id.into())
+        self.routers.get(self.index.into())
     }
 
     fn own_gates(&self) -> impl Iterator<Item = &Gate> {
         let gates = self.numbers.iter().filter_map(|n| self.gates.get(*n));
-        gates.filter(|gate| gate.virtual_router.load(Acquire) == u64::from(self.id))
+        gates.filter(|gate| gate.virtual_router.load(Acquire) == u64::from(self.index))
     }
 }
 
 impl DataPlane {
-    /// Takes part in exactly these virtual routers: each of their addresses gets a gate, which stays
+    /// Takes part in exactly these virtual routers, each with addresses of one family, by which those of the same number
+    /// are told apart: each of their addresses gets a gate, which stays
     /// whether a service has the address or not and is [`RouterGates`]' alone to set.
     ///
     /// A gate that there was keeps its state, a new one is closed. Gates of addresses that are not listed any
@@ -110,23 +112,25 @@ impl DataPlane {
     /// as asked for.
     pub fn reserve_gates(
         &mut self,
-        routers: &[(VirtualRouterId, Vec<Ipv4Addr>)],
+        routers: &[(VirtualRouterId, Vec<IpAddr>)],
     ) -> Result<Vec<RouterGates>, PutError> {
         let wanted = routers.iter().flat_map(|(id, addresses)| {
-            let id = id.get();
-            addresses.iter().map(move |address| (*address, id))
+            let index = index_of(*id, addresses);
+            addresses.iter().map(move |address| (*address, index))
         });
-        let wanted: BTreeMap<Ipv4Addr, u8> = wanted.collect();
+        let wanted: BTreeMap<IpAddr, u16> = wanted.collect();
         self.make_gates(wanted.keys())?;
         // Routers join before a gate names them, and leave when none does.
-        let ids: BTreeSet<u8> = routers.iter().map(|(id, _)| id.get()).collect();
-        for id in &ids {
-            self.tables.routers.get((*id).into()).map(join);
+        let indices = routers
+            .iter()
+            .map(|(id, addresses)| index_of(*id, addresses));
+        let indices: BTreeSet<u16> = indices.collect();
+        for index in &indices {
+            self.tables.routers.get((*index).into()).map(join);
         }
-        for (address, id) in &wanted {
-            let gate = self.book.gates.get(address);
-            if let Some(gate) = gate.and_then(|number| self.tables.gates.get(*number)) {
-                gate.virtual_router.store((*id).into(), Release);
+        for (address, index) in &wanted {
+            if let Some(gate) = self.gate_at(address) {
+                gate.virtual_router.store((*index).into(), Release);
             }
         }
         let before = mem::replace(&mut self.book.reserved, wanted);
@@ -136,8 +140,8 @@ impl DataPlane {
                 outcome = self.release(address).and(outcome);
             }
         }
-        for (id, router) in (0u8..=u8::MAX).zip(self.tables.routers.as_slice()) {
-            if !ids.contains(&id) {
+        for (index, router) in (0u16..).zip(self.tables.routers.as_slice()) {
+            if !indices.contains(&index) {
                 leave(router);
             }
         }
@@ -151,7 +155,7 @@ impl DataPlane {
     /// Makes gates where there are none, all or nothing.
     fn make_gates<'a>(
         &mut self,
-        addresses: impl Iterator<Item = &'a Ipv4Addr>,
+        addresses: impl Iterator<Item = &'a IpAddr>,
     ) -> Result<(), PutError> {
         let mut made = Vec::new();
         for address in addresses {
@@ -172,26 +176,40 @@ impl DataPlane {
     }
 
     /// Makes a gate ordinary again.
-    fn release(&mut self, address: Ipv4Addr) -> Result<(), PutError> {
-        let number = self.book.gates.get(&address);
-        if let Some(gate) = number.and_then(|number| self.tables.gates.get(*number)) {
+    fn release(&mut self, address: IpAddr) -> Result<(), PutError> {
+        if let Some(gate) = self.gate_at(&address) {
             gate.state.store(gate_word(GateState::Closed), Release);
             gate.virtual_router.store(0, Release);
         }
         self.close_unused(address)
     }
 
-    fn handle(&self, id: VirtualRouterId, addresses: &[Ipv4Addr]) -> RouterGates {
+    fn handle(&self, id: VirtualRouterId, addresses: &[IpAddr]) -> RouterGates {
         let numbers = addresses.iter().filter_map(|a| self.book.gates.get(a));
         RouterGates {
             gates: Arc::clone(&self.tables.gates),
             routers: Arc::clone(&self.tables.routers),
             clock: self.tables.clock,
-            id: id.get(),
+            index: index_of(id, addresses),
             numbers: numbers.copied().collect(),
         }
     }
 }
+
+/// The index in `ROUTERS` of a virtual router with these addresses.
+fn index_of(id: VirtualRouterId, addresses: &[IpAddr]) -> u16 {
+    let is_v6 = addresses.first().is_some_and(IpAddr::is_ipv6);
+    u16::from(id.get()) + if is_v6 { OF_IPV6 } else { 0 }
+}
+
+/// The virtual router's id of an index.
+pub(crate) fn router_id(index: u16) -> u8 {
+    let [_family, id] = index.to_be_bytes();
+    id
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "256")]
+const OF_IPV6: u16 = ROUTERS6 as u16;
 
 /// Lets the program listen for the virtual router; one that it listens for already is left as it is.
 fn join(router: &Router) {

@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::time::Instant;
 
@@ -15,7 +15,7 @@ use evenkeel_abi::{low, map, pair};
 use evenkeel_model::{Listens, ServerEntry, ServiceEntry, ServiceKey, Thresholds};
 
 use crate::book::{Listed, Record};
-use crate::convert::{address_word, ipv4, key_words, mac_word, port_word};
+use crate::convert::{address6_words, mac_word, store, store_server};
 use crate::cursor::Start;
 use crate::draft::{Draft, fill};
 use crate::error::{PutError, io_cause, map_failed};
@@ -33,7 +33,7 @@ impl DataPlane {
     /// changes in place.
     ///
     /// # Errors
-    /// The data plane is as before if the entry is not IPv4, lists a server twice or too many, or finds no room.
+    /// The data plane is as before if the entry is of two families, lists a server twice or too many, or finds no room.
     pub fn put_service(&mut self, entry: &ServiceEntry) -> Result<(), PutError> {
         check(entry)?;
         self.put(entry, false)
@@ -127,11 +127,7 @@ impl DataPlane {
         if let Some(record) = self.book.services.get(key) {
             return Ok(record.number);
         }
-        let words = key_words(key)?;
         let number = self.book.lend_service()?;
-        if let Some(slot) = self.tables.services.get(number) {
-            slot.key.store(words.packed(), Relaxed);
-        }
         self.book.services.insert(
             *key,
             Record {
@@ -173,15 +169,16 @@ impl DataPlane {
     ) -> Result<Vec<u32>, PutError> {
         let mut numbers = Vec::with_capacity(entry.servers.len());
         for server in &entry.servers {
-            let joined = ipv4(server.address)
-                .and_then(|address| self.book.lend_server((service, address)))
-                .and_then(|(number, new)| {
-                    if new {
-                        zero(&mut self.tables.server_stats, number)
-                            .map_err(map_failed(map::SERVER_STATS))?;
-                    }
-                    Ok(number)
-                });
+            let joined =
+                self.book
+                    .lend_server((service, server.address))
+                    .and_then(|(number, new)| {
+                        if new {
+                            zero(&mut self.tables.server_stats, number)
+                                .map_err(map_failed(map::SERVER_STATS))?;
+                        }
+                        Ok(number)
+                    });
             match joined {
                 Ok(number) => numbers.push(number),
                 Err(error) => {
@@ -203,8 +200,8 @@ impl DataPlane {
     ) {
         for (&number, server) in numbers.iter().zip(&entry.servers) {
             let stays = listed.is_some_and(|listed| listed.numbers.contains(&number));
-            if !stays && let Ok(address) = ipv4(server.address) {
-                self.book.servers.leave(number, (service, address));
+            if !stays {
+                self.book.servers.leave(number, (service, server.address));
             }
         }
     }
@@ -215,6 +212,16 @@ impl DataPlane {
             return;
         };
         slot.changing.store(1, Release);
+        if old.is_none() {
+            // The gate of an IPv6 address that comes back is another one.
+            if let ServiceKey::Single { address, .. } = entry.key
+                && let IpAddr::V6(address) = address.ip()
+            {
+                store(&slot.address6, address6_words(address));
+            }
+            slot.key
+                .store(self.book.key_words(&entry.key).packed(), Release);
+        }
         for (&server, data) in draft.numbers.iter().zip(&entry.servers) {
             self.fill_server(server, number, &entry.key, data);
         }
@@ -261,7 +268,7 @@ impl DataPlane {
         if let Some(slot) = self.tables.services.get(number) {
             slot.used.store(1, Release);
         }
-        let words = key_words(&entry.key)?;
+        let words = self.book.key_words(&entry.key);
         if words.group_number().is_none()
             && let Some(hint) = self.tables.service_hints.get(words.hint())
         {
@@ -286,22 +293,18 @@ impl DataPlane {
 
     /// Writes a server's words, the flag that it is present last.
     fn fill_server(&self, number: u32, service: u32, key: &ServiceKey, server: &ServerEntry) {
-        let (Some(words), SocketAddr::V4(address)) =
-            (self.tables.servers.get(number), server.address)
-        else {
+        let Some(words) = self.tables.servers.get(number) else {
             return;
         };
         let protocol = match key {
-            ServiceKey::Single { protocol, .. } => u32::from(protocol.number()) << 16,
+            ServiceKey::Single { protocol, .. } => protocol.number(),
             ServiceKey::Group(_) => 0,
         };
-        let port = u32::from(port_word(address.port()));
-        let endpoint = pair(address_word(*address.ip()), port | protocol);
         let weights = pair(server.weight.get().into(), server.hash_weight.get().into());
         words
             .owner
             .store(pair(service + 1, self.link_index), Relaxed);
-        words.endpoint.store(endpoint, Relaxed);
+        store_server(words, server.address, protocol);
         words.weights.store(weights, Relaxed);
         self.set_thresholds(number, server.thresholds);
         words.mac.store(mac_word(server), Release);
@@ -327,15 +330,23 @@ impl DataPlane {
             words.mac.store(0, Release);
             words.weights.store(0, Relaxed);
         }
-        if let SocketAddr::V4(address) = address {
-            self.book.servers.leave(number, (service, address));
-        }
+        self.book.servers.leave(number, (service, address));
     }
 }
 
 fn check(entry: &ServiceEntry) -> Result<(), PutError> {
-    for listen in &entry.listens() {
-        ipv4(SocketAddr::new(listen.address, listen.ports.first()))?;
+    let listens = entry.listens();
+    let addresses = listens.iter().map(|listen| listen.address);
+    let servers = entry.servers.iter().map(|server| server.address.ip());
+    let mut all = addresses.chain(servers);
+    if let Some(first) = all.next()
+        && let Some(other) = all.find(|address| address.is_ipv4() != first.is_ipv4())
+    {
+        return Err(PutError::TwoFamilies {
+            service: entry.key,
+            one: first,
+            other,
+        });
     }
     if entry.servers.len() > SERVERS_MAX {
         return Err(PutError::TooManyServers {
@@ -346,7 +357,6 @@ fn check(entry: &ServiceEntry) -> Result<(), PutError> {
     }
     let mut seen = HashSet::new();
     for server in &entry.servers {
-        ipv4(server.address)?;
         if !seen.insert(server.address) {
             return Err(PutError::Duplicate {
                 service: entry.key,

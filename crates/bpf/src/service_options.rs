@@ -6,16 +6,18 @@ use std::time::Duration;
 use evenkeel_abi::{ConnState, Service, ServiceFlags, Shared, Tick, high, low, pair};
 use evenkeel_datapath::tcp::TIMEOUTS;
 use evenkeel_model::{
-    Fragments, MaglevOptions, MaglevSlots, OnRemoval, Persistence, SchedulerFlags, ServiceKey,
-    ServiceOptions, Timeouts,
+    Fragments, MaglevOptions, MaglevSlots, OnRemoval, Persistence, SchedulerFlags, ServiceEntry,
+    ServiceKey, ServiceOptions, Timeouts,
 };
 
 /// Writes them.
-pub(crate) fn write(half: &Service, key: &ServiceKey, options: &ServiceOptions) {
-    half.flags.store(flags(key, options), Relaxed);
+pub(crate) fn write(half: &Service, entry: &ServiceEntry) {
+    let ServiceEntry { key, options, .. } = entry;
+    let is_v6 = entry.is_ipv6();
+    half.flags.store(flags(key, options, is_v6), Relaxed);
     let persistence = options.persistence.map_or(0, |persistence| {
         let ticks = u32::try_from(ticks(persistence.timeout)).unwrap_or(u32::MAX);
-        pair(ticks, mask(persistence.prefix))
+        pair(ticks, mask(persistence.prefix, is_v6))
     });
     half.persistence.store(persistence, Relaxed);
     for (word, ticks) in half.timeouts.iter().zip(timeouts(&options.timeouts)) {
@@ -32,7 +34,7 @@ pub(crate) fn read(half: &Service, slots: u32) -> ServiceOptions {
         one_packet: has(ServiceFlags::ONE_PACKET),
         persistence: (low(persistence) != 0).then(|| Persistence {
             timeout: whole_seconds(low(persistence).into()),
-            prefix: u8::try_from(high(persistence).count_ones()).unwrap_or(32),
+            prefix: prefix(high(persistence), has(ServiceFlags::IPV6)),
         }),
         fragments: if has(ServiceFlags::FRAGMENTS_BY_ADDRESS) {
             Fragments::ByAddress
@@ -60,8 +62,9 @@ pub(crate) fn read(half: &Service, slots: u32) -> ServiceOptions {
     }
 }
 
-fn flags(key: &ServiceKey, options: &ServiceOptions) -> u64 {
+fn flags(key: &ServiceKey, options: &ServiceOptions, is_v6: bool) -> u64 {
     let flags = [
+        (is_v6, ServiceFlags::IPV6),
         (key.group().is_some(), ServiceFlags::GROUP),
         (
             options.fragments == Fragments::ByAddress,
@@ -80,10 +83,19 @@ fn flags(key: &ServiceKey, options: &ServiceOptions) -> u64 {
     set.fold(0, |all, (_, flag)| all | flag)
 }
 
-/// The mask of a prefix length, as it lies in a packet.
-pub(crate) fn mask(prefix: u8) -> u32 {
+/// The mask of a prefix length, as it lies in a packet; with IPv6 the length itself.
+pub(crate) fn mask(prefix: u8, is_v6: bool) -> u32 {
+    if is_v6 {
+        return prefix.into();
+    }
     let bits = u32::MAX.checked_shl(32 - u32::from(prefix.min(32)));
     bits.unwrap_or(0).to_be()
+}
+
+/// The prefix length of such a word.
+fn prefix(mask: u32, is_v6: bool) -> u8 {
+    let length = if is_v6 { mask } else { mask.count_ones() };
+    u8::try_from(length).unwrap_or(u8::MAX)
 }
 
 /// Ticks in a time, rounded up.

@@ -6,7 +6,7 @@
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::time::Instant;
 
-use evenkeel_abi::{BUCKET_WAYS, Bucket, Conn, FlowKey, Shared, Tick, Word};
+use evenkeel_abi::{BUCKET_WAYS, Bucket, Clients, Conn, FlowKey, Shared, Tick, Word};
 use evenkeel_datapath::table::weigh;
 
 use crate::holders::{Holders, KEPT, RENEWED_BELOW};
@@ -68,16 +68,23 @@ impl DataPlane {
         self.holders
             .pass(buckets_of(budget, conns), conns.len(), &self.book);
         let (tables, holders) = (&self.tables, &mut self.holders);
-        sweep_table(conns, &state.established, position, budget, |conn| {
-            let Some(word) = take_expired(tables, holders, conn, now) else {
-                return false;
-            };
-            state.established.fetch_sub(1, Relaxed);
-            if word.is_unassured() {
-                state.unassured.fetch_sub(1, Relaxed);
-            }
-            true
-        })
+        let clients = &tables.conn_clients;
+        sweep_table(
+            (conns, clients),
+            &state.established,
+            position,
+            budget,
+            |conn, client| {
+                let Some(word) = take_expired(tables, holders, (conn, client), now) else {
+                    return false;
+                };
+                state.established.fetch_sub(1, Relaxed);
+                if word.is_unassured() {
+                    state.unassured.fetch_sub(1, Relaxed);
+                }
+                true
+            },
+        )
     }
 
     fn sweep_half_open(&mut self, budget: SweepBudget, now: Tick) -> u32 {
@@ -86,13 +93,20 @@ impl DataPlane {
         };
         let (half_open, position) = (&self.tables.half_open, &mut self.position.half_open);
         let (tables, holders) = (&self.tables, &mut self.holders);
-        sweep_table(half_open, &state.half_open, position, budget, |conn| {
-            let taken = take_expired(tables, holders, conn, now).is_some();
-            if taken {
-                state.half_open.fetch_sub(1, Relaxed);
-            }
-            taken
-        })
+        let clients = &tables.half_open_clients;
+        sweep_table(
+            (half_open, clients),
+            &state.half_open,
+            position,
+            budget,
+            |conn, client| {
+                let taken = take_expired(tables, holders, (conn, client), now).is_some();
+                if taken {
+                    state.half_open.fetch_sub(1, Relaxed);
+                }
+                taken
+            },
+        )
     }
 
     /// Frees the numbers of servers, and then of services, that nothing refers to any more.
@@ -126,11 +140,11 @@ impl DataPlane {
 
 /// Lets `take` have a look at so many places of a table, unless that holds nothing; how many it took.
 fn sweep_table(
-    table: &MappedArray<Bucket>,
+    (table, clients): (&MappedArray<Bucket>, &MappedArray<Clients>),
     held: &Shared,
     position: &mut u32,
     budget: SweepBudget,
-    mut take: impl FnMut(&Conn) -> bool,
+    mut take: impl FnMut(&Conn, &[Shared; 2]) -> bool,
 ) -> u32 {
     if held.load(Acquire) == 0 {
         return 0;
@@ -140,9 +154,11 @@ fn sweep_table(
     for _ in 0..buckets_of(budget, table) {
         let index = *position % buckets;
         *position = index + 1;
-        let bucket = table.get(index);
-        for conn in bucket.iter().flat_map(|bucket| &bucket.ways) {
-            taken += u32::from(take(conn));
+        let (Some(bucket), Some(clients)) = (table.get(index), clients.get(index)) else {
+            continue;
+        };
+        for (conn, client) in bucket.ways.iter().zip(&clients.ways) {
+            taken += u32::from(take(conn, client));
         }
     }
     taken
@@ -155,9 +171,14 @@ fn buckets_of(budget: SweepBudget, table: &MappedArray<Bucket>) -> u32 {
 }
 
 /// Takes an entry out if it has expired, and no connection holds it; its word as it was.
-fn take_expired(tables: &Tables, holders: &mut Holders, conn: &Conn, now: Tick) -> Option<Word> {
+fn take_expired(
+    tables: &Tables,
+    holders: &mut Holders,
+    (conn, client): (&Conn, &[Shared; 2]),
+    now: Tick,
+) -> Option<Word> {
     let word = Word(conn.word.load(Acquire));
-    if !word.is_live() || keeps(holders, conn, word, now) || word.expiry() > now {
+    if !word.is_live() || keeps(tables, holders, (conn, client), word, now) || word.expiry() > now {
         return None;
     }
     conn.word
@@ -168,14 +189,22 @@ fn take_expired(tables: &Tables, holders: &mut Holders, conn: &Conn, now: Tick) 
 }
 
 /// Notes what an entry holds; whether it is a template that is held itself, whose time is then prolonged.
-fn keeps(holders: &mut Holders, conn: &Conn, word: Word, now: Tick) -> bool {
+fn keeps(
+    tables: &Tables,
+    holders: &mut Holders,
+    (conn, client): (&Conn, &[Shared; 2]),
+    word: Word,
+    now: Tick,
+) -> bool {
     if holders.is_idle() {
         return false;
     }
     let key = flow_key(conn);
     if !key.is_template() {
         if word.expiry() > now {
-            holders.note(word.server(), &key);
+            let globals = tables.globals.get(0);
+            let secret = globals.map_or(0, |globals| globals.secret.load(Relaxed));
+            holders.note(word.server(), &key, client, secret);
         }
         return false;
     }

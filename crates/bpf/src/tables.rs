@@ -7,8 +7,8 @@ use std::sync::atomic::Ordering::Acquire;
 use aya::Ebpf;
 use aya::maps::{HashMap, Map, MapData, MapError, PerCpuArray, PerCpuValues};
 use evenkeel_abi::{
-    Bucket, Gate, Globals, Link, Load, Router, Server, ServiceKey, ServiceSlot, Shared, State,
-    Stats, Tick, map,
+    Bucket, Clients, Gate, Globals, Link, Load, Router, Server, ServiceKey, ServiceSlot, Shared,
+    State, Stats, Tick, map,
 };
 
 use crate::clock::Clock;
@@ -43,9 +43,14 @@ pub struct Tables {
     pub conns: MappedArray<Bucket>,
     /// Half-open connections.
     pub half_open: MappedArray<Bucket>,
+    /// The addresses of IPv6 clients of the established connections.
+    pub(crate) conn_clients: MappedArray<Clients>,
+    /// The same of the half-open ones.
+    pub(crate) half_open_clients: MappedArray<Clients>,
     /// Packets of which a first fragment came.
     pub fragments: MappedArray<Bucket>,
     pub(crate) vips: HashMap<MapData, u32, u32>,
+    pub(crate) vips6: HashMap<MapData, [u64; 2], u32>,
     pub(crate) service_ids: HashMap<MapData, ServiceKey, u32>,
     pub(crate) service_stats: PerCpuArray<MapData, Stats>,
     pub(crate) server_stats: PerCpuArray<MapData, Stats>,
@@ -98,8 +103,11 @@ impl Tables {
             arena: mapped(ebpf, map::ARENA)?,
             conns: mapped(ebpf, map::CONNS)?,
             half_open: mapped(ebpf, map::HALF_OPEN)?,
+            conn_clients: mapped(ebpf, map::CONN_CLIENTS)?,
+            half_open_clients: mapped(ebpf, map::HALF_OPEN_CLIENTS)?,
             fragments: mapped(ebpf, map::FRAGMENTS)?,
             vips: opened(ebpf, map::VIPS)?,
+            vips6: opened(ebpf, map::VIPS6)?,
             service_ids: opened(ebpf, map::SERVICE_IDS)?,
             service_stats: opened(ebpf, map::SERVICE_STATS)?,
             server_stats: opened(ebpf, map::SERVER_STATS)?,

@@ -5,16 +5,17 @@
 //! a service goes and there is no room for a new list.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::time::Instant;
 
+use aya::maps::MapError;
 use evenkeel_abi::{Gate, PortStep, ServiceKey as Key, map};
 use evenkeel_model::{Listen, Listens, Ports, Protocol, ServiceKey};
 
 use crate::arena::Extent;
 use crate::book::{Book, Table};
-use crate::convert::{address, ipv4_of, packet_key, protocol, socket_address};
+use crate::convert::{address, address6, packet_key, port, protocol};
 use crate::error::{PutError, map_failed};
 use crate::plane::DataPlane;
 use crate::service::ignore_missing;
@@ -36,20 +37,22 @@ impl DataPlane {
         let had = record.takes.clone();
         // Until all is done both count, so that a change that fails is taken back whole.
         record.takes = Listens::new(had.iter().chain(wanted).copied());
-        for words in keys(wanted) {
+        for words in self.keys(wanted) {
             let inserted = self.tables.service_ids.insert(words, number, 0);
             inserted.map_err(map_failed(map::SERVICE_IDS))?;
         }
-        let ranged: BTreeSet<Ipv4Addr> = ranged(&had).chain(ranged(wanted)).collect();
+        let ranged: BTreeSet<IpAddr> = ranged(&had).chain(ranged(wanted)).collect();
         for address in ranged {
             self.lay_ports(address, number, wanted)?;
         }
         if let Some(record) = self.book.services.get_mut(key) {
             record.takes = wanted.clone();
         }
-        let kept: BTreeSet<Key> = keys(wanted).collect();
-        for words in keys(&had).filter(|words| !kept.contains(words)) {
-            self.let_go(words, number)?;
+        let kept: BTreeSet<Key> = self.keys(wanted).into_iter().collect();
+        for words in self.keys(&had) {
+            if !kept.contains(&words) {
+                self.let_go(words, number)?;
+            }
         }
         self.forget_addresses(number, &had, wanted)
     }
@@ -61,7 +64,7 @@ impl DataPlane {
         };
         let number = record.number;
         let had = record.takes.clone();
-        for words in keys(&had) {
+        for words in self.keys(&had) {
             self.let_go(words, number)?;
         }
         for address in ranged(&had).collect::<BTreeSet<_>>() {
@@ -97,9 +100,7 @@ impl DataPlane {
         for protocol in Protocol::ALL {
             let kept = has.addresses_of(protocol);
             for address in had.addresses_of(protocol).difference(&kept) {
-                if let Some(address) = ipv4_of(*address) {
-                    self.forget_fragments(address, protocol, number);
-                }
+                self.forget_fragments(*address, protocol, number);
             }
         }
         for address in addresses(had) {
@@ -111,7 +112,7 @@ impl DataPlane {
     /// Gives an address a new list of steps, in which a service has these of its ports.
     fn lay_ports(
         &mut self,
-        address: Ipv4Addr,
+        address: IpAddr,
         number: u32,
         wanted: &Listens,
     ) -> Result<(), PutError> {
@@ -149,7 +150,7 @@ impl DataPlane {
     }
 
     /// Takes a service out of an address's list of steps where it stands, which needs no room.
-    fn strip_ports(&self, address: Ipv4Addr, number: u32) {
+    fn strip_ports(&self, address: IpAddr, number: u32) {
         let Some(extent) = self.book.ports.get(&address) else {
             return;
         };
@@ -165,7 +166,17 @@ impl DataPlane {
         }
     }
 
-    fn ranges_of_others(&self, address: Ipv4Addr, number: u32) -> Vec<Range> {
+    /// The keys of what is taken by single ports; the addresses have gates.
+    fn keys(&self, listens: &Listens) -> Vec<Key> {
+        let keys = listens.iter().filter_map(|listen| {
+            let port = listen.ports.single()?;
+            let gate = self.book.gate_number(&listen.address);
+            Some(packet_key(listen.protocol, listen.address, port, gate))
+        });
+        keys.collect()
+    }
+
+    fn ranges_of_others(&self, address: IpAddr, number: u32) -> Vec<Range> {
         let records = self.book.services.values();
         let others = records.filter(|record| record.number != number);
         let ranges = others.flat_map(|record| {
@@ -176,33 +187,24 @@ impl DataPlane {
     }
 }
 
-/// The keys of what is taken by single ports.
-fn keys(listens: &Listens) -> impl Iterator<Item = Key> {
-    listens.iter().filter_map(|listen| {
-        let port = listen.ports.single()?;
-        Some(packet_key(listen.protocol, ipv4_of(listen.address)?, port))
-    })
-}
-
 /// Addresses of which a range of ports is taken.
-fn ranged(listens: &Listens) -> impl Iterator<Item = Ipv4Addr> {
+fn ranged(listens: &Listens) -> impl Iterator<Item = IpAddr> {
     let ranges = listens
         .iter()
         .filter(|listen| listen.ports.single().is_none());
-    ranges.filter_map(|listen| ipv4_of(listen.address))
+    ranges.map(|listen| listen.address)
 }
 
-fn ranges_at(listens: &Listens, address: Ipv4Addr) -> impl Iterator<Item = (Protocol, Ports)> {
-    let ranges = listens.iter().filter(move |listen| {
-        listen.address == IpAddr::V4(address) && listen.ports.single().is_none()
-    });
+fn ranges_at(listens: &Listens, address: IpAddr) -> impl Iterator<Item = (Protocol, Ports)> {
+    let ranges = listens
+        .iter()
+        .filter(move |listen| listen.address == address && listen.ports.single().is_none());
     ranges.map(|listen| (listen.protocol, listen.ports))
 }
 
 /// The addresses, each once.
-pub(crate) fn addresses(listens: &Listens) -> BTreeSet<Ipv4Addr> {
-    let addresses = listens.iter().map(|listen| listen.address);
-    addresses.filter_map(ipv4_of).collect()
+pub(crate) fn addresses(listens: &Listens) -> BTreeSet<IpAddr> {
+    listens.iter().map(|listen| listen.address).collect()
 }
 
 /// A protocol number and a port of a place in a list of steps.
@@ -254,15 +256,24 @@ fn steps(ranges: &[Range]) -> Vec<PortStep> {
 }
 
 /// Ranges of ports by the address that they are of.
-pub(crate) type Adopted = Vec<(Ipv4Addr, Vec<Range>)>;
+pub(crate) type Adopted = Vec<(IpAddr, Vec<Range>)>;
+
+/// All virtual addresses and the numbers of their gates; an error says what can't be read.
+pub(crate) fn virtual_addresses(tables: &Tables) -> Result<Vec<(IpAddr, u32)>, String> {
+    let unread = |map: &str, error: MapError| format!("`{map}` can't be read: {error}");
+    let v4: Result<Vec<_>, _> = tables.vips.iter().collect();
+    let v4 = v4.map_err(|error| unread(map::VIPS, error))?.into_iter();
+    let v6: Result<Vec<_>, _> = tables.vips6.iter().collect();
+    let v6 = v6.map_err(|error| unread(map::VIPS6, error))?.into_iter();
+    let v4 = v4.map(|(word, number)| (IpAddr::V4(address(word)), number));
+    let v6 = v6.map(|(words, number)| (IpAddr::V6(address6(words)), number));
+    Ok(v4.chain(v6).collect())
+}
 
 /// Takes over the lists of steps of all addresses; an error says what contradicts itself.
 pub(crate) fn adopt_ports(tables: &Tables, book: &mut Book) -> Result<Adopted, String> {
-    let entries: Result<Vec<(u32, u32)>, _> = tables.vips.iter().collect();
-    let entries = entries.map_err(|error| format!("`VIPS` can't be read: {error}"))?;
     let mut adopted = Vec::new();
-    for (word, number) in entries {
-        let address = address(word);
+    for (address, number) in virtual_addresses(tables)? {
         let Some(gate) = tables.gates.get(number) else {
             continue;
         };
@@ -336,20 +347,28 @@ fn ranges(steps: &[PortStep]) -> Option<Vec<Range>> {
 }
 
 /// What a service takes, from what the maps say.
-pub(crate) fn listens(number: u32, ids: &HashMap<Key, u32>, ports: &Adopted) -> Option<Listens> {
+pub(crate) fn listens(
+    number: u32,
+    ids: &HashMap<Key, u32>,
+    ports: &Adopted,
+    gates: &HashMap<u32, IpAddr>,
+) -> Option<Listens> {
     let mut listens = Vec::new();
     for (words, _) in ids.iter().filter(|(_, of)| **of == number) {
-        let address = socket_address(words.address, words.port().into());
+        let address = match words.gate6() {
+            Some(gate) => *gates.get(&gate)?,
+            None => IpAddr::V4(address(words.address)),
+        };
         listens.push(Listen {
-            address: IpAddr::V4(*address.ip()),
+            address,
             protocol: protocol(words.protocol())?,
-            ports: Ports::one(address.port()),
+            ports: Ports::one(port(words.port())),
         });
     }
     for (address, ranges) in ports {
         let own = ranges.iter().filter(|(_, _, of)| *of == number);
         listens.extend(own.map(|(protocol, ports, _)| Listen {
-            address: IpAddr::V4(*address),
+            address: *address,
             protocol: *protocol,
             ports: *ports,
         }));

@@ -5,6 +5,7 @@ mod concurrency;
 mod contract;
 mod groups;
 mod interfaces;
+mod ipv6;
 mod maglev;
 mod packets;
 mod persistence;

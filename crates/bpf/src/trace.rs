@@ -4,30 +4,31 @@ mod copies;
 mod frame;
 mod view;
 
-use std::net::SocketAddrV4;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::time::Duration;
 
-use evenkeel_abi::{ConnState, DropReason, Event, FlowKey, Server, ServiceKey as Key, Tick, Word};
+use evenkeel_abi::{ConnState, DropReason, Event, FlowKey, Server, Tick, Word};
 use evenkeel_datapath::{MemoryFrame, Tables as _, Verdict, process};
 use evenkeel_model::{Forwarding, GateState, MacAddress, Protocol, Scheduler};
 
-use crate::adopt::server_address;
-use crate::convert::{address_word, forwarding, port_word, scheduler, with_port};
+use crate::convert::{
+    address_word, address6_words, forwarding, packet_key, scheduler, server_address, with_port,
+};
 use crate::error::ReadError;
-use crate::placement::key_of;
+use crate::placement::{placed_by, ports_word};
 use crate::plane::DataPlane;
 use crate::trace::view::{Counted, Entry, View};
 
-/// A packet without data to trace.
+/// A packet without data to trace; both addresses are of one family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TracePacket {
     /// Its protocol.
     pub protocol: Protocol,
     /// The client, who sends it.
-    pub client: SocketAddrV4,
+    pub client: SocketAddr,
     /// The virtual address and port that it is for.
-    pub address: SocketAddrV4,
+    pub address: SocketAddr,
     /// TCP's flags; of no meaning with UDP.
     pub flags: u8,
 }
@@ -79,14 +80,14 @@ pub struct TracedEntry {
     /// Whether a client's packet confirmed it a second or more after its first.
     pub assured: bool,
     /// Its real server.
-    pub server: SocketAddrV4,
+    pub server: SocketAddr,
 }
 
 /// The server of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TracedServer {
     /// Address and port.
-    pub address: SocketAddrV4,
+    pub address: SocketAddr,
     /// How packets reach it.
     pub forwarding: Forwarding,
     /// Its hardware address.
@@ -120,8 +121,8 @@ impl DataPlane {
     /// # Errors
     /// If a map can't be read.
     pub fn trace(&self, packet: &TracePacket) -> Result<Trace, ReadError> {
-        let key = flow_of(packet);
         let view = View::new(&self.tables, self.link_index, self.tables.now());
+        let key = flow_of(&view, packet);
         // What is looked up here stands in the view's copies, and the decision meets the same.
         let (before, pressed) = (view.entry(&key), view.is_pressed());
         let (verdict, _frame) = decide(&view, &frame::build(packet, self.mac()));
@@ -165,9 +166,9 @@ impl DataPlane {
     }
 
     fn traced_gate(&self, view: &View<'_>, packet: &TracePacket) -> Option<GateState> {
-        let address = *packet.address.ip();
-        view.gate_of(address_word(address))?;
-        Some(self.gate_of(address.into()))
+        let address = packet.address.ip();
+        gate_number(view, address)?;
+        Some(self.gate_of(address))
     }
 }
 
@@ -224,9 +225,9 @@ fn server(view: &View<'_>, counted: Counted, port: u16) -> Option<TracedServer> 
 }
 
 fn scheduler_of(view: &View<'_>, packet: &TracePacket) -> Option<Scheduler> {
-    let address = packet.address;
-    let (address, port) = (address_word(*address.ip()), port_word(address.port()));
-    let key = Key::new(address, port, packet.protocol.number());
+    let (address, port) = (packet.address.ip(), packet.address.port());
+    let gate = gate_number(view, address).unwrap_or(u32::MAX);
+    let key = packet_key(packet.protocol, address, port, gate);
     let counted = view.counted.get().map(|counted| counted.service);
     let found = || Some(view.find_service(&key)?.0);
     let slot = view.service(counted.or_else(found)?)?;
@@ -235,8 +236,21 @@ fn scheduler_of(view: &View<'_>, packet: &TracePacket) -> Option<Scheduler> {
     scheduler(service.scheduler.load(Relaxed))
 }
 
-fn flow_of(packet: &TracePacket) -> FlowKey {
-    key_of(packet.client, packet.address, packet.protocol)
+fn gate_number(view: &View<'_>, address: IpAddr) -> Option<u32> {
+    match address {
+        IpAddr::V4(address) => view.gate_of(address_word(address)),
+        IpAddr::V6(address) => view.gate_of6(&address6_words(address)),
+    }
+}
+
+fn flow_of(view: &View<'_>, packet: &TracePacket) -> FlowKey {
+    let (client, address) = (packet.client, packet.address);
+    let (IpAddr::V6(of), IpAddr::V6(to)) = (client.ip(), address.ip()) else {
+        return placed_by(client, address, packet.protocol);
+    };
+    let digest = view.digest(address6_words(of), address6_words(to));
+    let ports = ports_word(client.port(), address.port());
+    FlowKey::v6(digest, ports, packet.protocol.number())
 }
 
 fn traced_entry(view: &View<'_>, entry: Entry, port: u16) -> Option<TracedEntry> {

@@ -1,30 +1,19 @@
 //! Reading: services, connections and counters, as they are now.
 
-use std::collections::HashSet;
-use std::net::{IpAddr, SocketAddr, SocketAddrV4};
-use std::sync::atomic::Ordering::{Acquire, Relaxed};
-use std::time::Duration;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::Ordering::Relaxed;
 
 use aya::maps::{MapData, PerCpuArray};
-use evenkeel_abi::{
-    BUCKET_WAYS, Bucket, Conn, ConnState, DropReason, Event, FlowKey, Stats, Tick, Word, high, low,
-    map,
-};
+use evenkeel_abi::{BUCKET_WAYS, DropReason, Event, Stats, low, map};
 use evenkeel_model::{
     Forwarding, GateState, Listens, Scheduler, ServiceKey, ServiceOptions, Thresholds, Weight,
 };
 
-use crate::adopt::server_address;
 use crate::book::Listed;
-use crate::convert::{count, socket_address, with_port};
+use crate::convert::count;
 use crate::error::ReadError;
-use crate::mapped::MappedArray;
 use crate::plane::DataPlane;
-use crate::sweep::flow_key;
 use crate::tables::unread;
-
-/// Attempts at reading an entry that packets keep changing.
-const ATTEMPTS: usize = 16;
 
 /// A service as it stands in the maps.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,29 +62,6 @@ pub struct ServerView {
     pub persistent: u32,
     /// Its traffic since it was put first.
     pub stats: Stats,
-}
-
-/// A connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Connection {
-    /// The client; of a template its address under the mask, and port 0.
-    pub client: SocketAddrV4,
-    /// The virtual address and port; of a group's template the group's number as an address.
-    pub address: SocketAddrV4,
-    /// IP protocol number; 0 in a group's template.
-    pub protocol: u8,
-    /// Whether it is no connection, but a template: where new ones of the client go.
-    pub template: bool,
-    /// Its real server; unspecified if its number is not known any more.
-    pub server: SocketAddrV4,
-    /// Its state, as the client's packets tell.
-    pub state: ConnState,
-    /// Time until it expires.
-    pub expires: Duration,
-    /// Whether it stands in the half-open table.
-    pub half_open: bool,
-    /// Whether a client's packet confirmed it a second or more after its first.
-    pub assured: bool,
 }
 
 /// A counter by name.
@@ -174,28 +140,6 @@ impl DataPlane {
         listed.filter(is_open).is_some_and(has)
     }
 
-    /// All connections that have not expired, established ones first.
-    ///
-    /// Each is consistent in itself; packets go on changing them while they are read.
-    #[must_use]
-    pub fn connections(&self) -> Vec<Connection> {
-        let now = self.tables.now();
-        let live = |table: &'_ MappedArray<Bucket>| -> Vec<(Word, FlowKey)> {
-            let ways = table.as_slice().iter().flat_map(|bucket| &bucket.ways);
-            ways.filter_map(read).collect()
-        };
-        let established = live(&self.tables.conns);
-        // A connection that moves between the tables may be met in both.
-        let met: HashSet<FlowKey> = established.iter().map(|(_, key)| *key).collect();
-        let half_open = live(&self.tables.half_open).into_iter();
-        let half_open = half_open.filter(|(_, key)| !met.contains(key));
-        let all = established.iter().copied().map(|entry| (entry, false));
-        all.chain(half_open.map(|entry| (entry, true)))
-            .filter(|((word, _), _)| word.expiry() > now)
-            .map(|((word, key), half_open)| self.connection(word, &key, half_open, now))
-            .collect()
-    }
-
     /// Dropped packets by reason.
     ///
     /// # Errors
@@ -232,48 +176,6 @@ impl DataPlane {
             flood: state.is_some_and(|s| s.flood_until.load(Relaxed) > self.tables.now().0),
         }
     }
-
-    fn connection(&self, word: Word, key: &FlowKey, half_open: bool, now: Tick) -> Connection {
-        // The client's port stands in the first two bytes, the virtual port in the others.
-        let [a, b, c, d] = low(key.ports_protocol).to_ne_bytes();
-        let port = |a, b| u32::from(u16::from_ne_bytes([a, b]));
-        let server = self.tables.servers.get(word.server());
-        let unknown = SocketAddrV4::new(std::net::Ipv4Addr::UNSPECIFIED, 0);
-        let state = ConnState::ALL.get(usize::from(word.state()));
-        let virtual_word = match (key.is_template(), key.protocol()) {
-            (true, 0) => high(key.addresses).to_be(),
-            _ => high(key.addresses),
-        };
-        let virtual_address = socket_address(virtual_word, port(c, d));
-        Connection {
-            client: socket_address(low(key.addresses), port(a, b)),
-            address: virtual_address,
-            protocol: key.protocol(),
-            template: key.is_template(),
-            server: server.map_or(unknown, |server| {
-                with_port(server_address(server), virtual_address.port())
-            }),
-            state: state.copied().unwrap_or(ConnState::None),
-            expires: Duration::from_nanos(word.expiry().0.saturating_sub(now.0) << Tick::SHIFT),
-            half_open,
-            assured: !half_open && !word.is_unassured(),
-        }
-    }
-}
-
-/// Reads a live entry: its word, its key, and its word again, until that is the same.
-fn read(conn: &Conn) -> Option<(Word, FlowKey)> {
-    for _ in 0..ATTEMPTS {
-        let word = Word(conn.word.load(Acquire));
-        if !word.is_live() {
-            return None;
-        }
-        let key = flow_key(conn);
-        if conn.word.load(Acquire) == word.0 {
-            return Some((word, key));
-        }
-    }
-    None
 }
 
 fn stats(

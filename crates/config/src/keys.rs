@@ -99,11 +99,8 @@ pub(crate) const ADDRESSES: Key = key(
     "addresses = [\"198.18.14.146\"]",
 );
 /// One of [`ADDRESSES`].
-pub(crate) const ADDRESSES_ENTRY: Key = key(
-    "addresses",
-    "a string with an IPv4 address",
-    "\"198.18.14.146\"",
-);
+pub(crate) const ADDRESSES_ENTRY: Key =
+    key("addresses", "a string with an address", "\"198.18.14.146\"");
 pub(crate) const PRIORITY: Key = key("priority", "a whole number", "priority = 100");
 pub(crate) const VERSION: Key = key("version", "a whole number", "version = 3");
 pub(crate) const ADVERTS: Key = key("adverts", "a duration string", "adverts = \"1s\"");
@@ -115,11 +112,10 @@ pub(crate) const PREEMPT_DELAY: Key = key(
 );
 pub(crate) const PEERS: Key = key("peers", "an array of strings", "peers = [\"198.18.14.11\"]");
 /// One of [`PEERS`].
-pub(crate) const PEERS_ENTRY: Key =
-    key("peers", "a string with an IPv4 address", "\"198.18.14.11\"");
+pub(crate) const PEERS_ENTRY: Key = key("peers", "a string with an address", "\"198.18.14.11\"");
 pub(crate) const SOURCE: Key = key(
     "source",
-    "a string with an IPv4 address",
+    "a string with an address",
     "source = \"198.18.14.10\"",
 );
 pub(crate) const CHECKSUM: Key = key("checksum", "a string", "checksum = \"pseudo-header\"");
@@ -155,13 +151,13 @@ pub(crate) const SERVICE: Schema = Schema {
 };
 pub(crate) const LISTEN: Key = key(
     "listen",
-    "a string with an IPv4 address and a port",
+    "a string with an address and a port",
     "listen = \"198.18.14.146:80\"",
 );
 /// One of several in [`LISTEN`].
 pub(crate) const LISTEN_ENTRY: Key = key(
     "listen",
-    "a string with an IPv4 address and ports",
+    "a string with an address and ports",
     "\"198.18.14.146:8000-8099\"",
 );
 pub(crate) const PROTOCOL: Key = key("protocol", "a string", "protocol = \"tcp\"");
@@ -247,7 +243,7 @@ pub(crate) const SERVER: Schema = Schema {
 };
 pub(crate) const ADDRESS: Key = key(
     "address",
-    "a string with an IPv4 address",
+    "a string with an address",
     "address = \"198.18.14.12\"",
 );
 pub(crate) const UPPER_THRESHOLD: Key = key(

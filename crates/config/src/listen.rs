@@ -39,6 +39,11 @@ pub(crate) struct Taking {
 }
 
 impl Taking {
+    /// Whether its addresses are of IPv6.
+    pub(crate) fn is_ipv6(&self) -> bool {
+        self.listens.iter().any(|listen| listen.address.is_ipv6())
+    }
+
     /// Whether it takes a protocol.
     pub(crate) fn has(&self, protocol: Protocol) -> bool {
         let mut listens = self.listens.iter();
@@ -71,8 +76,9 @@ pub(crate) fn read(
     for entry in &entries {
         let (address, ports) = address::read_with_ports(entry, faults)?;
         addresses.add_virtual(address, Virtual::Listen, entry.span.clone());
-        read.push((IpAddr::V4(address), ports, entry));
+        read.push((address, ports, entry));
     }
+    check_families(&read, faults)?;
     let (protocols, number) = (protocols?, number?);
     let own = entries.iter().map(|entry| entry.span.start);
     let own: Vec<usize> = own.collect();
@@ -117,6 +123,28 @@ pub(crate) fn read(
         listens,
         first_port,
     })
+}
+
+/// Refuses a service of both versions of IP.
+fn check_families(
+    entries: &[(IpAddr, Ports, &Field<'_>)],
+    faults: &mut Faults<'_>,
+) -> Result<(), Reported> {
+    let Some((first, ..)) = entries.first() else {
+        return Ok(());
+    };
+    let mut others = entries
+        .iter()
+        .filter(|(address, ..)| address.is_ipv4() != first.is_ipv4());
+    match others.next() {
+        None => Ok(()),
+        Some((other, _, entry)) => Err(entry.fault(
+            format!("`{other}` is not of the family of `{first}`"),
+            "addresses of IPv4 alone, or of IPv6 alone",
+            "write one service for IPv4 and one for IPv6",
+            faults,
+        )),
+    }
 }
 
 fn read_protocols(field: &Field<'_>, faults: &mut Faults<'_>) -> Result<Vec<Protocol>, Reported> {

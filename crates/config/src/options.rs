@@ -30,9 +30,10 @@ pub(crate) fn read(
     let timeouts = section
         .get(&keys::TIMEOUTS)
         .map(|field| read_timeouts(&field, taking, faults));
-    let persistence = section
-        .get(&keys::PERSISTENCE)
-        .map(|field| read_persistence(&field, faults));
+    let persistence = section.get(&keys::PERSISTENCE).map(|field| {
+        let is_ipv6 = taking.is_ok_and(Taking::is_ipv6);
+        read_persistence(&field, is_ipv6, faults)
+    });
     let flags = read_flags(section, scheduler, faults);
     let maglev = read_maglev(section, scheduler, faults);
     let on_removal = match section.get(&keys::ON_REMOVAL) {
@@ -97,20 +98,41 @@ fn read_timeouts(
     })
 }
 
-fn read_persistence(field: &Field<'_>, faults: &mut Faults<'_>) -> Result<Persistence, Reported> {
+fn read_persistence(
+    field: &Field<'_>,
+    is_ipv6: bool,
+    faults: &mut Faults<'_>,
+) -> Result<Persistence, Reported> {
     let section = field.section(&keys::PERSISTENCE_TABLE, faults)?;
     let timeout = match section.get(&keys::PERSISTENCE_TIMEOUT) {
         Some(field) => seconds(&field, faults),
         None => Ok(PERSISTENCE),
     };
     let prefix = match section.get(&keys::NETMASK) {
+        Some(field) if is_ipv6 => read_prefix(&field, faults),
         Some(field) => read_netmask(&field, faults),
+        None if is_ipv6 => Ok(128),
         None => Ok(32),
     };
     Ok(Persistence {
         timeout: timeout?,
         prefix: prefix?,
     })
+}
+
+/// The prefix length that IPv6 has in place of a netmask.
+fn read_prefix(field: &Field<'_>, faults: &mut Faults<'_>) -> Result<u8, Reported> {
+    let text = field.text(faults)?;
+    let prefix = text.parse::<u8>().ok();
+    match prefix.filter(|prefix| (1..=128).contains(prefix)) {
+        Some(prefix) => Ok(prefix),
+        None => Err(field.fault(
+            format!("`{text}` is not a prefix length"),
+            "an IPv6 prefix length from 1 to 128",
+            "write `netmask = \"64\"`",
+            faults,
+        )),
+    }
 }
 
 fn read_netmask(field: &Field<'_>, faults: &mut Faults<'_>) -> Result<u8, Reported> {

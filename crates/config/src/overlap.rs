@@ -2,7 +2,7 @@
 //! this director can't be another one.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::ops::Range;
 
 use crate::diagnostic::Faults;
@@ -30,23 +30,23 @@ pub(crate) enum Host {
 /// The addresses of the file by what they are, each with its place.
 #[derive(Debug, Default)]
 pub(crate) struct Addresses {
-    virtuals: BTreeMap<Ipv4Addr, (Virtual, Range<usize>)>,
-    hosts: Vec<(Ipv4Addr, Host, Range<usize>)>,
+    virtuals: BTreeMap<IpAddr, (Virtual, Range<usize>)>,
+    hosts: Vec<(IpAddr, Host, Range<usize>)>,
 }
 
 impl Addresses {
     /// Notes a virtual address; the first that is noted explains later mistakes.
-    pub(crate) fn add_virtual(&mut self, address: Ipv4Addr, kind: Virtual, span: Range<usize>) {
+    pub(crate) fn add_virtual(&mut self, address: IpAddr, kind: Virtual, span: Range<usize>) {
         self.virtuals.entry(address).or_insert((kind, span));
     }
 
-    pub(crate) fn add_host(&mut self, address: Ipv4Addr, host: Host, span: Range<usize>) {
+    pub(crate) fn add_host(&mut self, address: IpAddr, host: Host, span: Range<usize>) {
         self.hosts.push((address, host, span));
     }
 
     /// Reports every host whose own address is a virtual one, and every peer that is this director.
     pub(crate) fn check(self, faults: &mut Faults<'_>) {
-        let mut sources: BTreeMap<Ipv4Addr, usize> = BTreeMap::new();
+        let mut sources: BTreeMap<IpAddr, usize> = BTreeMap::new();
         for (address, host, span) in &self.hosts {
             if *host == Host::Source {
                 let line = faults.line_at(span.start);

@@ -1,7 +1,7 @@
 //! `[[service]]`: virtual services and their real servers.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 
 use evenkeel_model::{
@@ -250,7 +250,7 @@ fn read_servers(
             faults,
         );
     }
-    let mut seen: BTreeMap<Ipv4Addr, Range<usize>> = BTreeMap::new();
+    let mut seen: BTreeMap<IpAddr, Range<usize>> = BTreeMap::new();
     let servers: Vec<Result<RealServer, Reported>> = sections
         .iter()
         .map(|section| {
@@ -279,10 +279,25 @@ fn read_servers(
 fn read_server_address(
     field: &Field<'_>,
     taking: Result<&Taking, Reported>,
-    seen: &mut BTreeMap<Ipv4Addr, Range<usize>>,
+    seen: &mut BTreeMap<IpAddr, Range<usize>>,
     faults: &mut Faults<'_>,
-) -> Result<Ipv4Addr, Reported> {
+) -> Result<IpAddr, Reported> {
     let (address, port) = address::read(field, faults)?;
+    if let Ok(taking) = taking
+        && taking.is_ipv6() != address.is_ipv6()
+    {
+        let (own, other) = if taking.is_ipv6() {
+            ("IPv6", "IPv4")
+        } else {
+            ("IPv4", "IPv6")
+        };
+        return Err(field.fault(
+            format!("a service of {own} can't have the server `{address}`"),
+            format!("the server's {own} address"),
+            format!("write that, or list it in a service with an {other} address in `listen`"),
+            faults,
+        ));
+    }
     if let (Some(port), Ok(taking)) = (port, taking)
         && port != taking.key.port()
     {

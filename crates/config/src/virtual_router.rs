@@ -1,7 +1,7 @@
 //! `[[virtual-router]]`: addresses that this director shares with others by VRRP.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
 
@@ -24,13 +24,15 @@ const ANNOUNCE_AGAIN_MAX: Duration = Duration::from_secs(3600);
 /// An advertisement counts its addresses in 8 bits, in both versions (RFC 9568 §5.2.5, RFC 3768
 /// §5.3.5); that many fit into one Ethernet frame.
 const ADDRESSES_MAX: usize = 255;
+/// So many addresses of IPv6 fit into an Ethernet frame.
+const ADDRESSES6_MAX: usize = (1500 - 40 - 8) / 16;
 
 /// What no two virtual routers may share, with the place of the first.
 #[derive(Default)]
 struct Shared<'t> {
     names: BTreeMap<&'t str, Range<usize>>,
     ids: BTreeMap<VirtualRouterId, Range<usize>>,
-    addresses: BTreeMap<Ipv4Addr, Range<usize>>,
+    addresses: BTreeMap<IpAddr, Range<usize>>,
 }
 
 /// What a virtual router says, and how often.
@@ -77,14 +79,17 @@ fn read<'t>(
         Some(field) => field.integer(1..=255, faults),
         None => Ok(Priority::DEFAULT),
     };
-    let adverts = read_adverts(section, faults);
+    let is_ipv6 = virtual_addresses
+        .as_ref()
+        .is_ok_and(|addresses| addresses.iter().any(IpAddr::is_ipv6));
+    let adverts = read_adverts(section, is_ipv6, faults);
     let (preempt, preempt_delay) = read_preemption(section, priority, faults);
     let source = match section.get(&keys::SOURCE) {
-        Some(field) => read_source(&field, addresses, faults).map(Some),
+        Some(field) => read_source(&field, is_ipv6, addresses, faults).map(Some),
         None => Ok(None),
     };
     let peers = match section.get(&keys::PEERS) {
-        Some(field) => read_peers(&field, addresses, faults),
+        Some(field) => read_peers(&field, is_ipv6, addresses, faults),
         None => Ok(Vec::new()),
     };
     let announcements = match section.get(&keys::ANNOUNCEMENTS) {
@@ -134,9 +139,9 @@ fn read_id(
 
 fn read_addresses(
     field: &Field<'_>,
-    seen: &mut BTreeMap<Ipv4Addr, Range<usize>>,
+    seen: &mut BTreeMap<IpAddr, Range<usize>>,
     faults: &mut Faults<'_>,
-) -> Result<Vec<Ipv4Addr>, Reported> {
+) -> Result<Vec<IpAddr>, Reported> {
     let entries = field.entries(&keys::ADDRESSES_ENTRY, faults)?;
     let count = field.value.as_array().map_or(0, |array| array.len());
     if count == 0 || count > ADDRESSES_MAX {
@@ -151,7 +156,7 @@ fn read_addresses(
         let expected = format!("1 to {ADDRESSES_MAX} addresses");
         return Err(field.fault(message, expected, hint, faults));
     }
-    let addresses: Vec<Result<Ipv4Addr, Reported>> = entries
+    let addresses: Vec<Result<IpAddr, Reported>> = entries
         .iter()
         .map(|entry| {
             let address = address::read_alone(entry, faults)?;
@@ -168,12 +173,77 @@ fn read_addresses(
             Ok(address)
         })
         .collect();
-    addresses.into_iter().collect()
+    let addresses: Vec<IpAddr> = addresses.into_iter().collect::<Result<_, _>>()?;
+    check_family(&entries, &addresses, faults)?;
+    Ok(addresses)
 }
 
-fn read_adverts(section: &Section<'_>, faults: &mut Faults<'_>) -> Result<Adverts, Reported> {
+/// A virtual router is of one family; of IPv6 it begins with a link-local address (RFC 9568 §5.2.9).
+fn check_family(
+    entries: &[Field<'_>],
+    addresses: &[IpAddr],
+    faults: &mut Faults<'_>,
+) -> Result<(), Reported> {
+    let Some(first) = addresses.first() else {
+        return Ok(());
+    };
+    for (entry, address) in entries.iter().zip(addresses) {
+        if address.is_ipv6() != first.is_ipv6() {
+            return Err(entry.fault(
+                format!("`{address}` is not of the family of `{first}`"),
+                "addresses of IPv4 alone, or of IPv6 alone",
+                "write one virtual router for IPv4 and one for IPv6",
+                faults,
+            ));
+        }
+    }
+    if first.is_ipv6()
+        && let Some(entry) = entries.get(ADDRESSES6_MAX)
+    {
+        return Err(entry.fault(
+            format!("a virtual router of IPv6 has {} addresses", addresses.len()),
+            format!("1 to {ADDRESSES6_MAX} addresses"),
+            "spread them over several virtual routers: an advertisement has to fit one Ethernet frame",
+            faults,
+        ));
+    }
+    match entries.first() {
+        Some(entry) if first.is_ipv6() && !address::is_link_local(*first) => Err(entry.fault(
+            format!("the first address of a virtual router of IPv6 is link-local, and `{first}` is not"),
+            "a link-local address first",
+            "put one before it, the same on all its directors: `\"fe80::1:51\"` (RFC 9568, section 5.2.9)",
+            faults,
+        )),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Refuses an address of another family than the virtual router's.
+fn check_own_family(
+    field: &Field<'_>,
+    address: IpAddr,
+    is_ipv6: bool,
+    faults: &mut Faults<'_>,
+) -> Result<(), Reported> {
+    if address.is_ipv6() == is_ipv6 {
+        return Ok(());
+    }
+    let family = if is_ipv6 { "IPv6" } else { "IPv4" };
+    Err(field.fault(
+        format!("`{address}` is not of the virtual router's family"),
+        format!("an {family} address"),
+        format!("write the director's {family} address"),
+        faults,
+    ))
+}
+
+fn read_adverts(
+    section: &Section<'_>,
+    is_ipv6: bool,
+    faults: &mut Faults<'_>,
+) -> Result<Adverts, Reported> {
     let version = match section.get(&keys::VERSION) {
-        Some(field) => read_version(&field, faults),
+        Some(field) => read_version(&field, is_ipv6, faults),
         None => Ok(VrrpVersion::V3),
     };
     let interval = match section.get(&keys::ADVERTS) {
@@ -181,7 +251,7 @@ fn read_adverts(section: &Section<'_>, faults: &mut Faults<'_>) -> Result<Advert
         None => Ok(ADVERTS),
     };
     let checksum = match section.get(&keys::CHECKSUM) {
-        Some(field) => read_checksum(&field, version, faults),
+        Some(field) => read_checksum(&field, version, is_ipv6, faults),
         None => Ok(AdvertChecksum::PseudoHeader),
     };
     Ok(Adverts {
@@ -191,8 +261,18 @@ fn read_adverts(section: &Section<'_>, faults: &mut Faults<'_>) -> Result<Advert
     })
 }
 
-fn read_version(field: &Field<'_>, faults: &mut Faults<'_>) -> Result<VrrpVersion, Reported> {
+fn read_version(
+    field: &Field<'_>,
+    is_ipv6: bool,
+    faults: &mut Faults<'_>,
+) -> Result<VrrpVersion, Reported> {
     match field.integer::<u8>(2..=3, faults)? {
+        2 if is_ipv6 => Err(field.fault(
+            "version 2 knows no IPv6",
+            "3 with addresses of IPv6",
+            "write `version = 3`, or remove it",
+            faults,
+        )),
         2 => Ok(VrrpVersion::V2),
         _ => Ok(VrrpVersion::V3),
     }
@@ -253,14 +333,20 @@ fn read_interval_v3(field: &Field<'_>, faults: &mut Faults<'_>) -> Result<Durati
 fn read_checksum(
     field: &Field<'_>,
     version: Result<VrrpVersion, Reported>,
+    is_ipv6: bool,
     faults: &mut Faults<'_>,
 ) -> Result<AdvertChecksum, Reported> {
-    if let Ok(VrrpVersion::V2) = version {
+    let meaningless = match version {
+        Ok(VrrpVersion::V2) => Some("`checksum` has no meaning in version 2"),
+        Ok(VrrpVersion::V3) | Err(_) if is_ipv6 => Some("`checksum` has no meaning with IPv6"),
+        Ok(VrrpVersion::V3) | Err(_) => None,
+    };
+    if let Some(message) = meaningless {
         return Err(faults.add(
             field.key_span.clone(),
-            "`checksum` has no meaning in version 2",
+            message,
             "no `checksum`",
-            "remove `checksum`: only version 3 has a choice",
+            "remove `checksum`: only version 3 over IPv4 has a choice",
         ));
     }
     let supported = [
@@ -316,19 +402,32 @@ fn read_preemption(
 
 fn read_source(
     field: &Field<'_>,
+    is_ipv6: bool,
     addresses: &mut Addresses,
     faults: &mut Faults<'_>,
-) -> Result<Ipv4Addr, Reported> {
+) -> Result<IpAddr, Reported> {
     let source = address::read_alone(field, faults)?;
+    check_own_family(field, source, is_ipv6, faults)?;
+    if is_ipv6 && !address::is_link_local(source) {
+        return Err(field.fault(
+            format!(
+                "advertisements over IPv6 come from a link-local address, and `{source}` is not one"
+            ),
+            "a link-local address of this director's interface",
+            "remove `source`: the interface's own is taken (RFC 9568, section 5.1.2.1)",
+            faults,
+        ));
+    }
     addresses.add_host(source, Host::Source, field.span.clone());
     Ok(source)
 }
 
 fn read_peers(
     field: &Field<'_>,
+    is_ipv6: bool,
     addresses: &mut Addresses,
     faults: &mut Faults<'_>,
-) -> Result<Vec<Ipv4Addr>, Reported> {
+) -> Result<Vec<IpAddr>, Reported> {
     let entries = field.entries(&keys::PEERS_ENTRY, faults)?;
     if field.value.as_array().is_some_and(|array| array.is_empty()) {
         return Err(field.fault(
@@ -342,10 +441,11 @@ fn read_peers(
         ));
     }
     let mut seen = BTreeMap::new();
-    let peers: Vec<Result<Ipv4Addr, Reported>> = entries
+    let peers: Vec<Result<IpAddr, Reported>> = entries
         .iter()
         .map(|entry| {
             let peer = read_peer(entry, &mut seen, faults)?;
+            check_own_family(entry, peer, is_ipv6, faults)?;
             addresses.add_host(peer, Host::Peer, entry.span.clone());
             Ok(peer)
         })
@@ -355,18 +455,18 @@ fn read_peers(
 
 fn read_peer(
     entry: &Field<'_>,
-    seen: &mut BTreeMap<Ipv4Addr, Range<usize>>,
+    seen: &mut BTreeMap<IpAddr, Range<usize>>,
     faults: &mut Faults<'_>,
-) -> Result<Ipv4Addr, Reported> {
+) -> Result<IpAddr, Reported> {
     let text = entry.text(faults)?;
     if text
         .parse()
-        .is_ok_and(|address: Ipv4Addr| address.is_multicast())
+        .is_ok_and(|address: IpAddr| address.is_multicast())
     {
         return Err(entry.fault(
             format!("`{text}` is a multicast address, not another director"),
             "the other director's own address",
-            "remove `peers`: without it advertisements go to 224.0.0.18",
+            "remove `peers`: without it advertisements go to VRRP's group",
             faults,
         ));
     }

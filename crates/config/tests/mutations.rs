@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::path::Path;
 
 use evenkeel_config::parse;
@@ -142,7 +142,7 @@ fn check_director(director: &Director) {
     let names: BTreeSet<&str> = routers.iter().map(|router| router.name.as_str()).collect();
     let ids: BTreeSet<u8> = routers.iter().map(|router| router.id.get()).collect();
     assert_eq!((names.len(), ids.len()), (routers.len(), routers.len()));
-    let mut moving: BTreeSet<Ipv4Addr> = BTreeSet::new();
+    let mut moving: BTreeSet<IpAddr> = BTreeSet::new();
     for router in routers {
         assert!((1..=255).contains(&router.addresses.len()));
         assert!(
@@ -160,13 +160,13 @@ fn check_director(director: &Director) {
         assert!(router.preempt_delay.is_zero() || router.preempt);
         assert!((1..=100).contains(&router.announcements));
     }
-    let sources: BTreeSet<Ipv4Addr> = routers.iter().filter_map(|router| router.source).collect();
+    let sources: BTreeSet<IpAddr> = routers.iter().filter_map(|router| router.source).collect();
     assert!(sources.is_disjoint(&moving));
     for router in routers {
-        let peers: BTreeSet<Ipv4Addr> = router.peers.iter().copied().collect();
+        let peers: BTreeSet<IpAddr> = router.peers.iter().copied().collect();
         assert_eq!(peers.len(), router.peers.len());
         assert!(peers.is_disjoint(&moving) && peers.is_disjoint(&sources));
-        assert!(!peers.iter().any(Ipv4Addr::is_multicast));
+        assert!(!peers.iter().any(IpAddr::is_multicast));
     }
     for service in &director.services {
         let check = service.check.as_ref();
@@ -176,10 +176,7 @@ fn check_director(director: &Director) {
             .iter()
             .any(|listen| listen.protocol == Protocol::Udp);
         assert!(!udp || checked_port);
-        let moves = |address: IpAddr| match address {
-            IpAddr::V4(address) => moving.contains(&address),
-            IpAddr::V6(_) => false,
-        };
+        let moves = |address: IpAddr| moving.contains(&address);
         assert!(
             !service
                 .servers

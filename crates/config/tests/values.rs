@@ -4,7 +4,7 @@
 
 use std::error::Error as _;
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use evenkeel_config::{LoadError, default_text, load, parse};
@@ -36,7 +36,7 @@ fn server(text: &str, weight: i64) -> RealServer {
     }
 }
 
-fn ipv4(text: &str) -> Ipv4Addr {
+fn ipv4(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
@@ -63,7 +63,7 @@ fn plain_router(name: &str, id: i64, addresses: &[&str]) -> VirtualRouter {
 fn with_servers(keys: &str, count: u32) -> String {
     let servers: Vec<String> = (1..=count)
         .map(|number| {
-            let address = Ipv4Addr::from(0x0A00_0000 + number);
+            let address = std::net::Ipv4Addr::from(0x0A00_0000 + number);
             format!("    {{ address = \"{address}\" }},\n")
         })
         .collect();
@@ -76,7 +76,12 @@ fn with_servers(keys: &str, count: u32) -> String {
 /// A config of one virtual router with `count` addresses.
 fn with_addresses(version: u8, count: u32) -> String {
     let addresses: Vec<String> = (1..=count)
-        .map(|number| format!("    \"{}\",\n", Ipv4Addr::from(0x0A00_0000 + number)))
+        .map(|number| {
+            format!(
+                "    \"{}\",\n",
+                std::net::Ipv4Addr::from(0x0A00_0000 + number)
+            )
+        })
         .collect();
     format!(
         "[director]\ninterface = \"eth0\"\n\n[[virtual-router]]\nname = \"web\"\nid = 1\n\

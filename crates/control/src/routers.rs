@@ -46,7 +46,7 @@ impl Routers {
         }
         let addresses = new.iter().flat_map(|router| {
             let addresses = router.addresses.iter();
-            addresses.map(|address| (IpAddr::V4(*address), router.id))
+            addresses.map(|address| (*address, router.id))
         });
         let before = std::mem::replace(&mut self.addresses, addresses.collect());
         self.leaving.extend(before.into_keys());

@@ -19,14 +19,17 @@ const QUOTED_MAX: usize = (60 + icmp::QUOTED_PAYLOAD) / 4;
 
 /// Turns the packet into the ICMP error for this reason; `None`: no error is due or possible.
 ///
-/// The frame has its Ethernet and IP headers and at least 8 bytes of payload.
+/// The frame has its Ethernet and IP headers and at least 8 bytes of payload; `mac` is the word of the sending
+/// interface's address.
 #[inline(always)]
-pub(crate) fn answer<F: Frame, T: Tables>(
+pub fn answer<F: Frame + ?Sized, T: Tables + ?Sized>(
     frame: &mut F,
     tables: &T,
     reason: DropReason,
-    ip_len: usize,
+    mac: u64,
 ) -> Option<()> {
+    let [version_ihl, _] = frame.load(eth::LEN + ipv4::VERSION_IHL)?;
+    let ip_len = (version_ihl & 0x0f) as usize * 4;
     let (kind, code, source) = if matches!(reason, DropReason::TtlExceeded) {
         let own = tables.globals()?.address.load(Relaxed);
         if own == 0 {
@@ -54,10 +57,7 @@ pub(crate) fn answer<F: Frame, T: Tables>(
     frame.grow_head::<HEADERS>()?;
     frame.store_tag(tag)?;
     frame.store(eth::DESTINATION, reply_to)?;
-    frame.store(
-        eth::SOURCE,
-        Server::unpack_mac(tables.link(tables.ingress())?.mac.load(Relaxed)),
-    )?;
+    frame.store(eth::SOURCE, Server::unpack_mac(mac))?;
     frame.store(eth::ETHERTYPE, eth::IPV4)?;
     store_ip(frame, quoted, source, client)?;
     let icmp = eth::LEN + ipv4::MIN_LEN;
@@ -73,7 +73,7 @@ pub(crate) fn answer<F: Frame, T: Tables>(
 
 /// Writes the error's IP header.
 #[inline(always)]
-fn store_ip<F: Frame>(
+fn store_ip<F: Frame + ?Sized>(
     frame: &mut F,
     quoted: usize,
     source: [u8; 4],
@@ -105,7 +105,7 @@ const fn is_unicast(address: [u8; 4]) -> bool {
 
 /// Takes one of this second's errors.
 #[inline(always)]
-fn may_send<T: Tables>(tables: &T) -> bool {
+pub(crate) fn may_send<T: Tables + ?Sized>(tables: &T) -> bool {
     let Some(state) = tables.state() else {
         return false;
     };

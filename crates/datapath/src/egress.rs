@@ -3,9 +3,8 @@
 use core::sync::atomic::Ordering::{Acquire, Relaxed};
 
 use evenkeel_abi::{DropReason, Egress, Link, Server};
-use evenkeel_wire::{checksum, eth, ipv4};
+use evenkeel_wire::{checksum, eth, ipv4, ipv6};
 
-use crate::process::Ip;
 use crate::{Frame, Tables, Verdict};
 
 /// Readies the packet for its server, and says by which interface it leaves.
@@ -15,7 +14,7 @@ pub(crate) fn send<F: Frame, T: Tables>(
     tables: &T,
     ingress: &Link,
     server: &Server,
-    ip: &Ip,
+    is_v6: bool,
 ) -> Result<Verdict, DropReason> {
     let egress = Egress(server.egress.load(Relaxed));
     let mut source = ingress.mac.load(Relaxed);
@@ -25,27 +24,47 @@ pub(crate) fn send<F: Frame, T: Tables>(
         // Whoever is not attached there does not know its MAC address either.
         let link = tables.link(out).ok_or(DropReason::NoWayOut)?;
         source = link.mac.load(Relaxed);
+        tables.leave_by(out);
         verdict = Verdict::Redirect(out);
     }
-    rewrite(frame, source, server.mac.load(Acquire), ip).ok_or(DropReason::Internal)?;
+    rewrite(frame, source, server.mac.load(Acquire), is_v6).ok_or(DropReason::Internal)?;
     if egress.names_tag() {
         retag(frame, egress.vlan()).ok_or(DropReason::Internal)?;
     }
     Ok(verdict)
 }
 
-/// Addresses the frame to a server and decrements the TTL.
+/// The packet's TTL, or hop limit.
 #[inline(always)]
-fn rewrite<F: Frame>(frame: &mut F, source: u64, destination: u64, ip: &Ip) -> Option<()> {
+pub(crate) fn ttl<F: Frame>(frame: &F, is_v6: bool) -> Option<u8> {
+    if is_v6 {
+        let [_next, hop_limit] = frame.load(eth::LEN + ipv6::NEXT_HEADER)?;
+        return Some(hop_limit);
+    }
+    let [ttl, _protocol] = frame.load(eth::LEN + ipv4::TTL)?;
+    Some(ttl)
+}
+
+/// Addresses the frame to a server and decrements the TTL, which is not 0.
+#[inline(always)]
+fn rewrite<F: Frame>(frame: &mut F, source: u64, destination: u64, is_v6: bool) -> Option<()> {
     frame.store(eth::DESTINATION, Server::unpack_mac(destination))?;
     frame.store(eth::SOURCE, Server::unpack_mac(source))?;
+    if is_v6 {
+        let [next, hop_limit] = frame.load(eth::LEN + ipv6::NEXT_HEADER)?;
+        return frame.store(
+            eth::LEN + ipv6::NEXT_HEADER,
+            [next, hop_limit.wrapping_sub(1)],
+        );
+    }
     // TTL and protocol share a word, and the checksum follows; in one piece, so that the verifier sees that it is there.
     let [ttl, protocol, high, low] = frame.load(eth::LEN + ipv4::TTL)?;
+    let decremented = ttl.wrapping_sub(1);
     let old = u16::from_be_bytes([ttl, protocol]);
-    let new = u16::from_be_bytes([ip.ttl - 1, protocol]);
+    let new = u16::from_be_bytes([decremented, protocol]);
     let sum = checksum::update(u16::from_be_bytes([high, low]), old, new);
     let [high, low] = sum.to_be_bytes();
-    frame.store(eth::LEN + ipv4::TTL, [ip.ttl - 1, protocol, high, low])
+    frame.store(eth::LEN + ipv4::TTL, [decremented, protocol, high, low])
 }
 
 /// Gives the frame the tag of this VLAN, or takes its tag off where that is 0.

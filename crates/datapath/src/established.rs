@@ -40,7 +40,7 @@ const PAGE: u32 = 4096 / size_of::<Bucket>() as u32;
 
 /// The numbers of a flow's two buckets, by its hash; they lie in one page, so that both cost one miss of the TLB.
 #[inline(always)]
-fn buckets_of(globals: &Globals, hash: u32) -> [u32; 2] {
+pub(crate) fn buckets_of(globals: &Globals, hash: u32) -> [u32; 2] {
     let buckets = low(globals.conn_buckets.load(Relaxed));
     let first = slot(hash, buckets);
     let step = 1 + (scramble(hash) >> 29);

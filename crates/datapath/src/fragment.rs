@@ -1,4 +1,4 @@
-//! IPv4 fragments: those that follow go where their packet's first one went, for a table remembers its ports.
+//! Fragments: those that follow go where their packet's first one went, for a table remembers its ports.
 //!
 //! Where a service says so (`ServiceFlags::FRAGMENTS_BY_ADDRESS`), all its fragments go by the consistent hash
 //! of addresses and protocol instead, and need no order; its whole packets keep to their flows.
@@ -13,7 +13,8 @@ use evenkeel_wire::{eth, ipv4};
 use crate::branchless::{is_below, is_zero, select};
 use crate::bucket::{self, Way};
 use crate::hash::flow_hash;
-use crate::process::{Ip, dropped, forward};
+use crate::ip::{Flow, Ip};
+use crate::process::{dropped, forward, read};
 use crate::scheduler::by_hash;
 use crate::{Frame, Tables, Verdict, gate};
 
@@ -23,20 +24,6 @@ const LIFETIME: u64 = Tick::in_secs(30);
 /// The rank of a way that another packet is filling.
 const TAKEN: u64 = 1 << 62;
 
-impl Ip {
-    /// What the fragments of one packet have in common (RFC 791 §3.2), in the form of a flow's key: the
-    /// identification stands where a flow has its ports.
-    #[inline(always)]
-    pub(crate) const fn fragment_key(&self) -> FlowKey {
-        FlowKey::new(
-            self.source,
-            self.destination,
-            self.identification as u32,
-            self.protocol,
-        )
-    }
-}
-
 /// Decides what becomes of a fragment that is not its packet's first: it has no ports.
 #[inline(always)]
 pub(crate) fn follow<F: Frame, T: Tables>(
@@ -45,7 +32,7 @@ pub(crate) fn follow<F: Frame, T: Tables>(
     link: &Link,
     ip: &Ip,
 ) -> Verdict {
-    if gate::is_closed(tables, ip.destination) {
+    if gate::is_closed(tables, ip.gate(tables)) {
         return Verdict::Pass;
     }
     if ip.total_len < ip.header_len || eth::LEN + ip.total_len > frame.len() {
@@ -64,11 +51,11 @@ pub(crate) fn send<F: Frame, T: Tables>(
     is_first: bool,
 ) -> Verdict {
     // Nobody is told: errors are about first fragments only (RFC 1122 §3.2.2), and of those about what has a flow.
-    let (service, server) = match place(tables, &ip.fragment_key(), is_first) {
+    let (service, server) = match place(frame, tables, ip, is_first) {
         Ok(found) => found,
         Err(reason) => return dropped(tables, reason),
     };
-    match forward(frame, tables, link, server, ip) {
+    match forward(frame, tables, link, server, ip.is_v6) {
         Ok(verdict) => {
             tables.count(service, server, ip.total_len as u64, false);
             verdict
@@ -79,19 +66,28 @@ pub(crate) fn send<F: Frame, T: Tables>(
 
 /// The service and server of a fragment.
 #[inline(always)]
-fn place<T: Tables>(tables: &T, key: &FlowKey, is_first: bool) -> Result<(u32, u32), DropReason> {
-    if is_first {
-        return tables.place_by_address(key);
+fn place<F: Frame, T: Tables>(
+    frame: &F,
+    tables: &T,
+    ip: &Ip,
+    is_first: bool,
+) -> Result<(u32, u32), DropReason> {
+    if !is_first && let Some((service, ports)) = tables.ports_of_fragment(&ip.fragment_key()) {
+        let server = tables.server_of_flow(service, &Flow::of(frame, ip.key(ports)));
+        return Ok((service, server.ok_or(DropReason::NoServer)?));
     }
-    let Some((service, ports)) = tables.ports_of_fragment(key) else {
-        return tables.place_by_address(key);
-    };
-    let flow = FlowKey {
-        addresses: key.addresses,
-        ports_protocol: pair(ports, high(key.ports_protocol)),
-    };
-    let server = tables.server_of_flow(service, &flow);
-    Ok((service, server.ok_or(DropReason::NoServer)?))
+    let gate = ip.gate(tables).ok_or(DropReason::FragmentEarly)?;
+    tables.place_by_address(gate, &Flow::of(frame, ip.key(0)).placing)
+}
+
+/// Remembers the ports of an IPv4 or IPv6 packet that is a first fragment.
+#[inline(always)]
+pub fn note_first<F: Frame, T: Tables>(frame: &mut F, tables: &T, service: u32, ports: u32) {
+    if let Some(link) = tables.link(tables.ingress())
+        && let Ok(ip) = read(frame, tables, link)
+    {
+        tables.note_fragment(&ip.fragment_key(), service, ports);
+    }
 }
 
 /// The service and the ports of a packet of which a first fragment came.
@@ -110,22 +106,19 @@ pub fn ports_of_fragment<T: Tables + ?Sized>(tables: &T, key: &FlowKey) -> Optio
     Some((low(service_ports), high(service_ports)))
 }
 
-/// The service and server of a fragment by addresses and protocol alone.
+/// The service and server of a fragment by addresses and protocol alone, for an address with this gate.
 ///
 /// # Errors
 /// None of the address's services places fragments so, or it has no server.
 #[inline(always)]
 pub fn place_by_address<T: Tables + ?Sized>(
     tables: &T,
+    gate: u32,
     key: &FlowKey,
 ) -> Result<(u32, u32), DropReason> {
     let globals = tables.globals().ok_or(DropReason::Internal)?;
-    let gate = tables
-        .gate_of(high(key.addresses))
-        .and_then(|gate| tables.gate(gate))
-        .ok_or(DropReason::FragmentEarly)?;
-    let protocol = high(key.ports_protocol);
-    let number = of_protocol(gate, protocol)
+    let gate = tables.gate(gate).ok_or(DropReason::FragmentEarly)?;
+    let number = of_protocol(gate, high(key.ports_protocol))
         .checked_sub(1)
         .ok_or(DropReason::FragmentEarly)?;
     let slot = tables.service(number).ok_or(DropReason::Internal)?;
@@ -133,11 +126,7 @@ pub fn place_by_address<T: Tables + ?Sized>(
         return Err(DropReason::FragmentEarly);
     }
     let service = &slot.halves[(slot.select.load(Acquire) & 1) as usize];
-    let flow = FlowKey {
-        addresses: key.addresses,
-        ports_protocol: u64::from(protocol) << 32,
-    };
-    let server = by_hash(tables, globals, service, &service.hash_all, &flow)?;
+    let server = by_hash(tables, globals, service, &service.hash_all, key)?;
     Ok((number, server))
 }
 

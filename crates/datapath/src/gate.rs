@@ -1,21 +1,19 @@
-//! What the gates of virtual addresses say, and ARP requests for these.
+//! What the gates of virtual addresses say, and ARP requests and neighbour solicitations for these.
 
 use core::sync::atomic::Ordering::Acquire;
 
 use evenkeel_abi::{DropReason, Gate, GateState, low};
-use evenkeel_wire::{arp, eth};
+use evenkeel_wire::{arp, eth, icmp6, ipv6};
 
+use crate::ip::address_at;
+use crate::process::dropped;
 use crate::{Frame, Tables, Verdict};
 
-/// Whether packets of an address's services pass to the stack: also if it is no virtual address.
+/// Whether packets pass to the stack that are for services of an address with this gate: also if it has none.
 #[inline(always)]
-pub(crate) fn is_closed<T: Tables>(tables: &T, address: u32) -> bool {
-    of(tables, address).is_none_or(|gate| gate.state.load(Acquire) == GateState::CLOSED)
-}
-
-#[inline(always)]
-fn of<T: Tables>(tables: &T, address: u32) -> Option<&Gate> {
-    tables.gate(tables.gate_of(address)?)
+pub(crate) fn is_closed<T: Tables>(tables: &T, gate: Option<u32>) -> bool {
+    gate.and_then(|gate| tables.gate(gate))
+        .is_none_or(|gate| gate.state.load(Acquire) == GateState::CLOSED)
 }
 
 /// Drops requests for an address that its next holder answers for.
@@ -36,19 +34,35 @@ pub(crate) fn arp<F: Frame, T: Tables>(frame: &F, tables: &T, is_heard: bool) ->
     let Some(target) = frame.load::<4>(eth::LEN + arp::TARGET_ADDRESS) else {
         return Verdict::Pass;
     };
-    match of(tables, u32::from_ne_bytes(target)) {
-        Some(gate) if is_silent(tables, gate) => {
-            tables.count_drop(DropReason::GateDraining);
-            Verdict::Drop(DropReason::GateDraining)
-        }
-        _ => Verdict::Pass,
+    asked(tables, tables.gate_of(u32::from_ne_bytes(target)))
+}
+
+/// Drops neighbour solicitations for an address that its next holder answers for (RFC 4861 §4.3).
+///
+/// The message follows IPv6's header at once.
+#[inline(always)]
+pub(crate) fn solicitation<F: Frame, T: Tables>(frame: &F, tables: &T) -> Verdict {
+    match address_at(frame, ipv6::LEN + icmp6::TARGET) {
+        Some(target) => asked(tables, tables.gate_of6(&target)),
+        None => Verdict::Pass,
     }
 }
 
-/// As [`is_silent`], of the gate of an address.
+/// What becomes of a question where the address with this gate is.
 #[inline(always)]
-pub(crate) fn is_silent_for<T: Tables>(tables: &T, address: u32) -> bool {
-    of(tables, address).is_some_and(|gate| is_silent(tables, gate))
+fn asked<T: Tables>(tables: &T, gate: Option<u32>) -> Verdict {
+    if is_silent_at(tables, gate) {
+        dropped(tables, DropReason::GateDraining)
+    } else {
+        Verdict::Pass
+    }
+}
+
+/// As [`is_silent`], of an address with this gate, if it has one.
+#[inline(always)]
+pub(crate) fn is_silent_at<T: Tables>(tables: &T, gate: Option<u32>) -> bool {
+    gate.and_then(|gate| tables.gate(gate))
+        .is_some_and(|gate| is_silent(tables, gate))
 }
 
 /// Whether nobody may learn from this director where the address is: its gate is draining, or it is open

@@ -22,7 +22,13 @@ pub(crate) fn bucket_of<'a, T: Tables + ?Sized>(
     globals: &Globals,
     hash: u32,
 ) -> Option<&'a Bucket> {
-    tables.bucket(hash & low(globals.bucket_mask.load(Relaxed)))
+    tables.bucket(bucket_number(globals, hash))
+}
+
+/// Its number.
+#[inline(always)]
+pub(crate) fn bucket_number(globals: &Globals, hash: u32) -> u32 {
+    hash & low(globals.bucket_mask.load(Relaxed))
 }
 
 /// Looks a packet's flow up, and moves it to the established table if it is open: a TCP connection with its

@@ -38,6 +38,30 @@ pub(crate) const fn hsiphash(word: u32, key: u64) -> u32 {
     (a ^ b ^ c ^ d) as u32
 }
 
+/// A digest of a client's address and of what it is a client of, by which nobody finds two that have the same:
+/// SipHash-1-3 of four words, with both halves of the key alike and without the length, which is always the same.
+#[must_use]
+#[inline(always)]
+pub const fn digest(client: [u64; 2], of: [u64; 2], key: u64) -> u64 {
+    let mut state = [
+        0x736f_6d65_7073_6575 ^ key,
+        0x646f_7261_6e64_6f6d ^ key,
+        0x6c79_6765_6e65_7261 ^ key,
+        0x7465_6462_7974_6573 ^ key,
+    ];
+    state = absorbed(absorbed(state, client[0]), client[1]);
+    state = absorbed(absorbed(state, of[0]), of[1]);
+    let [a, b, c, d] = state;
+    let [a, b, c, d] = sip_round(sip_round(sip_round([a, b, c ^ 0xff, d])));
+    a ^ b ^ c ^ d
+}
+
+#[inline(always)]
+const fn absorbed([a, b, c, d]: [u64; 4], word: u64) -> [u64; 4] {
+    let [a, b, c, d] = sip_round([a, b, c, d ^ word]);
+    [a ^ word, b, c, d]
+}
+
 #[inline(always)]
 const fn sip_round([a, b, c, d]: [u64; 4]) -> [u64; 4] {
     let a = a.wrapping_add(b);

@@ -1,21 +1,28 @@
-//! ICMP for virtual addresses: errors follow the flow that they quote to its real server, without which
-//! direct routing would know no path MTU (RFC 1191); echo requests pass to the stack while this director
+//! ICMP and ICMPv6 for virtual addresses: errors follow the flow that they quote to its real server, without which
+//! direct routing would know no path MTU (RFC 1191, RFC 8201); echo requests pass to the stack while this director
 //! holds the address.
 
 use core::sync::atomic::Ordering::{Acquire, Relaxed};
 
-use evenkeel_abi::{DropReason, FlowKey, Link, ServiceKey, Word, low};
-use evenkeel_wire::{eth, icmp, ipv4};
+use evenkeel_abi::{DropReason, FlowKey, Link, Word, high, low, pair};
+use evenkeel_wire::{eth, icmp, icmp6, ipv4, ipv6};
 
 use crate::bucket;
 use crate::established;
 use crate::half_open::bucket_of;
 use crate::hash::flow_hash;
+use crate::ip::{Flow, Ip, address_at, folded};
 use crate::lookup::{self, Found};
-use crate::process::{Ip, dropped, forward};
+use crate::process::{dropped, forward};
 use crate::scheduler::by_hash;
 use crate::transport::is_balanced;
 use crate::{Frame, Tables, Verdict, gate};
+
+/// Whether a packet is a message of ICMP, or of ICMPv6 with IPv6.
+#[inline(always)]
+pub(crate) const fn is_icmp(ip: &Ip) -> bool {
+    ip.protocol == if ip.is_v6 { ipv6::ICMP } else { ipv4::ICMP }
+}
 
 /// Decides what becomes of an ICMP message that was sent to us.
 #[inline(always)]
@@ -25,7 +32,8 @@ pub(crate) fn icmp<F: Frame, T: Tables>(
     link: &Link,
     ip: &Ip,
 ) -> Verdict {
-    if gate::is_closed(tables, ip.destination) {
+    let gate = ip.gate(tables);
+    if gate::is_closed(tables, gate) {
         return Verdict::Pass;
     }
     if ip.fragment != 0 {
@@ -35,13 +43,21 @@ pub(crate) fn icmp<F: Frame, T: Tables>(
     let Some([kind, _code]) = frame.load(eth::LEN + ip.header_len) else {
         return dropped(tables, DropReason::Malformed);
     };
-    if kind == icmp::ECHO_REQUEST {
-        return match gate::is_silent_for(tables, ip.destination) {
-            true => dropped(tables, DropReason::GateDraining),
-            false => Verdict::Pass,
-        };
+    let is_error = if ip.is_v6 {
+        // 128 and above are no errors (RFC 4443 §2.1).
+        (icmp6::UNREACHABLE..=icmp6::PARAMETER_PROBLEM).contains(&kind)
+    } else {
+        kind == icmp::UNREACHABLE || kind == icmp::TIME_EXCEEDED || kind == icmp::PARAMETER_PROBLEM
+    };
+    let echo = if ip.is_v6 {
+        icmp6::ECHO_REQUEST
+    } else {
+        icmp::ECHO_REQUEST
+    };
+    if kind == echo && gate::is_silent_at(tables, gate) {
+        return dropped(tables, DropReason::GateDraining);
     }
-    if kind != icmp::UNREACHABLE && kind != icmp::TIME_EXCEEDED && kind != icmp::PARAMETER_PROBLEM {
+    if !is_error {
         return Verdict::Pass;
     }
     match follow(frame, tables, link, ip) {
@@ -58,63 +74,114 @@ fn follow<F: Frame, T: Tables>(
     link: &Link,
     ip: &Ip,
 ) -> Result<Verdict, DropReason> {
-    let (protocol, ports) = quoted(frame, ip)?;
-    if is_balanced(protocol) == 0 {
+    let quoted = if ip.is_v6 {
+        quoted6(frame, tables, ip)
+    } else {
+        quoted4(frame, ip)
+    };
+    let Quoted {
+        of,
+        placed_by,
+        ports,
+    } = quoted?;
+    if is_balanced(of.protocol) == 0 {
         return Ok(Verdict::Pass);
     }
     // The packet went from the service to the client.
-    let [service_high, service_low, client_high, client_low] = ports.ports;
+    let [service_high, service_low, client_high, client_low] = ports;
     let port = u16::from_ne_bytes([service_high, service_low]);
-    let key = ServiceKey::new(ip.destination, port, protocol);
-    let Some(Found { number, .. }) = lookup::find(tables, key) else {
+    let Some(Found { number, .. }) = lookup::find(tables, of.service_key(port)) else {
         return Ok(Verdict::Pass);
     };
-    let ports_of_flow = u32::from_ne_bytes([client_high, client_low, service_high, service_low]);
-    let flow = FlowKey::new(ports.client, ip.destination, ports_of_flow, protocol);
+    let ports = u32::from_ne_bytes([client_high, client_low, service_high, service_low]);
     let server = tables
-        .server_of_flow(number, &flow)
+        .server_of_flow(number, &Flow::new(of.key(ports), placed_by))
         .ok_or(DropReason::NoServer)?;
-    let verdict = forward(frame, tables, link, server, ip)?;
+    let verdict = forward(frame, tables, link, server, ip.is_v6)?;
     tables.count(number, server, ip.total_len as u64, false);
     Ok(verdict)
 }
 
-/// Whom the quoted packet went to, and its ports.
+/// What an error quotes: a packet as its answers would have it, and its ports.
 struct Quoted {
-    client: u32,
+    of: Ip,
+    /// The addresses that its flow is placed by.
+    placed_by: u64,
     ports: [u8; 4],
 }
 
-/// Reads the packet that an error quotes: its protocol, and the rest.
+/// Reads the IPv4 packet that an error quotes.
 #[inline(always)]
-fn quoted<F: Frame>(frame: &F, ip: &Ip) -> Result<(u8, Quoted), DropReason> {
+fn quoted4<F: Frame>(frame: &F, ip: &Ip) -> Result<Quoted, DropReason> {
     let at = eth::LEN + ip.header_len + icmp::LEN;
     let end = eth::LEN + ip.total_len;
     let read = |bytes: Option<[u8; ipv4::MIN_LEN]>| bytes.ok_or(DropReason::Malformed);
     let h = read(frame.load(at))?;
-    let header_len = (h[ipv4::VERSION_IHL] & 0x0f) as usize * 4;
+    let of = Ip::v4(&h);
     // Before the lengths are compared: LLVM would leave the check against the packet's end to them, and the
     // verifier does not see that.
-    let ports = frame.load(at + header_len).ok_or(DropReason::Malformed)?;
-    let source = u32::from_ne_bytes([h[12], h[13], h[14], h[15]]);
+    let ports = frame
+        .load(at + of.header_len)
+        .ok_or(DropReason::Malformed)?;
     let is_ours = h[ipv4::VERSION_IHL] >> 4 == 4
-        && header_len >= ipv4::MIN_LEN
-        && source == ip.destination
-        && at + header_len + 4 <= end
+        && of.header_len >= ipv4::MIN_LEN
+        && low(of.addresses) == ip.target
+        && at + of.header_len + 4 <= end
         && end <= frame.len();
     if !is_ours {
         return Err(DropReason::Malformed);
     }
-    let fragment = u16::from_be_bytes([h[ipv4::FRAGMENT], h[ipv4::FRAGMENT + 1]]);
     // One that does not begin its packet has no ports.
-    if fragment & ipv4::OFFSET_BITS != 0 {
+    if of.follows {
         return Err(DropReason::Fragment);
     }
-    let quoted = Quoted {
-        client: u32::from_ne_bytes([h[16], h[17], h[18], h[19]]),
-        ports,
+    let addresses = pair(high(of.addresses), low(of.addresses));
+    let of = Ip {
+        addresses,
+        target: ip.target,
+        ..of
     };
-    Ok((h[ipv4::PROTOCOL], quoted))
+    Ok(Quoted {
+        of,
+        placed_by: addresses,
+        ports,
+    })
+}
+
+/// Reads the IPv6 packet that an error quotes.
+#[inline(always)]
+fn quoted6<F: Frame, T: Tables>(frame: &F, tables: &T, ip: &Ip) -> Result<Quoted, DropReason> {
+    let at = ip.header_len + icmp6::LEN;
+    let end = eth::LEN + ip.total_len;
+    let read = |bytes: Option<[u8; ipv6::SOURCE]>| bytes.ok_or(DropReason::Malformed);
+    let head = read(frame.load(eth::LEN + at))?;
+    let address = |offset| address_at(frame, at + offset).ok_or(DropReason::Malformed);
+    let (source, client) = (address(ipv6::SOURCE)?, address(ipv6::DESTINATION)?);
+    let upper = frame.skip_headers(head[ipv6::NEXT_HEADER], at + ipv6::LEN);
+    let ports = frame
+        .load(eth::LEN + upper.offset())
+        .ok_or(DropReason::Malformed)?;
+    let is_ours = head[ipv6::VERSION] >> 4 == 6
+        && upper.is_whole()
+        && tables.gate_of6(&source) == Some(ip.target)
+        && eth::LEN + upper.offset() + 4 <= end
+        && end <= frame.len();
+    if !is_ours {
+        return Err(DropReason::Malformed);
+    }
+    if upper.follows() {
+        return Err(DropReason::Fragment);
+    }
+    let of = Ip {
+        protocol: upper.protocol(),
+        addresses: tables.digest(client, source),
+        ..*ip
+    };
+    Ok(Quoted {
+        of,
+        placed_by: pair(folded(client), folded(source)),
+        ports,
+    })
 }
 
 /// The real server of a flow, without a trace of the question: from its entry, else by the consistent hash.
@@ -122,17 +189,17 @@ fn quoted<F: Frame>(frame: &F, ip: &Ip) -> Result<(u8, Quoted), DropReason> {
 /// `None`: there is none.
 #[must_use]
 #[inline(always)]
-pub fn server_of_flow<T: Tables + ?Sized>(tables: &T, service: u32, key: &FlowKey) -> Option<u32> {
+pub fn server_of_flow<T: Tables + ?Sized>(tables: &T, service: u32, flow: &Flow) -> Option<u32> {
     let now = tables.now();
     let globals = tables.globals()?;
-    if let Some((word, _)) = entry_of(tables, key)
+    if let Some((word, _)) = entry_of(tables, &flow.key)
         && word.expiry() > now
     {
         return Some(word.server());
     }
     let slot = tables.service(service)?;
     let service = &slot.halves[(slot.select.load(Acquire) & 1) as usize];
-    by_hash(tables, globals, service, &service.hash_all, key).ok()
+    by_hash(tables, globals, service, &service.hash_all, &flow.placing).ok()
 }
 
 /// The word of a flow's entry, expired or not, and whether it is a half-open one; no trace of the question stays.

@@ -13,9 +13,11 @@ extern crate alloc;
 
 mod advert;
 mod answer;
+mod answer6;
 mod branchless;
 mod bucket;
 mod buckets;
+mod clients;
 mod egress;
 mod established;
 mod fragment;
@@ -23,6 +25,8 @@ mod gate;
 mod half_open;
 mod hash;
 mod icmp;
+mod ip;
+mod ipv6;
 mod loads;
 mod lookup;
 #[cfg(not(target_arch = "bpf"))]
@@ -40,24 +44,32 @@ pub mod tcp;
 mod transport;
 mod turns;
 
+pub use advert::{hear, hear6};
+pub use answer::answer;
+pub use answer6::answer6;
+pub use clients::note_client;
 pub use established::establish;
-pub use fragment::{note_fragment, place_by_address, ports_of_fragment};
-pub use hash::{flow_hash, slot};
+pub use fragment::{note_first, note_fragment, place_by_address, ports_of_fragment};
+pub use hash::{digest, flow_hash, slot};
 pub use icmp::{entry_of, server_of_flow};
+pub use ip::{Flow, folded, folded_addresses, of_group, under_prefix};
+pub use ipv6::{Upper, skip_headers};
 pub use loads::{least_loaded, less_loaded_of_two};
 pub use lookup::find_service;
 #[cfg(not(target_arch = "bpf"))]
 pub use memory::MemoryFrame;
-pub use persistence::{note_server, persistent_server};
+pub use persistence::{note_server, persistent_server, template_digest};
 pub use plan::{Plan, enter, plan};
-pub use process::process;
-pub use reset::reset;
+pub use process::{process, rare};
+pub use reset::{reset, reset6};
 pub use rounds::{Rounds, chunk};
 pub use scheduler::{Method, schedule};
 pub use transport::Transport;
 
+use core::sync::atomic::Ordering::Relaxed;
+
 use evenkeel_abi::{
-    Bucket, Costs, DropReason, Event, FlowKey, Gate, Globals, Link, Load, Router, Server,
+    Bucket, Clients, Costs, DropReason, Event, FlowKey, Gate, Globals, Link, Load, Router, Server,
     ServiceKey, ServiceSlot, Shared, State, Tick, Word,
 };
 
@@ -104,8 +116,76 @@ pub trait Frame {
     /// Turns the packet into a TCP reset, see [`reset`](fn@reset).
     ///
     /// A method, so that the program can have it verified once, and on a stack of its own.
-    fn reset(&mut self, mac: u64, header_len: usize) -> Option<()> {
-        reset(self, mac, header_len)
+    fn reset(&mut self, mac: u64) -> Option<()> {
+        reset(self, mac)
+    }
+
+    /// Decides what becomes of a rare packet, see [`rare`](fn@rare); a method for the same reason.
+    fn rare<T: Tables>(&mut self, tables: &T) -> Verdict
+    where
+        Self: Sized,
+    {
+        rare(self, tables)
+    }
+
+    /// Turns the packet into an ICMP error, see [`answer`](fn@answer); a method for the same reason.
+    fn answer<T: Tables>(&mut self, tables: &T, reason: DropReason, mac: u64) -> Option<()> {
+        answer(self, tables, reason, mac)
+    }
+
+    /// Notes that another director advertises one of our virtual routers, see [`hear`](fn@hear); a method for the same
+    /// reason.
+    fn hear<T: Tables>(&self, tables: &T, mac: u64) {
+        let _heard = hear(self, tables, mac);
+    }
+
+    /// Turns the IPv6 packet into a TCP reset, see [`reset6`](fn@reset6); a method for the same reason.
+    fn reset6(&mut self, mac: u64) -> Option<()> {
+        reset6(self, mac)
+    }
+
+    /// Turns the IPv6 packet into an ICMPv6 error, see [`answer6`](fn@answer6); a method for the same reason.
+    fn answer6<T: Tables>(&mut self, tables: &T, reason: DropReason, mac: u64) -> Option<()> {
+        answer6(self, tables, reason, mac)
+    }
+
+    /// Notes that another director advertises one of our virtual routers over IPv6, see [`hear6`](fn@hear6); a method
+    /// for the same reason.
+    fn hear6<T: Tables>(&self, tables: &T, mac: u64) {
+        let _heard = hear6(self, tables, mac);
+    }
+
+    /// The folded addresses of an IPv6 packet, see [`folded_addresses`](fn@folded_addresses); a method for the same
+    /// reason.
+    fn folded_addresses(&self) -> u64 {
+        folded_addresses(self).unwrap_or(0)
+    }
+
+    /// Remembers the ports of a packet that is a first fragment, see [`note_first`](fn@note_first); a method for the
+    /// same reason.
+    fn note_first<T: Tables>(&mut self, tables: &T, service: u32, ports: u32)
+    where
+        Self: Sized,
+    {
+        note_first(self, tables, service, ports);
+    }
+
+    /// Writes the address of an IPv6 packet's client beside an entry, see [`note_client`](fn@note_client); a method for
+    /// the same reason.
+    fn note_client<T: Tables>(&self, tables: &T, key: &FlowKey, prefix: u32) {
+        let _noted = note_client(self, tables, key, prefix);
+    }
+
+    /// What an IPv6 packet's template has in place of addresses, see [`template_digest`](fn@template_digest); a method
+    /// for the same reason.
+    fn template_digest<T: Tables>(&self, tables: &T, service: ServiceKey, prefix: u32) -> u64 {
+        template_digest(self, tables, service, prefix).unwrap_or(0)
+    }
+
+    /// What stands behind IPv6's extension headers, see [`skip_headers`](fn@skip_headers); a method for the same
+    /// reason.
+    fn skip_headers(&self, first: u8, offset: usize) -> Upper {
+        skip_headers(self, first, offset)
     }
 }
 
@@ -128,6 +208,8 @@ pub trait Tables {
     fn link(&self, index: u32) -> Option<&Link>;
     /// Number of a virtual address's gate.
     fn gate_of(&self, address: u32) -> Option<u32>;
+    /// The same of an IPv6 address, as it lies in memory.
+    fn gate_of6(&self, address: &[u64; 2]) -> Option<u32>;
     /// A gate by number.
     fn gate(&self, gate: u32) -> Option<&Gate>;
     /// A virtual router by its id.
@@ -148,6 +230,10 @@ pub trait Tables {
     fn conn_bucket(&self, bucket: u32) -> Option<&Bucket>;
     /// A bucket of the half-open table.
     fn bucket(&self, bucket: u32) -> Option<&Bucket>;
+    /// The IPv6 clients of a bucket of the established table.
+    fn conn_clients(&self, bucket: u32) -> Option<&Clients>;
+    /// The IPv6 clients of a bucket of the half-open table.
+    fn half_open_clients(&self, bucket: u32) -> Option<&Clients>;
     /// A bucket of the table of fragments.
     fn fragment_bucket(&self, bucket: u32) -> Option<&Bucket>;
     /// The numbers of a packet's service and of its gate, see [`find_service`](fn@find_service).
@@ -159,19 +245,27 @@ pub trait Tables {
     /// What becomes of a packet of no established flow, see [`plan`](fn@plan).
     ///
     /// A method, so that the program can have it verified once and not for each way that leads to it.
-    fn plan(&self, service: u32, key: &FlowKey, transport: Transport) -> Plan {
-        plan(self, service, key, transport)
+    fn plan(&self, service: u32, flow: &Flow, transport: Transport) -> Plan {
+        plan(self, service, flow, transport)
     }
-    /// The server that a new flow's template names, see [`persistent_server`](fn@persistent_server); a method for the
-    /// same reason.
-    fn persistent_server(&self, service: u32, key: &FlowKey) -> Option<u32> {
-        persistent_server(self, service, key)
+    /// The server that a template names, see [`persistent_server`](fn@persistent_server); a method for the same reason.
+    fn persistent_server(&self, service: u32, template: &FlowKey) -> Option<u32> {
+        persistent_server(self, service, template)
     }
     /// Notes a new flow's server in its template, see [`note_server`](fn@note_server); a method for the same reason.
-    fn note_server(&self, service: u32, key: &FlowKey, server: u32) {
-        note_server(self, service, key, server);
+    fn note_server(&self, service: u32, template: &FlowKey, server: u32) {
+        note_server(self, service, template, server);
     }
-    /// The server of a service's flow that has no entry, see [`schedule`](fn@schedule); a method for the same reason.
+    /// What an IPv6 flow's key has in place of addresses: a digest of its client's and of what it is a client of, both
+    /// as they lie in memory; a method for the same reason.
+    fn digest(&self, client: [u64; 2], of: [u64; 2]) -> u64 {
+        let secret = self
+            .globals()
+            .map_or(0, |globals| globals.secret.load(Relaxed));
+        digest(client, of, secret)
+    }
+    /// The server of a service's flow that has no entry, by what it is placed by, see [`schedule`](fn@schedule); a
+    /// method for the same reason.
     ///
     /// # Errors
     /// As [`schedule`](fn@schedule).
@@ -203,15 +297,15 @@ pub trait Tables {
         less_loaded_of_two(self, random, start, len)
     }
     /// The server of a service's flow, see [`server_of_flow`](fn@server_of_flow); a method for the same reason.
-    fn server_of_flow(&self, service: u32, key: &FlowKey) -> Option<u32> {
-        server_of_flow(self, service, key)
+    fn server_of_flow(&self, service: u32, flow: &Flow) -> Option<u32> {
+        server_of_flow(self, service, flow)
     }
     /// The service and server of a fragment, see [`place_by_address`](fn@place_by_address); a method for the same reason.
     ///
     /// # Errors
     /// As [`place_by_address`](fn@place_by_address).
-    fn place_by_address(&self, key: &FlowKey) -> Result<(u32, u32), DropReason> {
-        place_by_address(self, key)
+    fn place_by_address(&self, gate: u32, key: &FlowKey) -> Result<(u32, u32), DropReason> {
+        place_by_address(self, gate, key)
     }
     /// The service and ports of a fragment's packet, see [`ports_of_fragment`](fn@ports_of_fragment); a method for
     /// the same reason.
@@ -222,6 +316,9 @@ pub trait Tables {
     fn note_fragment(&self, key: &FlowKey, service: u32, ports: u32) {
         note_fragment(self, key, service, ports);
     }
+    /// Notes the interface of [`Verdict::Redirect`], whose number the program would have to keep on all ways to its
+    /// end otherwise, those that have none too.
+    fn leave_by(&self, _interface: u32) {}
     /// Counts a packet that was forwarded, and its flow if it is a new one.
     fn count(&self, service: u32, server: u32, bytes: u64, new_flow: bool);
     /// Counts a drop.

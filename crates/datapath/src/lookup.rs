@@ -71,7 +71,10 @@ pub fn find_service<T: Tables + ?Sized>(tables: &T, key: &ServiceKey) -> Option<
 /// Number of the gate of the address that a key is of.
 #[inline(always)]
 fn gate_of<T: Tables + ?Sized>(tables: &T, key: &ServiceKey) -> Option<u32> {
-    tables.gate_of(key.address)
+    match key.gate6() {
+        Some(gate) => Some(gate),
+        None => tables.gate_of(key.address),
+    }
 }
 
 /// The service whose ports hold a packet's: that of the last step which is not above it.

@@ -3,16 +3,35 @@
 
 use core::sync::atomic::Ordering::{Acquire, Relaxed};
 
-use evenkeel_abi::{FlowKey, ServiceKey, Tick, Word, high, low};
+use evenkeel_abi::{FlowKey, ServiceKey, Tick, Word, low};
+use evenkeel_wire::ipv6;
 
-use crate::Tables;
 use crate::established::{self, Place, REFRESH_MIN};
 use crate::hash::flow_hash;
+use crate::ip::{address_at, of_group, under_prefix};
 use crate::table::{exchange, is_present};
+use crate::{Frame, Tables};
 
-/// The template of a new flow, whether it stands in the table or not.
+/// What the key of an IPv6 packet's template has in place of addresses: a digest of the client's under a prefix of this
+/// length, and of what the service has its own templates by.
+#[must_use]
+#[inline(always)]
+pub fn template_digest<F: Frame + ?Sized, T: Tables>(
+    frame: &F,
+    tables: &T,
+    service: ServiceKey,
+    prefix: u32,
+) -> Option<u64> {
+    let client = under_prefix(address_at(frame, ipv6::SOURCE)?, prefix);
+    let of = match service.group_number() {
+        Some(number) => of_group(number),
+        None => address_at(frame, ipv6::DESTINATION)?,
+    };
+    Some(tables.digest(client, of))
+}
+
+/// A template, whether it stands in the table or not.
 struct Template<'a> {
-    key: FlowKey,
     hash: u32,
     expiry: Tick,
     place: Option<Place<'a>>,
@@ -21,24 +40,21 @@ struct Template<'a> {
 impl<'a> Template<'a> {
     /// Looks it up.
     #[inline(always)]
-    fn of<T: Tables + ?Sized>(tables: &'a T, service: u32, flow: &FlowKey) -> Option<Self> {
+    fn of<T: Tables + ?Sized>(tables: &'a T, service: u32, key: &FlowKey) -> Option<Self> {
         let globals = tables.globals()?;
         let slot = tables.service(service)?;
         let service = &slot.halves[(slot.select.load(Acquire) & 1) as usize];
-        let persistence = service.persistence.load(Relaxed);
-        let of = ServiceKey::unpacked(slot.key.load(Relaxed));
-        let key = flow.template(high(persistence), of);
-        let hash = flow_hash(&key, low(globals.secret.load(Relaxed)));
+        let lifetime = low(service.persistence.load(Relaxed));
+        let hash = flow_hash(key, low(globals.secret.load(Relaxed)));
         Some(Self {
-            key,
             hash,
-            expiry: tables.now().after(low(persistence).into()),
-            place: established::find(tables, globals, &key, hash),
+            expiry: tables.now().after(lifetime.into()),
+            place: established::find(tables, globals, key, hash),
         })
     }
 }
 
-/// The server that the template of a service's new flow names, if it is valid: then it is refreshed.
+/// The server that a service's template names, if it is valid: then it is refreshed.
 ///
 /// As in IPVS (`ip_vs_check_template`) an overloaded or quiesced server stays its clients'.
 #[must_use]
@@ -46,9 +62,9 @@ impl<'a> Template<'a> {
 pub fn persistent_server<T: Tables + ?Sized>(
     tables: &T,
     service: u32,
-    key: &FlowKey,
+    template: &FlowKey,
 ) -> Option<u32> {
-    let template = Template::of(tables, service, key)?;
+    let template = Template::of(tables, service, template)?;
     let place = template.place?;
     let word = place.way.word;
     if word.expiry() <= tables.now() || !is_present(tables, word.server()) {
@@ -62,7 +78,7 @@ pub fn persistent_server<T: Tables + ?Sized>(
     Some(word.server())
 }
 
-/// Notes the server of a flow whose template named none; without room the flow goes there all the same.
+/// Notes the server of a flow in its template, which named none; without room the flow goes there all the same.
 #[inline(always)]
 pub fn note_server<T: Tables + ?Sized>(tables: &T, service: u32, key: &FlowKey, server: u32) {
     let Some(template) = Template::of(tables, service, key) else {
@@ -71,6 +87,6 @@ pub fn note_server<T: Tables + ?Sized>(tables: &T, service: u32, key: &FlowKey, 
     let word = Word::live(server, 0, template.expiry);
     match template.place {
         Some(place) => exchange(tables, place.conn(), place.way.word, word),
-        None => tables.establish(&template.key, template.hash, word),
+        None => tables.establish(key, template.hash, word),
     };
 }

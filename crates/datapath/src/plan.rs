@@ -17,6 +17,7 @@ use crate::bucket::Way;
 use crate::established::{self, Place};
 use crate::half_open::{self, bucket_of};
 use crate::hash::flow_hash;
+use crate::ip::Flow;
 use crate::scheduler::{Method, by_hash, is_quiesced};
 use crate::table::{Known, exchange, weigh};
 use crate::transport::Transport;
@@ -134,17 +135,17 @@ const fn digest(word: Word) -> u64 {
 pub fn plan<T: Tables + ?Sized>(
     tables: &T,
     service: u32,
-    key: &FlowKey,
+    flow: &Flow,
     transport: Transport,
 ) -> Plan {
-    try_plan(tables, service, key, transport).unwrap_or_else(Plan::refused)
+    try_plan(tables, service, flow, transport).unwrap_or_else(Plan::refused)
 }
 
 #[inline(always)]
 fn try_plan<T: Tables + ?Sized>(
     tables: &T,
     service: u32,
-    key: &FlowKey,
+    Flow { key, placing }: &Flow,
     transport: Transport,
 ) -> Result<Plan, DropReason> {
     let globals = tables.globals().ok_or(DropReason::Internal)?;
@@ -183,7 +184,7 @@ fn try_plan<T: Tables + ?Sized>(
         state,
         service,
         bucket,
-        (key, transport, now),
+        (placing, transport, now),
     )
 }
 

@@ -2,18 +2,15 @@
 
 use core::sync::atomic::Ordering::{Acquire, Relaxed};
 
-use evenkeel_abi::{
-    DropReason, FlowKey, GateState, Link, Server, ServerFlags, Service, ServiceFlags, ServiceKey,
-};
+use evenkeel_abi::{DropReason, FlowKey, GateState, Link, Server, ServerFlags, ServiceFlags};
 use evenkeel_wire::{eth, ipv4, vrrp};
 
-use crate::answer::answer;
 use crate::branchless::is_zero;
-use crate::egress::send;
+use crate::ip::Ip;
 use crate::lookup::{self, Found};
 use crate::schedule::{Choice, choose};
 use crate::transport::{self, is_balanced};
-use crate::{Frame, Tables, Verdict, advert, fragment, gate, icmp};
+use crate::{Frame, Tables, Verdict, egress, fragment, gate, icmp, ipv6};
 
 /// Decides what becomes of a frame, and rewrites it if it is to be transmitted.
 #[inline(always)]
@@ -27,7 +24,7 @@ pub fn process<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Verdict {
     let Some(kind) = frame.load::<2>(eth::ETHERTYPE) else {
         return Verdict::Pass;
     };
-    if kind != eth::ARP && kind != eth::IPV4 {
+    if kind != eth::IPV4 && kind != eth::IPV6 && kind != eth::ARP {
         return Verdict::Pass;
     }
     let Some(link) = tables.link(tables.ingress()) else {
@@ -39,10 +36,50 @@ pub fn process<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Verdict {
     if kind == eth::ARP {
         return gate::arp(frame, tables, is_ours || head[0] & 1 != 0);
     }
-    if !is_ours && mac != Server::pack_mac(vrrp::GROUP_MAC, 0) {
-        return Verdict::Pass;
+    let read = if kind == eth::IPV6 {
+        ipv6::read(frame, tables, link, is_ours, head[0] & 1 != 0)
+    } else if is_ours || mac == Server::pack_mac(vrrp::GROUP_MAC, 0) {
+        ipv4(frame, tables, link, is_ours)
+    } else {
+        Err(Verdict::Pass)
+    };
+    match read {
+        Ok(ip) => packet(frame, tables, link, &ip),
+        Err(verdict) => verdict,
     }
-    ipv4(frame, tables, link, is_ours)
+}
+
+/// Decides what becomes of packets that are rare, ICMP messages and fragments placed by addresses or after their first,
+/// which [`process`] found to be for a virtual address and to us.
+#[inline(always)]
+pub fn rare<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Verdict {
+    let Some(link) = tables.link(tables.ingress()) else {
+        return Verdict::Pass;
+    };
+    match read(frame, tables, link) {
+        Ok(ip) if icmp::is_icmp(&ip) => icmp::icmp(frame, tables, link, &ip),
+        Ok(ip) if ip.follows => fragment::follow(frame, tables, link, &ip),
+        Ok(ip) => match transport::read(frame, &ip) {
+            Some(_) => fragment::send(frame, tables, link, &ip, true),
+            None => dropped(tables, DropReason::Malformed),
+        },
+        Err(verdict) => verdict,
+    }
+}
+
+/// Reads the headers of a packet again that was found to be for a virtual address and to us.
+#[inline(always)]
+pub(crate) fn read<F: Frame, T: Tables>(
+    frame: &mut F,
+    tables: &T,
+    link: &Link,
+) -> Result<Ip, Verdict> {
+    let kind: Option<[u8; 2]> = frame.load(eth::ETHERTYPE);
+    if kind == Some(eth::IPV6) {
+        ipv6::read(frame, tables, link, true, false)
+    } else {
+        ipv4(frame, tables, link, true)
+    }
 }
 
 #[inline(always)]
@@ -51,72 +88,46 @@ pub(crate) fn dropped<T: Tables>(tables: &T, reason: DropReason) -> Verdict {
     Verdict::Drop(reason)
 }
 
-/// What an IPv4 header says, as far as the data plane is concerned.
-#[derive(Clone, Copy)]
-pub(crate) struct Ip {
-    pub(crate) header_len: usize,
-    pub(crate) total_len: usize,
-    /// 1 if it is a fragment, else 0: made without a branch, for the verifier would follow all that comes after it twice.
-    pub(crate) fragment: u64,
-    pub(crate) identification: u16,
-    pub(crate) ttl: u8,
-    pub(crate) protocol: u8,
-    pub(crate) source: u32,
-    pub(crate) destination: u32,
-}
-
-impl Ip {
-    /// What a header says, of which this is the word with the fragment's offset.
-    #[inline(always)]
-    fn read(h: &[u8; ipv4::MIN_LEN], fragment: u16) -> Self {
-        Self {
-            header_len: (h[ipv4::VERSION_IHL] & 0x0f) as usize * 4,
-            total_len: u16::from_be_bytes([h[ipv4::TOTAL_LENGTH], h[ipv4::TOTAL_LENGTH + 1]])
-                as usize,
-            fragment: 1 ^ is_zero((fragment & ipv4::FRAGMENT_BITS).into()),
-            identification: u16::from_ne_bytes([h[4], h[5]]),
-            ttl: h[ipv4::TTL],
-            protocol: h[ipv4::PROTOCOL],
-            source: u32::from_ne_bytes([h[12], h[13], h[14], h[15]]),
-            destination: u32::from_ne_bytes([h[16], h[17], h[18], h[19]]),
-        }
-    }
-}
-
+/// Reads an IPv4 packet's header, as far as it is for us; otherwise what becomes of it.
 #[inline(always)]
-fn ipv4<F: Frame, T: Tables>(frame: &mut F, tables: &T, link: &Link, is_ours: bool) -> Verdict {
-    let Some(h) = frame.load::<{ ipv4::MIN_LEN }>(eth::LEN) else {
-        return Verdict::Pass;
-    };
-    let fragment = u16::from_be_bytes([h[ipv4::FRAGMENT], h[ipv4::FRAGMENT + 1]]);
-    let ip = Ip::read(&h, fragment);
+fn ipv4<F: Frame, T: Tables>(
+    frame: &F,
+    tables: &T,
+    link: &Link,
+    is_ours: bool,
+) -> Result<Ip, Verdict> {
+    let h = frame.load::<{ ipv4::MIN_LEN }>(eth::LEN);
+    let h = h.ok_or(Verdict::Pass)?;
+    let ip = Ip::v4(&h);
     if h[ipv4::VERSION_IHL] >> 4 != 4 || ip.header_len < ipv4::MIN_LEN {
-        return Verdict::Pass;
+        return Err(Verdict::Pass);
     }
     if ip.protocol == ipv4::VRRP {
-        advert::hear(frame, tables, link, &ip);
-        return Verdict::Pass;
+        frame.hear(tables, link.mac.load(Relaxed));
+        return Err(Verdict::Pass);
     }
-    if !is_ours {
-        return Verdict::Pass;
-    }
-    if ip.protocol == ipv4::ICMP {
-        return icmp::icmp(frame, tables, link, &ip);
+    if is_ours { Ok(ip) } else { Err(Verdict::Pass) }
+}
+
+/// Decides what becomes of an IP packet to us.
+#[inline(always)]
+fn packet<F: Frame, T: Tables>(frame: &mut F, tables: &T, link: &Link, ip: &Ip) -> Verdict {
+    if icmp::is_icmp(ip) {
+        return frame.rare(tables);
     }
     if is_balanced(ip.protocol) == 0 {
         return Verdict::Pass;
     }
-    if fragment & ipv4::OFFSET_BITS != 0 {
-        return fragment::follow(frame, tables, link, &ip);
+    if ip.follows {
+        return frame.rare(tables);
     }
     let Some(ports) = frame.load::<4>(eth::LEN + ip.header_len) else {
-        return for_an_address(tables, ip.destination, DropReason::Malformed);
+        return for_an_address(tables, ip, DropReason::Malformed);
     };
     let port = u16::from_ne_bytes([ports[2], ports[3]]);
-    let key = ServiceKey::new(ip.destination, port, ip.protocol);
-    let Some(found) = lookup::find(tables, key) else {
+    let Some(found) = lookup::find(tables, ip.service_key(port)) else {
         if ip.fragment != 0 {
-            return for_an_address(tables, ip.destination, DropReason::Fragment);
+            return for_an_address(tables, ip, DropReason::Fragment);
         }
         return Verdict::Pass;
     };
@@ -129,23 +140,20 @@ fn ipv4<F: Frame, T: Tables>(frame: &mut F, tables: &T, link: &Link, is_ours: bo
     }
     let by_address = ip.fragment * ServiceFlags::FRAGMENTS_BY_ADDRESS;
     if found.service.flags.load(Relaxed) & by_address != 0 {
-        return match transport::read(frame, &ip) {
-            Some(_) => fragment::send(frame, tables, link, &ip, true),
-            None => dropped(tables, DropReason::Malformed),
-        };
+        return frame.rare(tables);
     }
     let ports = u32::from_ne_bytes(ports);
     // Not a question of `ip.fragment` itself: what the verifier learned of that it would follow to the end.
     if ip.fragment.wrapping_mul(slot.used.load(Relaxed)) != 0 {
-        tables.note_fragment(&ip.fragment_key(), number, ports);
+        frame.note_first(tables, number, ports);
     }
-    let key = FlowKey::new(ip.source, ip.destination, ports, ip.protocol);
-    match balance(frame, tables, link, (number, found.service), &ip, &key) {
+    let key = ip.key(ports);
+    match balance(frame, tables, link, &found, ip, &key) {
         Ok((choice, verdict)) => {
             tables.count(number, choice.server, ip.total_len as u64, choice.new_flow);
             verdict
         }
-        Err(reason) => refuse(frame, tables, link, &ip, reason),
+        Err(reason) => refuse(frame, tables, link, key.is_v6(), reason),
     }
 }
 
@@ -155,14 +163,16 @@ fn refuse<F: Frame, T: Tables>(
     frame: &mut F,
     tables: &T,
     link: &Link,
-    ip: &Ip,
+    is_v6: bool,
     reason: DropReason,
 ) -> Verdict {
     tables.count_drop(reason);
-    let answered = if matches!(reason, DropReason::ServerGoneReset) {
-        frame.reset(link.mac.load(Relaxed), ip.header_len)
-    } else {
-        answer(frame, tables, reason, ip.header_len)
+    let mac = link.mac.load(Relaxed);
+    let answered = match (is_v6, matches!(reason, DropReason::ServerGoneReset)) {
+        (false, true) => frame.reset(mac),
+        (true, true) => frame.reset6(mac),
+        (false, false) => frame.answer(tables, reason, mac),
+        (true, false) => frame.answer6(tables, reason, mac),
     };
     match answered {
         Some(()) => Verdict::Transmit,
@@ -172,8 +182,8 @@ fn refuse<F: Frame, T: Tables>(
 
 /// A packet that can't be told to be a service's, but must not reach the stack if its address is virtual.
 #[inline(always)]
-fn for_an_address<T: Tables>(tables: &T, address: u32, reason: DropReason) -> Verdict {
-    if gate::is_closed(tables, address) {
+fn for_an_address<T: Tables>(tables: &T, ip: &Ip, reason: DropReason) -> Verdict {
+    if gate::is_closed(tables, ip.gate(tables)) {
         Verdict::Pass
     } else {
         dropped(tables, reason)
@@ -186,13 +196,13 @@ fn balance<F: Frame, T: Tables>(
     frame: &mut F,
     tables: &T,
     link: &Link,
-    service: (u32, &Service),
+    found: &Found<'_>,
     ip: &Ip,
     key: &FlowKey,
 ) -> Result<(Choice, Verdict), DropReason> {
     let transport = transport::read(frame, ip).ok_or(DropReason::Malformed)?;
-    let choice = choose(tables, service, key, transport)?;
-    let verdict = forward(frame, tables, link, choice.server, ip)?;
+    let choice = choose(frame, tables, found, key, transport)?;
+    let verdict = forward(frame, tables, link, choice.server, key.is_v6())?;
     Ok((choice, verdict))
 }
 
@@ -204,7 +214,7 @@ pub(crate) fn forward<F: Frame, T: Tables>(
     tables: &T,
     link: &Link,
     server: u32,
-    ip: &Ip,
+    is_v6: bool,
 ) -> Result<Verdict, DropReason> {
     let server = tables.server(server).ok_or(DropReason::ServerGone)?;
     let mac = server.mac.load(Acquire);
@@ -216,8 +226,8 @@ pub(crate) fn forward<F: Frame, T: Tables>(
         return Ok(Verdict::Pass);
     }
     // Not before, for a local server doesn't mind; IPVS too decrements only what it sends on.
-    if ip.ttl <= 1 {
+    if egress::ttl(frame, is_v6).ok_or(DropReason::Internal)? <= 1 {
         return Err(DropReason::TtlExceeded);
     }
-    send(frame, tables, link, server, ip)
+    egress::send(frame, tables, link, server, is_v6)
 }

@@ -6,7 +6,7 @@ use crate::Frame;
 
 /// Adds `len` bytes (a multiple of 4, at most `4 * MAX`) from `offset` on to a checksum's sum.
 #[inline(always)]
-pub(crate) fn add_bytes<const MAX: usize, F: Frame>(
+pub(crate) fn add_bytes<const MAX: usize, F: Frame + ?Sized>(
     frame: &F,
     offset: usize,
     len: usize,
@@ -31,4 +31,16 @@ pub(crate) const fn add_address(sum: u32, address: [u8; 4]) -> u32 {
     let [a, b, c, d] = address;
     let sum = checksum::add(sum, u16::from_be_bytes([a, b]));
     checksum::add(sum, u16::from_be_bytes([c, d]))
+}
+
+/// Adds an IPv6 address, as it lies in memory.
+#[inline(always)]
+pub(crate) const fn add_address6(sum: u32, [first, second]: [u64; 2]) -> u32 {
+    add_word(add_word(sum, first), second)
+}
+
+#[inline(always)]
+const fn add_word(sum: u32, word: u64) -> u32 {
+    let [a, b, c, d, e, f, g, h] = word.to_ne_bytes();
+    add_address(add_address(sum, [a, b, c, d]), [e, f, g, h])
 }

@@ -5,7 +5,7 @@ use evenkeel_wire::{eth, ipv4, tcp, udp};
 
 use crate::Frame;
 use crate::branchless::{is_zero, select};
-use crate::process::Ip;
+use crate::ip::Ip;
 use crate::tcp::{asks, timeout};
 
 /// 1 if services can have this protocol, else 0.

@@ -11,6 +11,8 @@ use evenkeel_api::{ClientError, ErrorKind as ApiErrorKind};
 pub(crate) enum Kind {
     /// It could not be done.
     Failure,
+    /// The command line makes no sense.
+    Usage,
     /// The config file is bad; the message is the rendered diagnostics.
     Diagnostics,
     /// The config file cannot be used at all.
@@ -40,6 +42,14 @@ impl CommandError {
     /// What failed, in words.
     pub(crate) fn message(message: impl Into<String>) -> Self {
         Self::new(anyhow::Error::msg(message.into()))
+    }
+
+    /// A command line that makes no sense, in words.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self {
+            kind: Kind::Usage,
+            ..Self::message(message)
+        }
     }
 
     /// A bad config file, with its diagnostics as they shall be printed.
@@ -83,6 +93,7 @@ impl CommandError {
     pub(crate) const fn exit_code(&self) -> u8 {
         match self.kind {
             Kind::Failure => 1,
+            Kind::Usage => 2,
             Kind::Diagnostics | Kind::Config => 78,
             Kind::BrokenPipe => 0,
         }
@@ -97,7 +108,7 @@ impl CommandError {
                 &mut out,
                 format_args!("{}\n", self.error.to_string().trim_end()),
             ),
-            Kind::Failure | Kind::Config => {
+            Kind::Failure | Kind::Usage | Kind::Config => {
                 append(&mut out, format_args!("Error: {}\n", self.error));
                 for (place, cause) in self.error.chain().skip(1).enumerate() {
                     append(&mut out, format_args!("  {}: {cause}\n", place + 1));

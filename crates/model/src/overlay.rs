@@ -143,6 +143,9 @@ pub enum EditRefused {
     /// It adds a service whose address and port another one has.
     #[error("another service has the address and port")]
     Taken,
+    /// The real server's address is of the other version of IP than the service's.
+    #[error("the server is of another address family than its service")]
+    AddressFamily,
     /// The service has 1,024 real servers, or 8,192 services were made by hand.
     #[error("there is no room for more")]
     NoRoom,
@@ -225,6 +228,10 @@ impl Overlay {
             }
             Edit::AddServer(key, address, settings) => {
                 let service = self.find(key, configured)?;
+                let mut addresses = service.addresses();
+                if addresses.any(|own| own.is_ipv6() != address.is_ipv6()) {
+                    return Err(EditRefused::AddressFamily);
+                }
                 let address = SocketAddr::new(address, key.port());
                 let exists = service.servers.iter().any(|s| s.address == address);
                 if exists && listed(key, Some(address)) {

@@ -76,6 +76,12 @@ pub struct ServiceEntry {
 }
 
 impl ServiceEntry {
+    /// Whether its addresses are of IPv6.
+    #[must_use]
+    pub fn is_ipv6(&self) -> bool {
+        self.addresses().any(|address| address.is_ipv6())
+    }
+
     /// What it takes.
     #[must_use]
     pub fn listens(&self) -> Listens {

@@ -1,7 +1,7 @@
 //! Virtual routers, as configured: which addresses this director shares with others by VRRP, and how.
 
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// Number of a virtual router on its link, 1 to 255 (VRID, RFC 9568 §5.2.3).
@@ -148,11 +148,11 @@ pub struct VirtualRouter {
     /// How long an Active of lower priority is watched before it is preempted, 0 to 1,000 s.
     pub preempt_delay: Duration,
     /// The virtual addresses, in the order of the config file; at least one, each in one router only.
-    pub addresses: Vec<Ipv4Addr>,
+    pub addresses: Vec<IpAddr>,
     /// The other directors, which advertisements are sent to; none: multicast to 224.0.0.18.
-    pub peers: Vec<Ipv4Addr>,
+    pub peers: Vec<IpAddr>,
     /// Source of advertisements; `None`: the interface's first own address.
-    pub source: Option<Ipv4Addr>,
+    pub source: Option<IpAddr>,
     /// What is sent in version 3; of no meaning in version 2.
     pub checksum: AdvertChecksum,
     /// Gratuitous ARPs in a burst for each address, 1 to 100.

@@ -8,7 +8,9 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use futures_util::TryStreamExt as _;
-use netlink_packet_route::address::{AddressAttribute, AddressMessage, AddressProtocol};
+use netlink_packet_route::address::{
+    AddressAttribute, AddressHeaderFlags, AddressMessage, AddressProtocol, CacheInfo,
+};
 use rtnetlink::{AddressMessageBuilder, Handle};
 
 use crate::link::LinkInfo;
@@ -157,12 +159,7 @@ impl Netlink {
             .requests
             .address()
             .add(link, address, host_prefix_length(address));
-        request
-            .message_mut()
-            .attributes
-            .push(AddressAttribute::Protocol(AddressProtocol::Other(
-                ADDRESS_PROTOCOL,
-            )));
+        *request.message_mut() = virtual_address(link, address);
         let Err(error) = request.execute().await else {
             return Ok(());
         };
@@ -319,20 +316,50 @@ pub(crate) fn held(message: &AddressMessage) -> Option<Held> {
 }
 
 fn message_for(held: &Held) -> AddressMessage {
-    let length = held.prefix.length;
-    match held.address {
+    message(held.link, held.address, held.prefix.length)
+}
+
+/// A virtual address as a host prefix, marked as evenkeel's.
+///
+/// One of IPv6 is not looked for on the link first, for its holder has just ended; and it is deprecated from the start
+/// (RFC 4862 §5.5.4), so that this host takes it for the source of no packet of its own (RFC 6724 §5): the answer
+/// would go to whoever has the address, a real server among others. The kernel prefers an interface's own IPv4
+/// addresses by itself.
+pub(crate) fn virtual_address(link: u32, address: IpAddr) -> AddressMessage {
+    let mut message = message(link, address, host_prefix_length(address));
+    let mark = AddressProtocol::Other(ADDRESS_PROTOCOL);
+    message.attributes.push(AddressAttribute::Protocol(mark));
+    if address.is_ipv6() {
+        message.header.flags |= AddressHeaderFlags::Nodad;
+        let mut lifetimes = CacheInfo::default();
+        lifetimes.ifa_preferred = 0;
+        lifetimes.ifa_valid = u32::MAX;
+        message
+            .attributes
+            .push(AddressAttribute::CacheInfo(lifetimes));
+    }
+    message
+}
+
+/// The address as a host prefix.
+pub(crate) fn host_prefix(link: u32, address: IpAddr) -> AddressMessage {
+    message(link, address, host_prefix_length(address))
+}
+
+fn message(link: u32, address: IpAddr, length: u8) -> AddressMessage {
+    match address {
         IpAddr::V4(address) => AddressMessageBuilder::<Ipv4Addr>::new()
-            .index(held.link)
+            .index(link)
             .address(address, length)
             .build(),
         IpAddr::V6(address) => AddressMessageBuilder::<Ipv6Addr>::new()
-            .index(held.link)
+            .index(link)
             .address(address, length)
             .build(),
     }
 }
 
-fn host_prefix_length(address: IpAddr) -> u8 {
+pub(crate) const fn host_prefix_length(address: IpAddr) -> u8 {
     match address {
         IpAddr::V4(_) => 32,
         IpAddr::V6(_) => 128,

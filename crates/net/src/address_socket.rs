@@ -1,13 +1,12 @@
 //! The same addresses for one thread without a runtime: netlink that waits for its answers.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use netlink_packet_route::address::{AddressAttribute, AddressMessage, AddressProtocol};
+use netlink_packet_route::address::AddressMessage;
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use nix::net::if_::if_indextoname;
-use rtnetlink::AddressMessageBuilder;
 use rtnetlink::packet_core::{
     NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
 };
@@ -15,7 +14,7 @@ use rtnetlink::sys::protocols::NETLINK_ROUTE;
 use rtnetlink::sys::{Socket, SocketAddr};
 use socket2::SockRef;
 
-use crate::address::{ADDRESS_PROTOCOL, AddressError, held};
+use crate::address::{AddressError, held, host_prefix, host_prefix_length, virtual_address};
 use crate::datagram;
 use crate::netlink::{OpenError, RequestError};
 
@@ -24,9 +23,6 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Larger than any datagram that the kernel makes for this socket.
 const DATAGRAM_MAX: usize = 32 * 1024;
-
-/// A host prefix.
-const HOST: u8 = 32;
 
 /// Adds and removes virtual addresses on one interface each, from one thread.
 ///
@@ -68,25 +64,19 @@ impl AddressSocket {
         })
     }
 
-    /// Adds the address to the interface as a host prefix (/32), marked as evenkeel's.
+    /// Adds the address to the interface as a host prefix (/32, /128), marked as evenkeel's.
     ///
     /// Does nothing where evenkeel's mark is on it there already; fails with [`AddressError::Taken`]
     /// where somebody else added it. Other interfaces do not matter.
-    pub fn add(&mut self, link: u32, address: Ipv4Addr) -> Result<(), AddressError> {
-        let failed = |source| AddressError::Add {
-            address: address.into(),
-            source,
-        };
-        let mut message = host_prefix(link, address);
-        let mark = AddressProtocol::Other(ADDRESS_PROTOCOL);
-        message.attributes.push(AddressAttribute::Protocol(mark));
-        let message = RouteNetlinkMessage::NewAddress(message);
+    pub fn add(&mut self, link: u32, address: IpAddr) -> Result<(), AddressError> {
+        let failed = |source| AddressError::Add { address, source };
+        let message = RouteNetlinkMessage::NewAddress(virtual_address(link, address));
         match self.request(message, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, |_| {}) {
             Ok(()) => Ok(()),
             Err(error) if error.is(libc::EEXIST) => match self.standing(link, address)? {
                 Standing::Ours => Ok(()),
                 Standing::Foreign => Err(AddressError::Taken {
-                    address: address.into(),
+                    address,
                     link: label(link),
                 }),
                 // Removed by somebody between the two.
@@ -101,14 +91,14 @@ impl AddressSocket {
     /// Does nothing where the interface does not have it or is gone; fails with
     /// [`AddressError::NotOurs`] where somebody else added it. Other addresses and interfaces are left
     /// alone.
-    pub fn remove(&mut self, link: u32, address: Ipv4Addr) -> Result<(), AddressError> {
+    pub fn remove(&mut self, link: u32, address: IpAddr) -> Result<(), AddressError> {
         // The kernel can't be asked to remove only what carries a mark, so it is looked for first.
         match self.standing(link, address)? {
             Standing::Absent => return Ok(()),
             Standing::Ours => {}
             Standing::Foreign => {
                 return Err(AddressError::NotOurs {
-                    address: address.into(),
+                    address,
                     link: label(link),
                 });
             }
@@ -118,7 +108,7 @@ impl AddressSocket {
             // EADDRNOTAVAIL, ENODEV: somebody was faster.
             Err(error) if !error.is(libc::EADDRNOTAVAIL) && !error.is(libc::ENODEV) => {
                 Err(AddressError::Remove {
-                    address: address.into(),
+                    address,
                     source: error,
                 })
             }
@@ -126,9 +116,12 @@ impl AddressSocket {
         }
     }
 
-    fn standing(&mut self, link: u32, address: Ipv4Addr) -> Result<Standing, AddressError> {
+    fn standing(&mut self, link: u32, address: IpAddr) -> Result<Standing, AddressError> {
         let mut ask = AddressMessage::default();
-        ask.header.family = AddressFamily::Inet;
+        ask.header.family = match address {
+            IpAddr::V4(_) => AddressFamily::Inet,
+            IpAddr::V6(_) => AddressFamily::Inet6,
+        };
         ask.header.index = link;
         let mut standing = Standing::Absent;
         let asked = self.request(
@@ -138,8 +131,8 @@ impl AddressSocket {
                 if let RouteNetlinkMessage::NewAddress(message) = message
                     && let Some(held) = held(message)
                     && held.link == link
-                    && held.address == IpAddr::V4(address)
-                    && held.prefix.length == HOST
+                    && held.address == address
+                    && held.prefix.length == host_prefix_length(address)
                 {
                     standing = if held.ours {
                         Standing::Ours
@@ -215,13 +208,6 @@ fn outcome(code: i32) -> Result<(), RequestError> {
     }
     let error = io::Error::from_raw_os_error(code.saturating_neg());
     Err(RequestError::from_io(error))
-}
-
-fn host_prefix(link: u32, address: Ipv4Addr) -> AddressMessage {
-    AddressMessageBuilder::<Ipv4Addr>::new()
-        .index(link)
-        .address(address, HOST)
-        .build()
 }
 
 fn label(link: u32) -> String {

@@ -1,15 +1,15 @@
-//! Gratuitous ARP: tells the link which hardware address has an IP address.
+//! Gratuitous ARP and unsolicited neighbour advertisements: tell the link which hardware address has an IP address.
 //!
-//! Sent in both forms (RFC 5944 §4.6): hosts differ in which of them they believe.
+//! ARP is sent in both forms (RFC 5944 §4.6): hosts differ in which of them they believe.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use evenkeel_model::MacAddress;
 use evenkeel_wire::arp;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::packet;
+use crate::{packet, solicitation};
 
 /// Why an address could not be announced.
 #[derive(Debug, thiserror::Error)]
@@ -17,14 +17,11 @@ pub enum AnnounceError {
     /// The packet socket was refused.
     #[error("could not open a packet socket; run as root or grant CAP_NET_RAW")]
     Open(#[source] io::Error),
-    /// IPv6 is not announced by ARP.
-    #[error("address `{0}` is not an IPv4 address; only IPv4 is announced")]
-    NotIpv4(IpAddr),
     /// The interface did not take the frame.
     #[error("could not announce `{address}` on interface number {link}; is the interface up?")]
     Send {
         /// The address.
-        address: Ipv4Addr,
+        address: IpAddr,
         /// Index of the interface.
         link: u32,
         /// The kernel's answer.
@@ -33,7 +30,7 @@ pub enum AnnounceError {
     },
 }
 
-/// Sends gratuitous ARP, in the network namespace of the thread that opened it.
+/// Sends gratuitous ARP and unsolicited neighbour advertisements, in the network namespace of the thread that opened it.
 #[derive(Debug)]
 pub struct Announcer {
     socket: Socket,
@@ -49,7 +46,8 @@ impl Announcer {
         Ok(Self { socket })
     }
 
-    /// Broadcasts that `mac` has `address` on the link: one ARP request and one ARP reply.
+    /// Tells everybody that `mac` has `address` on the link: by one ARP request and one ARP reply, or one unsolicited
+    /// neighbour advertisement that overrides (RFC 4861 §7.2.6).
     ///
     /// Never waits; allocates nothing.
     pub fn announce(
@@ -58,15 +56,20 @@ impl Announcer {
         mac: MacAddress,
         address: IpAddr,
     ) -> Result<(), AnnounceError> {
-        let IpAddr::V4(address) = address else {
-            return Err(AnnounceError::NotIpv4(address));
-        };
         let failed = |source| AnnounceError::Send {
             address,
             link,
             source,
         };
-        let to = packet::arp_broadcast(link).map_err(failed)?;
+        let address = match address {
+            IpAddr::V6(address) => {
+                let to = packet::everybody(link, libc::ETH_P_IPV6).map_err(failed)?;
+                let frame = solicitation::advertisement(mac, address);
+                return self.socket.send_to(&frame, &to).map(drop).map_err(failed);
+            }
+            IpAddr::V4(address) => address,
+        };
+        let to = packet::everybody(link, libc::ETH_P_ARP).map_err(failed)?;
         for operation in [arp::REQUEST, arp::REPLY] {
             let message = arp::gratuitous(operation, mac.0, address.octets());
             self.socket

@@ -1,4 +1,5 @@
-//! Who has an address, asked by ARP probes (RFC 5227 §2.1.1), which change nobody's ARP cache.
+//! Who has an address, asked by ARP probes (RFC 5227 §2.1.1) or by neighbour solicitations from nobody (RFC 4862
+//! §5.4.2), which change no neighbour's cache.
 
 #![expect(
     unsafe_code,
@@ -7,7 +8,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, Read as _};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use evenkeel_model::MacAddress;
@@ -17,7 +18,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::{Instant, timeout_at};
 
-use crate::packet;
+use crate::{packet, solicitation};
 
 #[cfg(test)]
 mod tests;
@@ -40,7 +41,7 @@ pub enum ArpProbeError {
     #[error("could not probe for `{address}` on interface number {link}; is the interface up?")]
     Probe {
         /// The address.
-        address: Ipv4Addr,
+        address: IpAddr,
         /// Index of the interface.
         link: u32,
         /// The kernel's answer.
@@ -52,12 +53,12 @@ pub enum ArpProbeError {
 /// Hardware addresses of the other hosts on the link that say they have the address, in order.
 ///
 /// Asks three times within `wait` and listens until it is over. Whoever answers is found, and whoever
-/// announces or uses the address in ARP meanwhile. Another host's probe is no claim: it asks as we do.
+/// announces the address meanwhile, or uses it, in ARP or in any packet of IPv6. Another host's probe is no claim: it asks as we do.
 /// What the interface's XDP program drops is not seen. Runs on tokio; dropped, it stops asking.
 pub async fn holders(
     link: u32,
     own: MacAddress,
-    address: Ipv4Addr,
+    address: IpAddr,
     wait: Duration,
 ) -> Result<Vec<MacAddress>, ArpProbeError> {
     let failed = |source| ArpProbeError::Probe {
@@ -65,7 +66,11 @@ pub async fn holders(
         link,
         source,
     };
-    let everybody = packet::arp_broadcast(link).map_err(failed)?;
+    let kind = match address {
+        IpAddr::V4(_) => libc::ETH_P_ARP,
+        IpAddr::V6(_) => libc::ETH_P_IPV6,
+    };
+    let everybody = packet::everybody(link, kind).map_err(failed)?;
     // Protocol 0 receives nothing until the socket is bound, so that no other link is heard.
     let socket = Socket::new(Domain::PACKET, Type::RAW, Some(Protocol::from(0)))
         .map_err(ArpProbeError::Open)?;
@@ -75,7 +80,10 @@ pub async fn holders(
     let registered = unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) };
     let socket = registered.map_err(|refused| ArpProbeError::Open(refused.into()))?;
 
-    let probe = packet::arp_frame(own, probe(own, address));
+    let probe = match address {
+        IpAddr::V4(address) => packet::arp_frame(own, probe(own, address)).to_vec(),
+        IpAddr::V6(address) => solicitation::question(own, address),
+    };
     let mut found = BTreeSet::new();
     let mut until = Instant::now();
     for _ in 0..PROBES {
@@ -96,16 +104,20 @@ pub async fn holders(
 async fn listen(
     socket: &AsyncFd<Socket>,
     own: MacAddress,
-    address: Ipv4Addr,
+    address: IpAddr,
     found: &mut BTreeSet<MacAddress>,
 ) -> io::Result<()> {
-    let mut frame = [0; packet::ARP_FRAME_LENGTH];
+    let mut frame = [0; solicitation::FRAME_LENGTH];
     loop {
         let mut ready = socket.readable().await?;
         let read = ready.try_io(|socket| socket.get_ref().read(&mut frame));
         if let Ok(length) = read {
             let frame = frame.get(..length?).unwrap_or_default();
-            found.extend(claimant(frame, address).filter(|mac| *mac != own));
+            let claimant = match address {
+                IpAddr::V4(address) => claimant(frame, address),
+                IpAddr::V6(address) => solicitation::claimant(frame, address),
+            };
+            found.extend(claimant.filter(|mac| *mac != own));
         }
     }
 }

@@ -1,5 +1,5 @@
 //! The director's hands on the network: addresses, links and neighbours through netlink, gratuitous
-//! ARP, and the probes of the health checks.
+//! ARP and neighbour advertisements, and the probes of the health checks.
 //!
 //! It obeys and reports; it decides nothing. Everything here does IO. Most of it runs on tokio; what the
 //! VRRP thread needs does not: [`vrrp::VrrpSocket`], [`AddressSocket`], [`Announcer`], [`realtime`],
@@ -24,6 +24,7 @@ mod netlink;
 mod packet;
 pub mod probe;
 pub mod realtime;
+mod solicitation;
 pub mod vrrp;
 mod wake;
 

@@ -1,4 +1,4 @@
-//! What the senders of ARP share: frames, and addresses of packet sockets.
+//! What the senders of ARP and of neighbour discovery share: frames, and addresses of packet sockets.
 
 #![expect(
     unsafe_code,
@@ -26,15 +26,15 @@ pub(crate) fn arp_frame(source: MacAddress, message: [u8; arp::LEN]) -> [u8; ARP
     frame
 }
 
-/// Everybody on the link, for ARP: where to send to, or what to bind to for receiving.
-pub(crate) fn arp_broadcast(link: u32) -> io::Result<SockAddr> {
+/// Everybody on the link, for frames of this kind: where to send to, or what to bind to for receiving.
+///
+/// The frame itself says which MAC address it is for.
+pub(crate) fn everybody(link: u32, kind: i32) -> io::Result<SockAddr> {
     let mut storage = SockAddrStorage::zeroed();
     // SAFETY: `sockaddr_ll` is one of the `sockaddr_*` types of this platform, as `view_as` asks.
     let to = unsafe { storage.view_as::<libc::sockaddr_ll>() };
     to.sll_family = u16::try_from(libc::AF_PACKET).map_err(io::Error::other)?;
-    to.sll_protocol = u16::try_from(libc::ETH_P_ARP)
-        .map_err(io::Error::other)?
-        .to_be();
+    to.sll_protocol = u16::try_from(kind).map_err(io::Error::other)?.to_be();
     to.sll_ifindex = i32::try_from(link).map_err(io::Error::other)?;
     to.sll_halen = 6;
     let (hardware, _unused) = to.sll_addr.split_at_mut(BROADCAST.len());

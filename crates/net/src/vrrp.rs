@@ -1,21 +1,53 @@
-//! The raw socket of VRRP over IPv4: whole packets in and out on one interface.
+//! The raw sockets of VRRP over IPv4 and IPv6: on one interface, whole packets out.
 //!
-//! It neither reads nor writes VRRP messages; headers of IPv4 are taken apart on receipt only.
+//! They neither read nor write VRRP messages; headers of IPv4 are taken apart on receipt only.
 
-use std::io::{self, Read as _};
-use std::net::{Ipv4Addr, SocketAddrV4};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::cell::RefCell;
+use std::io::{self, IoSliceMut, Read as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
 
-use evenkeel_wire::{ipv4, vrrp};
+use evenkeel_wire::{ipv4, ipv6, vrrp};
+use nix::errno::Errno;
 use nix::net::if_::if_nametoindex;
-use nix::sys::socket::{setsockopt, sockopt};
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrIn6, recvmsg, setsockopt, sockopt};
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
 
 #[cfg(test)]
 mod tests;
 
-/// VRRP's multicast group.
+/// VRRP's multicast groups.
 const GROUP: Ipv4Addr = Ipv4Addr::from_octets(vrrp::GROUP);
+const GROUP6: Ipv6Addr = Ipv6Addr::from_octets(vrrp::GROUP6);
+
+/// The version of IP that a socket is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl Family {
+    /// That of an address.
+    #[must_use]
+    pub const fn of(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(_) => Self::V4,
+            IpAddr::V6(_) => Self::V6,
+        }
+    }
+
+    /// VRRP's group.
+    #[must_use]
+    pub const fn group(self) -> IpAddr {
+        match self {
+            Self::V4 => IpAddr::V4(GROUP),
+            Self::V6 => IpAddr::V6(GROUP6),
+        }
+    }
+}
 
 /// Bytes that may wait for us. The kernel doubles it and counts about 800 for an advertisement: room for
 /// more than two thousand, or fifty virtual routers at ten a second while we are stopped for 4 s.
@@ -56,10 +88,12 @@ pub enum VrrpSocketError {
     },
     /// The multicast group could not be joined.
     #[error(
-        "could not join 224.0.0.18 on interface `{name}`; it needs MULTICAST (`ip link`) and an MTU of \
-         at least 68"
+        "could not join {group} on interface `{name}`; it needs MULTICAST (`ip link`), and an MTU of \
+         at least 68, or with IPv6 of at least 1280 and `disable_ipv6` 0"
     )]
     Join {
+        /// VRRP's group.
+        group: IpAddr,
         /// The interface.
         name: String,
         /// The kernel's answer.
@@ -68,17 +102,17 @@ pub enum VrrpSocketError {
     },
 }
 
-/// A received IPv4 packet of VRRP's protocol number.
+/// A received packet of VRRP's protocol number.
 ///
 /// The kernel has checked the header, so that all fields are true; of a packet that is cut short, what
 /// is missing is zero or left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Received<'b> {
     /// Source address.
-    pub source: Ipv4Addr,
+    pub source: IpAddr,
     /// Destination: the group, or one of our addresses.
-    pub destination: Ipv4Addr,
-    /// Time to live, as it arrived.
+    pub destination: IpAddr,
+    /// Time to live or hop limit, as it arrived.
     pub ttl: u8,
     /// The VRRP message: what follows the header and its options, within the total length.
     pub payload: &'b [u8],
@@ -91,7 +125,10 @@ pub struct Received<'b> {
 #[derive(Debug)]
 pub struct VrrpSocket {
     socket: Socket,
+    family: Family,
     link: u32,
+    /// Where the kernel puts what belongs to a packet of IPv6.
+    ancillary: RefCell<Vec<u8>>,
 }
 
 impl VrrpSocket {
@@ -101,9 +138,13 @@ impl VrrpSocket {
     /// down and up (the kernel takes the group out of the hardware's filter and puts it back) and that
     /// it is renamed. An interface that is made anew is another one, even under the same name: open
     /// another socket.
-    pub fn open(link: u32, name: &str) -> Result<Self, VrrpSocketError> {
+    pub fn open(family: Family, link: u32, name: &str) -> Result<Self, VrrpSocketError> {
+        let domain = match family {
+            Family::V4 => Domain::IPV4,
+            Family::V6 => Domain::IPV6,
+        };
         let socket = Socket::new(
-            Domain::IPV4,
+            domain,
             Type::RAW,
             Some(Protocol::from(i32::from(ipv4::VRRP))),
         )
@@ -122,13 +163,25 @@ impl VrrpSocket {
                 found,
             });
         }
-        set_options(&socket).map_err(VrrpSocketError::Option)?;
-        let opened = Self { socket, link };
+        set_options(&socket, family).map_err(VrrpSocketError::Option)?;
+        let opened = Self {
+            socket,
+            family,
+            link,
+            ancillary: RefCell::new(nix::cmsg_space!(libc::in6_pktinfo, libc::c_int)),
+        };
         opened.join().map_err(|source| VrrpSocketError::Join {
+            group: family.group(),
             name: name.to_owned(),
             source,
         })?;
         Ok(opened)
+    }
+
+    /// The version of IP that it is of.
+    #[must_use]
+    pub const fn family(&self) -> Family {
+        self.family
     }
 
     /// Takes the oldest packet that waits; `None` where none does.
@@ -136,6 +189,9 @@ impl VrrpSocket {
     /// A packet longer than the buffer loses its end; without IPv4 options none that is good is longer
     /// than [`vrrp::PACKET_LEN_MAX`].
     pub fn receive<'b>(&self, buffer: &'b mut [u8]) -> io::Result<Option<Received<'b>>> {
+        if self.family == Family::V6 {
+            return self.receive6(buffer);
+        }
         match (&self.socket).read(buffer) {
             Ok(length) => Ok(Some(take_apart(buffer.get(..length).unwrap_or_default()))),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
@@ -143,22 +199,64 @@ impl VrrpSocket {
         }
     }
 
-    /// Sends a whole IPv4 packet to its header's destination, which must be on the link.
+    /// The kernel hands IPv6's header over in pieces, beside what follows it.
+    fn receive6<'b>(&self, buffer: &'b mut [u8]) -> io::Result<Option<Received<'b>>> {
+        let mut ancillary = self.ancillary.borrow_mut();
+        let (length, source, destination, ttl) = {
+            let mut place = [IoSliceMut::new(buffer)];
+            let received = recvmsg::<SockaddrIn6>(
+                self.socket.as_raw_fd(),
+                &mut place,
+                Some(&mut *ancillary),
+                MsgFlags::empty(),
+            );
+            let received = match received {
+                Ok(received) => received,
+                Err(Errno::EWOULDBLOCK) => return Ok(None),
+                Err(errno) => return Err(errno.into()),
+            };
+            let (mut destination, mut ttl) = (Ipv6Addr::UNSPECIFIED, 0);
+            for message in received.cmsgs()? {
+                if let ControlMessageOwned::Ipv6PacketInfo(info) = message {
+                    destination = info.ipi6_addr.s6_addr.into();
+                } else if let ControlMessageOwned::Ipv6HopLimit(limit) = message {
+                    ttl = u8::try_from(limit).unwrap_or(0);
+                }
+            }
+            let source = received
+                .address
+                .map_or(Ipv6Addr::UNSPECIFIED, |from| from.ip());
+            (received.bytes, source, destination, ttl)
+        };
+        Ok(Some(Received {
+            source: source.into(),
+            destination: destination.into(),
+            ttl,
+            payload: buffer.get(..length).unwrap_or_default(),
+        }))
+    }
+
+    /// Sends a whole packet to its header's destination, which must be on the link.
     ///
     /// The header goes out as it is, but for the total length and the checksum, which the kernel writes
     /// itself. No copy of a multicast packet comes back to this host. Fails where the interface is down
     /// (ENETUNREACH or ENETDOWN), and with `InvalidInput` where the header is cut short or names no
     /// source: the kernel would choose one.
     pub fn send(&self, packet: &[u8]) -> io::Result<()> {
-        let source = address(packet, ipv4::SOURCE).unwrap_or(Ipv4Addr::UNSPECIFIED);
-        let destination = address(packet, ipv4::DESTINATION);
-        let Some(destination) = destination.filter(|_| !source.is_unspecified()) else {
+        let ends = match self.family {
+            Family::V4 => ends4(packet),
+            Family::V6 => ends6(packet),
+        };
+        let Some((_, destination)) = ends.filter(|(source, _)| !source.is_unspecified()) else {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
-                "the packet has no IPv4 header with a source address",
+                "the packet has no IP header with a source address",
             ));
         };
-        let to = SocketAddrV4::new(destination, 0).into();
+        let to = match destination {
+            IpAddr::V4(destination) => SocketAddrV4::new(destination, 0).into(),
+            IpAddr::V6(destination) => SocketAddrV6::new(destination, 0, 0, self.link).into(),
+        };
         self.socket.send_to(packet, &to).map(drop)
     }
 
@@ -167,8 +265,14 @@ impl VrrpSocket {
     /// Worth doing when the interface comes up: where its MTU was below 68 for a moment, or it was in
     /// another namespace, the kernel has forgotten the membership and the socket does not know it.
     pub fn rejoin(&self) -> io::Result<()> {
-        let interface = InterfaceIndexOrAddress::Index(self.link);
-        match self.socket.leave_multicast_v4_n(&GROUP, &interface) {
+        let left = match self.family {
+            Family::V4 => {
+                let interface = InterfaceIndexOrAddress::Index(self.link);
+                self.socket.leave_multicast_v4_n(&GROUP, &interface)
+            }
+            Family::V6 => self.socket.leave_multicast_v6(&GROUP6, self.link),
+        };
+        match left {
             // EADDRNOTAVAIL: an earlier attempt left it and could not join.
             Err(error) if error.raw_os_error() != Some(libc::EADDRNOTAVAIL) => Err(error),
             Ok(()) | Err(_) => self.join(),
@@ -176,8 +280,13 @@ impl VrrpSocket {
     }
 
     fn join(&self) -> io::Result<()> {
-        let interface = InterfaceIndexOrAddress::Index(self.link);
-        self.socket.join_multicast_v4_n(&GROUP, &interface)
+        match self.family {
+            Family::V4 => {
+                let interface = InterfaceIndexOrAddress::Index(self.link);
+                self.socket.join_multicast_v4_n(&GROUP, &interface)
+            }
+            Family::V6 => self.socket.join_multicast_v6(&GROUP6, self.link),
+        }
     }
 }
 
@@ -189,10 +298,20 @@ impl AsFd for VrrpSocket {
 
 /// Multicast leaves by the interface that the socket is bound to, so IP_MULTICAST_IF would add nothing
 /// (raw_sendmsg asks for it only where the socket is not bound), and no route is needed.
-fn set_options(socket: &Socket) -> io::Result<()> {
+fn set_options(socket: &Socket, family: Family) -> io::Result<()> {
     socket.set_nonblocking(true)?;
-    socket.set_header_included_v4(true)?;
-    socket.set_multicast_loop_v4(false)?;
+    match family {
+        Family::V4 => {
+            socket.set_header_included_v4(true)?;
+            socket.set_multicast_loop_v4(false)?;
+        }
+        Family::V6 => {
+            socket.set_header_included_v6(true)?;
+            socket.set_multicast_loop_v6(false)?;
+            socket.set_recv_hoplimit_v6(true)?;
+            setsockopt(socket, sockopt::Ipv6RecvPacketInfo, &true)?;
+        }
+    }
     setsockopt(socket, sockopt::Priority, &QUEUE_PRIORITY)?;
     // Beyond net.core.rmem_max with CAP_NET_ADMIN only; without it as far as that goes.
     if setsockopt(socket, sockopt::RcvBufForce, &RECEIVE_BUFFER).is_err() {
@@ -210,8 +329,10 @@ fn take_apart(packet: &[u8]) -> Received<'_> {
         .and_then(|bytes| bytes.try_into().ok())
         .map_or(0, |bytes| usize::from(u16::from_be_bytes(bytes)));
     Received {
-        source: address(packet, ipv4::SOURCE).unwrap_or(unspecified),
-        destination: address(packet, ipv4::DESTINATION).unwrap_or(unspecified),
+        source: address(packet, ipv4::SOURCE).unwrap_or(unspecified).into(),
+        destination: address(packet, ipv4::DESTINATION)
+            .unwrap_or(unspecified)
+            .into(),
         ttl: packet.get(ipv4::TTL).copied().unwrap_or_default(),
         payload: packet
             .get(header..length.min(packet.len()))
@@ -222,4 +343,19 @@ fn take_apart(packet: &[u8]) -> Received<'_> {
 fn address(packet: &[u8], at: usize) -> Option<Ipv4Addr> {
     let octets: [u8; 4] = packet.get(at..at + 4)?.try_into().ok()?;
     Some(octets.into())
+}
+
+/// Source and destination of an IPv4 packet.
+fn ends4(packet: &[u8]) -> Option<(IpAddr, IpAddr)> {
+    let source = address(packet, ipv4::SOURCE)?;
+    let destination = address(packet, ipv4::DESTINATION)?;
+    Some((source.into(), destination.into()))
+}
+
+/// Source and destination of an IPv6 packet.
+fn ends6(packet: &[u8]) -> Option<(IpAddr, IpAddr)> {
+    let address = |at: usize| packet.get(at..)?.first_chunk::<16>().copied();
+    let source = Ipv6Addr::from_octets(address(ipv6::SOURCE)?);
+    let destination = Ipv6Addr::from_octets(address(ipv6::DESTINATION)?);
+    Some((source.into(), destination.into()))
 }

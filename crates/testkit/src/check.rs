@@ -14,12 +14,14 @@ impl NativeTables {
     ///
     /// If that is not so.
     pub fn check(&self) {
-        let mut loads: BTreeMap<u32, (u64, u64)> = BTreeMap::new();
+        let mut loads: BTreeMap<u32, (u64, u64, u64)> = BTreeMap::new();
         let mut count = |conn: &Conn| {
             let word = Word(conn.word.load(SeqCst));
             if !word.is_free() {
                 let load = loads.entry(word.server()).or_default();
-                *(if word.is_active() {
+                *(if word.is_template() != 0 {
+                    &mut load.2
+                } else if word.is_active() {
                     &mut load.0
                 } else {
                     &mut load.1
@@ -46,7 +48,11 @@ impl NativeTables {
         assert_eq!(state.half_open.load(SeqCst), half_open as u64, "half-open");
         for (server, load) in (0..).zip(&self.loads) {
             assert_eq!(
-                (load.active.load(SeqCst), load.inactive.load(SeqCst)),
+                (
+                    load.active.load(SeqCst),
+                    load.inactive.load(SeqCst),
+                    load.persistent.load(SeqCst)
+                ),
                 loads.get(&server).copied().unwrap_or_default(),
                 "server {server}"
             );

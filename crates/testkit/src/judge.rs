@@ -1,22 +1,25 @@
 //! Whether the data plane did right with a frame, by what a parser that is not ours reads in it.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::Ordering::SeqCst;
 
 use etherparse::checksum::Sum16BitWords;
 use etherparse::{
-    Ipv4HeaderSlice, Ipv4Slice, NetSlice, SlicedPacket, TcpSlice, TransportSlice, UdpHeaderSlice,
+    Ipv4HeaderSlice, LaxSlicedPacket, SlicedPacket, TcpSlice, TransportSlice, UdpHeaderSlice,
 };
 use evenkeel_abi::{
-    DropReason, Egress, FlowKey, GateState, Server, ServerFlags, ServiceFlags, ServiceKey, Stats,
-    Word, high, low,
+    DropReason, Egress, FlowKey, GateState, Server, ServerFlags, ServiceFlags, Stats, Word, high,
+    low,
 };
 use evenkeel_datapath::tcp::is_reusable;
 use evenkeel_datapath::{MemoryFrame, Tables as _, Verdict, process};
 
+use crate::judge::net::{LaxNet, Net};
 use crate::tables::NativeTables;
 
 mod answers;
+mod net;
 
 /// Length of an Ethernet header.
 const ETHERNET: usize = 14;
@@ -35,6 +38,8 @@ struct Read {
     is_open: bool,
     /// A UDP datagram that says it has no bytes at all, which etherparse takes for one of any length.
     has_no_length: bool,
+    /// More headers than the data plane looks behind.
+    is_beyond: bool,
 }
 
 /// The server that a packet was counted for.
@@ -91,7 +96,8 @@ impl NativeTables {
             (Verdict::Drop(reason), _) => {
                 assert_eq!(dropped, Some(reason), "the drop is counted");
                 assert_eq!(counted, None, "a drop is no packet of a server");
-                let is_sound = read.is_some_and(|read| read.is_open && !read.has_no_length);
+                let is_sound =
+                    read.is_some_and(|read| read.is_open && !read.has_no_length && !read.is_beyond);
                 let is_called_bad = reason == DropReason::Malformed;
                 assert!(!(is_sound && is_called_bad), "a sound packet is malformed");
             }
@@ -178,43 +184,53 @@ impl NativeTables {
     fn read(&self, frame: &[u8]) -> Option<Read> {
         let packet = SlicedPacket::from_ethernet(frame).ok()?;
         self.is_to_director(frame).then_some(())?;
-        let Some(NetSlice::Ipv4(net)) = &packet.net else {
-            return None;
-        };
-        let (client, address) = (net.header().source(), net.header().destination());
-        if net.is_payload_fragmented() && net.header().protocol().0 != 1 {
-            return self.read_fragment(net);
+        let net = Net::of(packet.net.as_ref()?)?;
+        if net.fragment.is_some() && ![1, 58].contains(&net.protocol) {
+            let read = self.read_fragment(&net);
+            return read.map(|read| Read {
+                is_beyond: net.is_beyond,
+                ..read
+            });
         }
         let mut read = match packet.transport? {
             TransportSlice::Tcp(tcp) => {
                 let ports = [tcp.source_port(), tcp.destination_port()];
-                let mut read = self.read_flow(client, address, ports, 6)?;
+                let mut read = self.read_flow(net.addresses, ports, 6)?;
                 read.asks = tcp.syn() && !tcp.ack() && !tcp.rst() && !tcp.fin();
                 read
             }
             TransportSlice::Udp(udp) => {
                 let ports = [udp.source_port(), udp.destination_port()];
-                let mut read = self.read_flow(client, address, ports, 17)?;
+                let mut read = self.read_flow(net.addresses, ports, 17)?;
                 read.has_no_length = udp.length() == 0;
                 read
             }
             TransportSlice::Icmpv4(icmp) if [3, 11, 12].contains(&icmp.type_u8()) => {
-                let quoted = Ipv4HeaderSlice::from_slice(icmp.payload()).ok()?;
-                let (ports, _) = icmp.payload()[quoted.slice().len()..].split_first_chunk::<4>()?;
-                let [a, b, c, d] = *ports;
-                let is_first = quoted.fragments_offset().value() == 0;
-                (is_first && quoted.source() == address).then_some(())?;
-                let ports = [u16::from_be_bytes([c, d]), u16::from_be_bytes([a, b])];
-                let client = quoted.destination();
-                let mut read = self.read_flow(client, address, ports, quoted.protocol().0)?;
-                read.is_error = true;
-                read
+                self.read_error(&net, icmp.payload())?
+            }
+            TransportSlice::Icmpv6(icmp) if (1..=4).contains(&icmp.type_u8()) => {
+                self.read_error(&net, icmp.payload())?
             }
             TransportSlice::Icmpv4(_) | TransportSlice::Icmpv6(_) | TransportSlice::Igmp(_) => {
                 return None;
             }
         };
         read.is_open = self.is_open(read.service);
+        read.is_beyond = net.is_beyond;
+        Some(read)
+    }
+
+    /// What an ICMP error says that quotes this.
+    fn read_error(&self, net: &Net<'_>, quoted: &[u8]) -> Option<Read> {
+        let lax = LaxSlicedPacket::from_ip(quoted).ok()?;
+        let quoted = LaxNet::of(lax.net.as_ref()?)?;
+        let (ports, _) = quoted.payload.split_first_chunk::<4>()?;
+        let [a, b, c, d] = *ports;
+        let [source, client] = quoted.addresses;
+        (!quoted.follows && source == net.addresses[1]).then_some(())?;
+        let ports = [u16::from_be_bytes([c, d]), u16::from_be_bytes([a, b])];
+        let mut read = self.read_flow([client, source], ports, quoted.protocol)?;
+        read.is_error = true;
         Some(read)
     }
 
@@ -226,44 +242,42 @@ impl NativeTables {
 
     /// What a fragment says: the first one of a packet its ports, another one where the table says that the
     /// first one went, or what its address's service is that places fragments by addresses.
-    fn read_fragment(&self, net: &Ipv4Slice<'_>) -> Option<Read> {
-        let header = net.header();
-        let (client, address) = (header.source(), header.destination());
-        let protocol = header.protocol().0;
-        let payload = net.payload().payload;
-        let mut read = if header.fragments_offset().value() == 0 {
-            let (ports, asks, has_no_length) = match protocol {
+    fn read_fragment(&self, net: &Net<'_>) -> Option<Read> {
+        let mut read = if net.follows() {
+            let (service, ports) = self.fragment_of(net)?;
+            Read {
+                service,
+                flow: self
+                    .flow_of(net.addresses, ports.unwrap_or(0), net.protocol)
+                    .key,
+                by_address: ports.is_none(),
+                is_error: false,
+                asks: false,
+                is_open: false,
+                has_no_length: false,
+                is_beyond: false,
+            }
+        } else {
+            let (ports, asks, has_no_length) = match net.protocol {
                 6 => {
-                    let tcp = TcpSlice::from_slice(payload).ok()?;
+                    let tcp = TcpSlice::from_slice(net.payload).ok()?;
                     let asks = tcp.syn() && !tcp.ack() && !tcp.rst() && !tcp.fin();
                     ([tcp.source_port(), tcp.destination_port()], asks, false)
                 }
                 17 => {
-                    let udp = UdpHeaderSlice::from_slice(payload).ok()?;
+                    let udp = UdpHeaderSlice::from_slice(net.payload).ok()?;
                     let ports = [udp.source_port(), udp.destination_port()];
                     (ports, false, udp.length() < 8)
                 }
                 _ => return None,
             };
-            let mut read = self.read_flow(client, address, ports, protocol)?;
+            let mut read = self.read_flow(net.addresses, ports, net.protocol)?;
             (read.asks, read.has_no_length) = (asks, has_no_length);
             let flags = self.services[read.service as usize].halves[0]
                 .flags
                 .load(SeqCst);
             read.by_address = flags & ServiceFlags::FRAGMENTS_BY_ADDRESS != 0;
             read
-        } else {
-            let (service, ports) = self.fragment_of(header)?;
-            let [from, to] = [client, address].map(u32::from_ne_bytes);
-            Read {
-                service,
-                flow: FlowKey::new(from, to, ports.unwrap_or(0), protocol),
-                by_address: ports.is_none(),
-                is_error: false,
-                asks: false,
-                is_open: false,
-                has_no_length: false,
-            }
         };
         read.is_open = self.is_open(read.service);
         Some(read)
@@ -271,11 +285,11 @@ impl NativeTables {
 
     /// The service and ports of a packet of which a first fragment came; without ports: the service that
     /// places it by addresses.
-    fn fragment_of(&self, header: Ipv4HeaderSlice<'_>) -> Option<(u32, Option<u32>)> {
-        let [from, to] = [header.source(), header.destination()].map(u32::from_ne_bytes);
-        let identification = header.identification().to_be();
-        let protocol = header.protocol().0;
-        let key = FlowKey::new(from, to, identification.into(), protocol);
+    fn fragment_of(&self, net: &Net<'_>) -> Option<(u32, Option<u32>)> {
+        let (identification, _) = net.fragment?;
+        let key = self
+            .flow_of(net.addresses, identification, net.protocol)
+            .key;
         let ways = self.fragments.iter().flat_map(|bucket| &bucket.ways);
         let known = ways
             .filter(|way| {
@@ -287,12 +301,12 @@ impl NativeTables {
         if let Some((_, noted)) = known {
             return Some((low(noted), Some(high(noted))));
         }
-        let gate = self.vips.get(&to)?;
-        let services = self.gates[*gate as usize].fragments.load(SeqCst);
-        let service = if protocol == 6 {
-            low(services)
-        } else {
-            high(services)
+        let gate = self.gate_number(net.addresses[1])?;
+        let services = self.gates[gate as usize].fragments.load(SeqCst);
+        let service = match net.protocol {
+            6 => low(services),
+            17 => high(services),
+            _ => 0,
         };
         Some((service.checked_sub(1)?, None))
     }
@@ -303,23 +317,23 @@ impl NativeTables {
 
     fn read_flow(
         &self,
-        client: [u8; 4],
-        address: [u8; 4],
+        [client, address]: [IpAddr; 2],
         [from, to]: [u16; 2],
         protocol: u8,
     ) -> Option<Read> {
-        let word = u32::from_ne_bytes(address);
-        let key = ServiceKey::new(word, to.to_be(), protocol);
-        let [[a, b], [c, d]] = [from.to_be_bytes(), to.to_be_bytes()];
-        let ports = u32::from_ne_bytes([a, b, c, d]);
+        let address = SocketAddr::new(address, to);
+        let key = self.service_key(address, protocol);
         Some(Read {
             service: *self.service_ids.get(&key)?,
-            flow: FlowKey::new(u32::from_ne_bytes(client), word, ports, protocol),
+            flow: self
+                .flow(SocketAddr::new(client, from), address, protocol)
+                .key,
             by_address: false,
             is_error: false,
             asks: false,
             is_open: false,
             has_no_length: false,
+            is_beyond: false,
         })
     }
 
@@ -360,13 +374,11 @@ impl NativeTables {
         let fragment = SlicedPacket::from_ethernet(sent)
             .ok()
             .filter(|packet| packet.is_ip_payload_fragmented() && self.is_to_director(sent));
-        if let Some(NetSlice::Ipv4(net)) = fragment.and_then(|packet| packet.net)
-            && [1, 6, 17].contains(&net.header().protocol().0)
-            && let Some(gate) = self
-                .vips
-                .get(&u32::from_ne_bytes(net.header().destination()))
+        if let Some(net) = fragment.and_then(|packet| Net::of(packet.net.as_ref()?))
+            && [1, 6, 17, 58].contains(&net.protocol)
+            && let Some(gate) = self.gate_number(net.addresses[1])
         {
-            let state = self.gates[*gate as usize].state.load(SeqCst);
+            let state = self.gates[gate as usize].state.load(SeqCst);
             assert_eq!(state, GateState::CLOSED, "a fragment reached the stack");
         }
     }
@@ -393,12 +405,20 @@ impl NativeTables {
         assert_eq!(out.len(), sent.len(), "length");
         self.judge_source(out, verdict);
         assert_eq!(out[12..ETHERNET], sent[12..ETHERNET], "kind");
+        let came = SlicedPacket::from_ethernet(sent).expect("a good packet came");
+        let net = came.net.as_ref().and_then(Net::of).expect("one of IP");
+        assert_eq!(counted.bytes, net.total_len, "bytes counted");
+        assert!(net.ttl > 1, "its time was over");
+        if net.addresses[0].is_ipv6() {
+            let mut expected = sent[ETHERNET..].to_vec();
+            expected[7] -= 1;
+            assert_eq!(out[ETHERNET..], expected, "all but the hop limit");
+            return;
+        }
         let old = Ipv4HeaderSlice::from_slice(&sent[ETHERNET..]).expect("a good header came");
         let new = Ipv4HeaderSlice::from_slice(&out[ETHERNET..]).expect("a good header goes");
         let rest = ETHERNET + old.slice().len();
         assert_eq!(out[rest..], sent[rest..], "all behind the IP header");
-        assert_eq!(counted.bytes, u64::from(old.total_len()), "bytes counted");
-        assert!(old.ttl() > 1, "its time was over");
         let mut expected = old.to_header();
         expected.time_to_live -= 1;
         // A damaged header stays damaged: no router mends it.

@@ -14,4 +14,4 @@ mod tables;
 /// What the data plane is compared with.
 pub use evenkeel_model as model;
 pub use service::{TestServer, TestService};
-pub use tables::NativeTables;
+pub use tables::{NativeTables, words};

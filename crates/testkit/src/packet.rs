@@ -1,14 +1,16 @@
 //! Frames for tests, built by a library that is not ours.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 
 use etherparse::checksum::Sum16BitWords;
-use etherparse::{IpNumber, Ipv4Header, PacketBuilder, TcpHeader};
+use etherparse::{IpHeaders, IpNumber, Ipv4Header, PacketBuilder, PacketBuilderStep, TcpHeader};
 pub use evenkeel_wire::tcp as flags;
 
 mod crafted;
+mod v6;
 
 pub use crafted::{Content, Crafted};
+pub use v6::{advert6, as_v6, fragments6, icmp6_error, icmp6_quoting, solicitation, with_headers};
 
 /// MAC address of the router that the clients' packets come from.
 pub const ROUTER: [u8; 6] = [2, 0, 0, 0, 0, 1];
@@ -19,9 +21,9 @@ pub const DIRECTOR: [u8; 6] = [2, 0, 0, 0, 0, 2];
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segment {
     /// Client's address and port.
-    pub client: SocketAddrV4,
-    /// Virtual address and port.
-    pub service: SocketAddrV4,
+    pub client: SocketAddr,
+    /// Virtual address and port, of the same family.
+    pub service: SocketAddr,
     /// Flags; see [`flags`].
     pub flags: u8,
     /// Time to live.
@@ -35,10 +37,10 @@ pub struct Segment {
 impl Segment {
     /// A segment that arrives at the director.
     #[must_use]
-    pub const fn new(client: SocketAddrV4, service: SocketAddrV4, flags: u8) -> Self {
+    pub fn new(client: impl Into<SocketAddr>, service: impl Into<SocketAddr>, flags: u8) -> Self {
         Self {
-            client,
-            service,
+            client: client.into(),
+            service: service.into(),
             flags,
             ttl: 64,
             destination: DIRECTOR,
@@ -58,13 +60,8 @@ impl Segment {
         tcp.syn = self.flags & flags::SYN != 0;
         tcp.rst = self.flags & flags::RST != 0;
         tcp.ack = self.flags & flags::ACK != 0;
-        let builder = PacketBuilder::ethernet2(ROUTER, self.destination)
-            .ipv4(
-                self.client.ip().octets(),
-                self.service.ip().octets(),
-                self.ttl,
-            )
-            .tcp_header(tcp);
+        let builder =
+            ip_packet(self.destination, self.client, self.service, self.ttl).tcp_header(tcp);
         let mut out = Vec::with_capacity(builder.size(self.payload));
         builder
             .write(&mut out, &vec![0x5a; self.payload])
@@ -77,9 +74,9 @@ impl Segment {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Datagram {
     /// Client's address and port.
-    pub client: SocketAddrV4,
-    /// Virtual address and port.
-    pub service: SocketAddrV4,
+    pub client: SocketAddr,
+    /// Virtual address and port, of the same family.
+    pub service: SocketAddr,
     /// Time to live.
     pub ttl: u8,
     /// Destination MAC address.
@@ -91,10 +88,10 @@ pub struct Datagram {
 impl Datagram {
     /// An empty datagram that arrives at the director.
     #[must_use]
-    pub const fn new(client: SocketAddrV4, service: SocketAddrV4) -> Self {
+    pub fn new(client: impl Into<SocketAddr>, service: impl Into<SocketAddr>) -> Self {
         Self {
-            client,
-            service,
+            client: client.into(),
+            service: service.into(),
             ttl: 64,
             destination: DIRECTOR,
             payload: 0,
@@ -109,14 +106,30 @@ impl Datagram {
     #[must_use]
     pub fn frame(&self) -> Vec<u8> {
         let (client, service) = (self.client, self.service);
-        let builder = PacketBuilder::ethernet2(ROUTER, self.destination)
-            .ipv4(client.ip().octets(), service.ip().octets(), self.ttl)
+        let builder = ip_packet(self.destination, client, service, self.ttl)
             .udp(client.port(), service.port());
         let mut out = Vec::with_capacity(builder.size(self.payload));
         builder
             .write(&mut out, &vec![0x5a; self.payload])
             .expect("the payload fits a packet");
         out
+    }
+}
+
+/// A packet that a router brings.
+fn ip_packet(
+    destination: [u8; 6],
+    from: SocketAddr,
+    to: SocketAddr,
+    ttl: u8,
+) -> PacketBuilderStep<IpHeaders> {
+    let builder = PacketBuilder::ethernet2(ROUTER, destination);
+    match (from.ip(), to.ip()) {
+        (IpAddr::V4(from), IpAddr::V4(to)) => builder.ipv4(from.octets(), to.octets(), ttl),
+        (IpAddr::V6(from), IpAddr::V6(to)) => builder.ipv6(from.octets(), to.octets(), ttl),
+        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => {
+            panic!("addresses of one family")
+        }
     }
 }
 

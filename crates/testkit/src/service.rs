@@ -1,6 +1,6 @@
 //! Services of a native data plane, laid out as user space lays them out.
 
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::atomic::Ordering::SeqCst;
 
 use evenkeel_abi::{
@@ -11,7 +11,7 @@ use evenkeel_datapath::tcp::TIMEOUTS;
 use evenkeel_model::{buckets, hash_table, mh, wrr};
 use evenkeel_wire::ipv4;
 
-use crate::tables::NativeTables;
+use crate::tables::{NativeTables, words};
 
 /// A service of a test.
 #[derive(Clone, Copy, Debug)]
@@ -19,7 +19,7 @@ pub struct TestService {
     /// Number, below 32; its gate has the same.
     pub number: u32,
     /// Virtual address and port.
-    pub address: SocketAddrV4,
+    pub address: SocketAddr,
     /// IP protocol number.
     pub protocol: u8,
     /// One of [`SchedulerId`].
@@ -34,6 +34,12 @@ impl TestService {
     /// Number 0, TCP, rr.
     #[must_use]
     pub const fn new(address: SocketAddrV4) -> Self {
+        Self::at(SocketAddr::V4(address))
+    }
+
+    /// The same, of either family.
+    #[must_use]
+    pub const fn at(address: SocketAddr) -> Self {
         Self {
             number: 0,
             address,
@@ -145,9 +151,9 @@ impl NativeTables {
     /// If the servers don't fit the tables.
     pub fn put_service(&mut self, service: TestService, servers: &[TestServer]) {
         let number = service.number;
-        let address = u32::from_ne_bytes(service.address.ip().octets());
-        let key = ServiceKey::new(address, service.address.port().to_be(), service.protocol);
-        let gate = *self.vips.entry(address).or_insert(number);
+        let (gate, key) = self.gate_and_key(service);
+        let packed = key.packed();
+        self.services[number as usize].key.store(packed, SeqCst);
         self.gates[gate as usize]
             .state
             .store(GateState::OPEN, SeqCst);
@@ -190,6 +196,26 @@ impl NativeTables {
         half.scheduler.store(service.scheduler, SeqCst);
         half.costs.store(costs(service.scheduler).0, SeqCst);
         self.fill(half, number, service.scheduler, servers);
+    }
+
+    /// The gate of a service's address, which is made if need be, and its key.
+    fn gate_and_key(&mut self, service: TestService) -> (u32, ServiceKey) {
+        let (port, number) = (service.address.port().to_be(), service.number);
+        match service.address.ip() {
+            IpAddr::V4(address) => {
+                let address = u32::from_ne_bytes(address.octets());
+                let gate = *self.vips.entry(address).or_insert(number);
+                (gate, ServiceKey::new(address, port, service.protocol))
+            }
+            IpAddr::V6(address) => {
+                let address = words(address);
+                let gate = *self.vips6.entry(address).or_insert(number);
+                for (word, value) in self.gates[gate as usize].address6.iter().zip(address) {
+                    word.store(value, SeqCst);
+                }
+                (gate, ServiceKey::v6(gate, port, service.protocol))
+            }
+        }
     }
 
     /// Fills the tables of a service, in the part of the arena that its number has.

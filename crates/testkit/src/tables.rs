@@ -1,16 +1,17 @@
 //! The state of a data plane in ordinary memory.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
 use evenkeel_abi::{
-    BUCKET_WAYS, Bucket, Conn, DropReason, Event, FRAGMENT_BUCKETS, FlowKey, Gate, Globals, HINTS,
-    Link, Load, ROUTERS_MAX, Router, Server, ServiceKey, ServiceSlot, Shared, State, Stats, Tick,
-    Word,
+    BUCKET_WAYS, Bucket, Clients, Conn, DropReason, Event, FRAGMENT_BUCKETS, FlowKey, Gate,
+    Globals, HINTS, Link, Load, ROUTERS_MAX, Router, Server, ServiceKey, ServiceSlot, Shared,
+    State, Stats, Tick, Word, pair,
 };
-use evenkeel_datapath::Tables;
+use evenkeel_datapath::{Flow, Tables, folded};
 
 use crate::packet::DIRECTOR;
 
@@ -28,6 +29,7 @@ pub struct NativeTables {
     pub link: Link,
     pub other_links: Vec<Link>,
     pub vips: BTreeMap<u32, u32>,
+    pub vips6: BTreeMap<[u64; 2], u32>,
     pub gates: Vec<Gate>,
     pub routers: Vec<Router>,
     pub service_hints: Vec<Shared>,
@@ -38,11 +40,26 @@ pub struct NativeTables {
     pub arena: Vec<Shared>,
     pub conns: Vec<Bucket>,
     pub buckets: Vec<Bucket>,
+    pub conn_clients: Vec<Clients>,
+    pub half_open_clients: Vec<Clients>,
     pub fragments: Vec<Bucket>,
     pub service_stats: Mutex<BTreeMap<u32, Stats>>,
     pub server_stats: Mutex<BTreeMap<u32, Stats>>,
     pub drops: [AtomicU64; DropReason::ALL.len()],
     pub events: [AtomicU64; Event::ALL.len()],
+}
+
+/// The director's own IPv6 address.
+pub(crate) const OWN6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 2);
+
+/// An IPv6 address as it lies in memory.
+#[must_use]
+pub fn words(address: Ipv6Addr) -> [u64; 2] {
+    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = address.octets();
+    [
+        u64::from_ne_bytes([a, b, c, d, e, f, g, h]),
+        u64::from_ne_bytes([i, j, k, l, m, n, o, p]),
+    ]
 }
 
 fn zeroed<T: Default>(n: usize) -> Vec<T> {
@@ -61,6 +78,7 @@ impl NativeTables {
             link: Link::default(),
             other_links: Vec::new(),
             vips: BTreeMap::new(),
+            vips6: BTreeMap::new(),
             gates: zeroed(32),
             routers: zeroed(ROUTERS_MAX as usize),
             service_hints: zeroed(HINTS as usize),
@@ -71,6 +89,8 @@ impl NativeTables {
             arena: zeroed(1 << 17),
             conns: zeroed(conn_buckets as usize),
             buckets: zeroed(buckets as usize),
+            conn_clients: zeroed(conn_buckets as usize),
+            half_open_clients: zeroed(buckets as usize),
             fragments: zeroed(FRAGMENT_BUCKETS as usize),
             service_stats: Mutex::default(),
             server_stats: Mutex::default(),
@@ -90,17 +110,77 @@ impl NativeTables {
             .globals
             .unassured_max
             .store(u64::from(conns / 2), Relaxed);
-        tables.globals.secret.store(0x1234_5678, Relaxed);
+        tables.globals.secret.store(0x9abc_def0_1234_5678, Relaxed);
         tables
             .globals
             .address
             .store(u64::from(u32::from_ne_bytes([192, 0, 2, 2])), Relaxed);
+        let [first, second] = words(OWN6);
+        tables.globals.address6[0].store(first, Relaxed);
+        tables.globals.address6[1].store(second, Relaxed);
         tables.link.index.store(1, Relaxed);
         tables
             .link
             .mac
             .store(Server::pack_mac(DIRECTOR, 0), Relaxed);
         tables
+    }
+
+    /// The number of the gate of an address.
+    #[must_use]
+    pub fn gate_number(&self, address: IpAddr) -> Option<u32> {
+        match address {
+            IpAddr::V4(address) => self.gate_of(u32::from_ne_bytes(address.octets())),
+            IpAddr::V6(address) => self.gate_of6(&words(address)),
+        }
+    }
+
+    /// What packets to an address and port find their service by; an IPv6 address without a gate has none.
+    #[must_use]
+    pub fn service_key(&self, address: SocketAddr, protocol: u8) -> ServiceKey {
+        let port = address.port().to_be();
+        match address.ip() {
+            IpAddr::V4(address) => {
+                ServiceKey::new(u32::from_ne_bytes(address.octets()), port, protocol)
+            }
+            IpAddr::V6(address) => {
+                let gate = self.gate_of6(&words(address)).unwrap_or(u32::MAX);
+                ServiceKey::v6(gate, port, protocol)
+            }
+        }
+    }
+
+    /// The key of a flow, and what it is placed by.
+    #[must_use]
+    pub fn flow(&self, client: SocketAddr, service: SocketAddr, protocol: u8) -> Flow {
+        let ([a, b], [c, d]) = (client.port().to_be_bytes(), service.port().to_be_bytes());
+        self.flow_of(
+            [client.ip(), service.ip()],
+            u32::from_ne_bytes([a, b, c, d]),
+            protocol,
+        )
+    }
+
+    /// The same with both ports as they lie in a packet; the addresses are of one family.
+    ///
+    /// # Panics
+    ///
+    /// If they are not.
+    #[must_use]
+    pub fn flow_of(&self, addresses: [IpAddr; 2], ports: u32, protocol: u8) -> Flow {
+        match addresses {
+            [IpAddr::V4(client), IpAddr::V4(service)] => {
+                let [client, service] = [client, service].map(|a| u32::from_ne_bytes(a.octets()));
+                let key = FlowKey::new(client, service, ports, protocol);
+                Flow::new(key, key.addresses)
+            }
+            [IpAddr::V6(client), IpAddr::V6(service)] => {
+                let [client, service] = [client, service].map(words);
+                let key = FlowKey::v6(self.digest(client, service), ports, protocol);
+                Flow::new(key, pair(folded(client), folded(service)))
+            }
+            [..] => panic!("addresses of one family"),
+        }
     }
 
     /// Advances the clock.
@@ -168,6 +248,10 @@ impl Tables for NativeTables {
         self.vips.get(&address).copied()
     }
 
+    fn gate_of6(&self, address: &[u64; 2]) -> Option<u32> {
+        self.vips6.get(address).copied()
+    }
+
     fn gate(&self, gate: u32) -> Option<&Gate> {
         self.gates.get(gate as usize)
     }
@@ -206,6 +290,14 @@ impl Tables for NativeTables {
 
     fn bucket(&self, bucket: u32) -> Option<&Bucket> {
         self.buckets.get(bucket as usize)
+    }
+
+    fn conn_clients(&self, bucket: u32) -> Option<&Clients> {
+        self.conn_clients.get(bucket as usize)
+    }
+
+    fn half_open_clients(&self, bucket: u32) -> Option<&Clients> {
+        self.half_open_clients.get(bucket as usize)
     }
 
     fn fragment_bucket(&self, bucket: u32) -> Option<&Bucket> {

@@ -8,7 +8,7 @@ mod roles;
 mod timing;
 
 use std::collections::VecDeque;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use evenkeel_model::{AdvertChecksum, GateState, Priority, Role, VirtualRouter, VrrpVersion};
@@ -36,9 +36,9 @@ pub enum Start {
 #[derive(Clone, Copy, Debug)]
 pub struct Packet<'a> {
     /// Its source.
-    pub source: Ipv4Addr,
+    pub source: IpAddr,
     /// Its destination.
-    pub destination: Ipv4Addr,
+    pub destination: IpAddr,
     /// Its time to live.
     pub ttl: u8,
     /// The VRRP message: from the end of the header to the total length.
@@ -92,7 +92,7 @@ pub struct Packet<'a> {
 #[derive(Debug)]
 pub struct Machine {
     config: VirtualRouter,
-    source: Ipv4Addr,
+    source: IpAddr,
     role: Role,
     reason: Reason,
     since: Instant,
@@ -136,7 +136,7 @@ struct Watch {
     /// When an advertisement was last heard, or the watch began.
     heard: Instant,
     /// Who stopped being Active, nobody having been heard since.
-    resigned: Option<Ipv4Addr>,
+    resigned: Option<IpAddr>,
     /// The Active, if its priority is lower.
     lower: Option<Lower>,
     /// The timer ran out before this director might take over.
@@ -146,7 +146,7 @@ struct Watch {
 /// An Active of lower priority.
 #[derive(Clone, Copy, Debug)]
 struct Lower {
-    address: Ipv4Addr,
+    address: IpAddr,
     priority: u8,
     /// When one was first heard.
     since: Instant,
@@ -169,7 +169,7 @@ impl Watch {
 impl Machine {
     /// Makes a machine that sends from `source`; it may not take over yet.
     #[must_use]
-    pub fn new(config: VirtualRouter, source: Ipv4Addr, start: Start, now: Instant) -> Self {
+    pub fn new(config: VirtualRouter, source: IpAddr, start: Start, now: Instant) -> Self {
         let mut machine = Self {
             config,
             source,
@@ -324,7 +324,7 @@ impl Machine {
     pub fn write_advert(
         &self,
         priority: u8,
-        destination: Ipv4Addr,
+        destination: IpAddr,
         buffer: &mut [u8],
     ) -> Result<usize, WriteError> {
         let advert = Outgoing {

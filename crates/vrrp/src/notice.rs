@@ -1,7 +1,7 @@
 //! Troubles: what is counted, and told once while it lasts.
 
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use evenkeel_model::{VirtualRouterId, VrrpVersion};
@@ -85,35 +85,35 @@ pub enum Notice {
     /// [`Trouble::Ttl`].
     WrongTtl {
         /// Its sender.
-        source: Ipv4Addr,
+        source: IpAddr,
         /// What it had.
         ttl: u8,
     },
     /// What `wire` says of the message.
     Malformed {
         /// Its sender.
-        source: Ipv4Addr,
+        source: IpAddr,
         /// What is wrong.
         what: Malformed,
     },
     /// [`Trouble::Version`]: a good advertisement of the version that is not configured.
     OtherVersion {
         /// Its sender.
-        source: Ipv4Addr,
+        source: IpAddr,
         /// Its version.
         theirs: VrrpVersion,
     },
     /// [`Trouble::Authentication`].
     Authenticated {
         /// Its sender.
-        source: Ipv4Addr,
+        source: IpAddr,
         /// Its kind of authentication.
         kind: u8,
     },
     /// [`Trouble::Interval`].
     OtherInterval {
         /// Its sender.
-        source: Ipv4Addr,
+        source: IpAddr,
         /// The sender's interval.
         theirs: Duration,
         /// The interval that is configured.
@@ -124,29 +124,29 @@ pub enum Notice {
     /// [`Trouble::Addresses`].
     OtherAddresses {
         /// Its sender.
-        source: Ipv4Addr,
+        source: IpAddr,
         /// The number that both use.
         id: VirtualRouterId,
     },
     /// [`Trouble::OwnAddress`].
     OwnAddress {
         /// The address.
-        source: Ipv4Addr,
+        source: IpAddr,
     },
     /// [`Trouble::NotAPeer`].
     NotAPeer {
         /// Its sender.
-        source: Ipv4Addr,
+        source: IpAddr,
     },
     /// [`Trouble::Multicast`].
     Multicast {
         /// Its sender.
-        source: Ipv4Addr,
+        source: IpAddr,
     },
     /// [`Trouble::Unicast`].
     Unicast {
         /// Its sender.
-        source: Ipv4Addr,
+        source: IpAddr,
     },
     /// [`Trouble::Away`].
     Away {

@@ -1,7 +1,7 @@
 //! Why a role changed.
 
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::span::Span;
@@ -23,26 +23,26 @@ pub enum Reason {
     /// The Active said that it stops (priority 0).
     ActiveStopped {
         /// Its address.
-        address: Ipv4Addr,
+        address: IpAddr,
     },
     /// The Active has a lower priority.
     Preempted {
         /// Its address.
-        address: Ipv4Addr,
+        address: IpAddr,
         /// Its priority.
         priority: u8,
     },
     /// Somebody else is Active, with a higher priority, or the same and a higher address.
     OtherActive {
         /// Its address.
-        address: Ipv4Addr,
+        address: IpAddr,
         /// Its priority.
         priority: u8,
     },
     /// Somebody became Active while this director was paused.
     ReplacedWhileAway {
         /// Its address.
-        address: Ipv4Addr,
+        address: IpAddr,
         /// Its priority.
         priority: u8,
         /// How late this director's own timer was.

@@ -7,7 +7,7 @@ mod stories;
 mod table;
 mod troubles;
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
 use evenkeel_model::{
@@ -18,13 +18,16 @@ use evenkeel_wire::vrrp::{self, Coverage, Outgoing, Version};
 
 use super::*;
 
-const GROUP: Ipv4Addr = Ipv4Addr::from_octets(vrrp::GROUP);
-const OURS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
+const GROUP: IpAddr = IpAddr::V4(Ipv4Addr::from_octets(vrrp::GROUP));
+const OURS: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2));
 /// Loses a tie against [`OURS`].
-const BELOW: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+const BELOW: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 /// Wins a tie against [`OURS`], by a comparison of unsigned numbers.
-const ABOVE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 200);
-const SERVED: [Ipv4Addr; 2] = [Ipv4Addr::new(203, 0, 113, 1), Ipv4Addr::new(203, 0, 113, 2)];
+const ABOVE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 200));
+const SERVED: [IpAddr; 2] = [
+    IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1)),
+    IpAddr::V4(Ipv4Addr::new(203, 0, 113, 2)),
+];
 
 const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -65,7 +68,7 @@ fn v3() -> VirtualRouter {
 }
 
 /// An advertisement for a machine of this configuration, which agrees with it in all but these.
-fn outgoing(config: &VirtualRouter, source: Ipv4Addr, priority: u8) -> Outgoing<'_> {
+fn outgoing(config: &VirtualRouter, source: IpAddr, priority: u8) -> Outgoing<'_> {
     Outgoing {
         source,
         destination: GROUP,
@@ -176,13 +179,13 @@ impl Bench {
         self.machine.handle_packet(&packet, self.now);
     }
 
-    fn hear(&mut self, source: Ipv4Addr, priority: u8) {
+    fn hear(&mut self, source: IpAddr, priority: u8) {
         let config = self.config();
         self.hear_message(&outgoing(&config, source, priority), vrrp::TTL);
     }
 
     /// Hears an advertisement now and after each of some intervals.
-    fn hear_for(&mut self, intervals: u32, source: Ipv4Addr, priority: u8) {
+    fn hear_for(&mut self, intervals: u32, source: IpAddr, priority: u8) {
         self.hear(source, priority);
         for _ in 0..intervals {
             self.pass(self.machine.config().advert_interval);

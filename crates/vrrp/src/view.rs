@@ -1,6 +1,6 @@
 //! The read-only state, for `status`.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use evenkeel_model::{Priority, Role};
@@ -34,7 +34,7 @@ pub struct View {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Partner {
     /// Its address.
-    pub address: Ipv4Addr,
+    pub address: IpAddr,
     /// Its priority; 0: it stopped being Active.
     pub priority: u8,
     /// When it was heard.

@@ -23,6 +23,8 @@ pub mod eth {
     pub const LEN: usize = 14;
     /// EtherType of IPv4.
     pub const IPV4: [u8; 2] = [0x08, 0x00];
+    /// EtherType of IPv6.
+    pub const IPV6: [u8; 2] = [0x86, 0xdd];
     /// EtherType of ARP.
     pub const ARP: [u8; 2] = [0x08, 0x06];
     /// EtherType of an 802.1Q tag.
@@ -63,6 +65,46 @@ pub mod ipv4 {
     pub const UDP: u8 = 17;
     /// Protocol number of VRRP.
     pub const VRRP: u8 = 112;
+}
+
+/// IPv6, RFC 8200; offsets from its header's first byte.
+pub mod ipv6 {
+    /// Version in the high four bits, traffic class, flow label.
+    pub const VERSION: usize = 0;
+    /// Length of what follows the header.
+    pub const PAYLOAD_LENGTH: usize = 4;
+    /// Next header.
+    pub const NEXT_HEADER: usize = 6;
+    /// Hop limit.
+    pub const HOP_LIMIT: usize = 7;
+    /// Source address.
+    pub const SOURCE: usize = 8;
+    /// Destination address.
+    pub const DESTINATION: usize = 24;
+    /// Length of the header.
+    pub const LEN: usize = 40;
+    /// Length of the packets that every link carries (RFC 8200 §5).
+    pub const MTU_MIN: usize = 1280;
+    /// Number of the hop-by-hop options header.
+    pub const HOP_BY_HOP: u8 = 0;
+    /// Number of the routing header.
+    pub const ROUTING: u8 = 43;
+    /// Number of the fragment header.
+    pub const FRAGMENT: u8 = 44;
+    /// Number of ICMPv6.
+    pub const ICMP: u8 = 58;
+    /// Number of the destination options header.
+    pub const DESTINATION_OPTIONS: u8 = 60;
+    /// Length of the fragment header.
+    pub const FRAGMENT_LEN: usize = 8;
+    /// Offset of the fragment's offset and flag in the fragment header.
+    pub const FRAGMENT_OFFSET: usize = 2;
+    /// Offset of the identification in the fragment header.
+    pub const IDENTIFICATION: usize = 4;
+    /// Bits of [`FRAGMENT_OFFSET`] that are the offset.
+    pub const OFFSET_BITS: u16 = 0xfff8;
+    /// Bits of [`FRAGMENT_OFFSET`] that are set in any fragment: more fragments, and the offset.
+    pub const FRAGMENT_BITS: u16 = 0xfff9;
 }
 
 /// TCP, RFC 9293; offsets from its header's first byte.
@@ -111,4 +153,30 @@ pub mod icmp {
     pub const PARAMETER_PROBLEM: u8 = 12;
     /// Bytes of the payload that an error quotes besides the IP header.
     pub const QUOTED_PAYLOAD: usize = 8;
+}
+
+/// ICMPv6, RFC 4443 and RFC 4861.
+pub mod icmp6 {
+    /// Length of the header of an error message.
+    pub const LEN: usize = 8;
+    /// Destination unreachable.
+    pub const UNREACHABLE: u8 = 1;
+    /// Code of [`UNREACHABLE`]: port.
+    pub const PORT: u8 = 4;
+    /// Packet too big, and the next hop's MTU.
+    pub const TOO_BIG: u8 = 2;
+    /// Time exceeded.
+    pub const TIME_EXCEEDED: u8 = 3;
+    /// Parameter problem.
+    pub const PARAMETER_PROBLEM: u8 = 4;
+    /// Echo request.
+    pub const ECHO_REQUEST: u8 = 128;
+    /// Neighbour solicitation.
+    pub const NEIGHBOUR_SOLICITATION: u8 = 135;
+    /// Neighbour advertisement.
+    pub const NEIGHBOUR_ADVERTISEMENT: u8 = 136;
+    /// Offset of the target's address in a neighbour solicitation and advertisement.
+    pub const TARGET: usize = 8;
+    /// Hop limit of neighbour discovery: a message with another has passed a router (RFC 4861 §7.1).
+    pub const HOP_LIMIT: u8 = 255;
 }

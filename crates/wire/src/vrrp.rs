@@ -1,17 +1,21 @@
-//! VRRP over IPv4: version 3 (RFC 9568, and RFC 5798 before it) and version 2 (RFC 3768).
+//! VRRP over IPv4 and IPv6: version 3 (RFC 9568, and RFC 5798 before it), and over IPv4 version 2 (RFC 3768).
 //!
 //! Offsets for the XDP program, [`parse`] for what is received and [`write()`] for what is sent.
 
 use core::fmt;
-use core::net::Ipv4Addr;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::time::Duration;
 
-use crate::{checksum, ipv4};
+use crate::{checksum, ipv4, ipv6};
 
 /// The group that advertisements are sent to, 224.0.0.18 (RFC 9568 §5.1.1.2).
 pub const GROUP: [u8; 4] = [224, 0, 0, 18];
 /// The MAC address of [`GROUP`] (RFC 1112 §6.4).
 pub const GROUP_MAC: [u8; 6] = [0x01, 0x00, 0x5e, 0x00, 0x00, 0x12];
+/// The group of IPv6, ff02::12 (RFC 9568 §5.1.2.2).
+pub const GROUP6: [u8; 16] = [0xff, 0x02, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x12];
+/// The MAC address of [`GROUP6`] (RFC 2464 §7).
+pub const GROUP6_MAC: [u8; 6] = [0x33, 0x33, 0x00, 0x00, 0x00, 0x12];
 /// The first five bytes of a virtual router's MAC address; its number is the sixth (RFC 9568 §7.3).
 pub const VIRTUAL_MAC_PREFIX: [u8; 5] = [0x00, 0x00, 0x5e, 0x00, 0x01];
 /// Time to live of advertisements: one with another has passed a router (RFC 9568 §5.1.1.3).
@@ -35,7 +39,7 @@ pub const INTERVAL_V2: usize = 5;
 pub const INTERVAL_V3: usize = 4;
 /// Offset of the checksum.
 pub const CHECKSUM: usize = 6;
-/// Offset of the addresses, 4 bytes each.
+/// Offset of the addresses, 4 bytes each, or 16 with IPv6.
 pub const ADDRESSES: usize = 8;
 /// Length of the authentication data that ends a message of version 2, used or not (RFC 3768 §5.3.10).
 pub const AUTHENTICATION_LEN: usize = 8;
@@ -47,8 +51,8 @@ pub const ADVERTISEMENT_V2: u8 = 0x21;
 pub const ADVERTISEMENT_V3: u8 = 0x31;
 /// Bits of the word at [`INTERVAL_V3`] that are the interval.
 pub const INTERVAL_V3_BITS: u16 = 0x0fff;
-/// Length of the longest packet that [`write()`] makes: 255 addresses in version 2.
-pub const PACKET_LEN_MAX: usize = ipv4::MIN_LEN + ADDRESSES + 255 * 4 + AUTHENTICATION_LEN;
+/// Length of the longest packet that [`write()`] makes: 255 addresses of IPv6.
+pub const PACKET_LEN_MAX: usize = ipv6::LEN + ADDRESSES + 255 * 16;
 
 /// "Don't fragment", in the high byte of [`ipv4::FRAGMENT`].
 const DONT_FRAGMENT: u8 = 0x40;
@@ -85,14 +89,26 @@ pub struct Advert<'a> {
     /// Version 2's kind of authentication; 0, and always in version 3: none.
     pub authentication: u8,
     addresses: &'a [u8],
+    is_v6: bool,
 }
 
 impl<'a> Advert<'a> {
-    /// The virtual addresses, at least one, in the order of the message.
-    pub fn addresses(&self) -> impl ExactSizeIterator<Item = Ipv4Addr> + Clone + use<'a> {
-        let (addresses, _) = self.addresses.as_chunks::<4>();
-        addresses.iter().map(|address| Ipv4Addr::from(*address))
+    /// The virtual addresses, at least one, in the order of the message; all of them are of the family of its packet.
+    pub fn addresses(&self) -> impl ExactSizeIterator<Item = IpAddr> + Clone + use<'a> {
+        let width = width(self.is_v6);
+        self.addresses.chunks_exact(width).map(|bytes| {
+            if let Some(bytes) = bytes.first_chunk::<16>() {
+                return IpAddr::V6(Ipv6Addr::from_octets(*bytes));
+            }
+            let bytes = bytes.first_chunk::<4>().copied().unwrap_or_default();
+            IpAddr::V4(Ipv4Addr::from_octets(bytes))
+        })
     }
+}
+
+/// Bytes of an address.
+const fn width(is_v6: bool) -> usize {
+    if is_v6 { 16 } else { 4 }
 }
 
 /// Why bytes are no advertisement.
@@ -105,7 +121,7 @@ pub enum Malformed {
         /// Bytes that a message with this head has; the head's own length where not even that was there.
         expected: usize,
     },
-    /// Neither version 2 nor version 3.
+    /// Neither version 3 nor, over IPv4, version 2.
     Version(u8),
     /// No advertisement.
     Type(u8),
@@ -123,7 +139,9 @@ impl fmt::Display for Malformed {
             Self::Length { got, expected } => {
                 write!(f, "length {got}, expected {expected}")
             }
-            Self::Version(version) => write!(f, "version {version}, expected 2 or 3"),
+            Self::Version(version) => {
+                write!(f, "version {version}, expected 3, over IPv4 also 2")
+            }
             Self::Type(kind) => write!(f, "type {kind}, expected {ADVERTISEMENT}"),
             Self::Checksum => f.write_str("wrong checksum"),
             Self::NoAddress => f.write_str("no address"),
@@ -134,28 +152,25 @@ impl fmt::Display for Malformed {
 
 impl core::error::Error for Malformed {}
 
-/// Reads the message of an IPv4 packet of protocol [`ipv4::VRRP`]: what stands between its header and its
+/// Reads the message of a packet of protocol [`ipv4::VRRP`]: what stands between its header and its
 /// total length, so that no padding of Ethernet is left.
 ///
-/// Version 3's checksum may cover a pseudo-header of `source` and `destination` or not; reserved bits are
-/// ignored (RFC 9568 §5.2). Time to live, authentication and whether the virtual router is one of ours
+/// Over IPv4 version 3's checksum may cover a pseudo-header of `source` and `destination` or not, over IPv6 it does;
+/// reserved bits are ignored (RFC 9568 §5.2). Time to live, authentication and whether the virtual router is one of ours
 /// are the caller's to check.
 ///
 /// # Errors
 /// A [`Malformed`]. The length must be exact: bytes behind a message belong to some extension of it that
 /// changes what it means, such as keepalived's HMAC, and whose sender does not accept ours either.
-pub fn parse(
-    message: &[u8],
-    source: Ipv4Addr,
-    destination: Ipv4Addr,
-) -> Result<Advert<'_>, Malformed> {
+pub fn parse(message: &[u8], source: IpAddr, destination: IpAddr) -> Result<Advert<'_>, Malformed> {
+    let is_v6 = source.is_ipv6();
     let too_short = Malformed::Length {
         got: message.len(),
         expected: ADDRESSES,
     };
     let (head, rest) = message.split_first_chunk::<ADDRESSES>().ok_or(too_short)?;
     let version = match head[VERSION_TYPE] >> 4 {
-        2 => Version::V2,
+        2 if !is_v6 => Version::V2,
         3 => Version::V3,
         other => return Err(Malformed::Version(other)),
     };
@@ -163,7 +178,7 @@ pub fn parse(
     if kind != ADVERTISEMENT {
         return Err(Malformed::Type(kind));
     }
-    let list = usize::from(head[COUNT]) * 4;
+    let list = usize::from(head[COUNT]) * width(is_v6);
     let expected = message_len(version, list);
     if message.len() != expected {
         let got = message.len();
@@ -195,6 +210,7 @@ pub fn parse(
             Version::V3 => 0,
         },
         addresses: &rest[..list],
+        is_v6,
     })
 }
 
@@ -208,12 +224,12 @@ const fn message_len(version: Version, list: usize) -> usize {
 fn has_good_checksum(
     version: Version,
     message: &[u8],
-    source: Ipv4Addr,
-    destination: Ipv4Addr,
+    source: IpAddr,
+    destination: IpAddr,
 ) -> bool {
     let sum = sum(0, message);
     let with_pseudo_header = || pseudo_header(sum, source, destination, message.len());
-    checksum::finish(sum) == 0
+    source.is_ipv4() && checksum::finish(sum) == 0
         || version == Version::V3 && checksum::finish(with_pseudo_header()) == 0
 }
 
@@ -226,20 +242,27 @@ fn sum(sum: u32, bytes: &[u8]) -> u32 {
 }
 
 /// Adds RFC 9568 §5.2.8's pseudo-header.
-fn pseudo_header(sum_of: u32, source: Ipv4Addr, destination: Ipv4Addr, len: usize) -> u32 {
-    // Lengths beyond 16 bits do not come from IPv4; cut, they only make a wrong checksum.
+fn pseudo_header(sum_of: u32, source: IpAddr, destination: IpAddr, len: usize) -> u32 {
+    // Lengths beyond 16 bits do not come from packets; cut, they only make a wrong checksum.
     let len = u16::try_from(len).unwrap_or(u16::MAX);
-    let addresses = sum(sum(sum_of, &source.octets()), &destination.octets());
+    let addresses = add_address(add_address(sum_of, source), destination);
     checksum::add(checksum::add(addresses, u16::from(ipv4::VRRP)), len)
 }
 
-/// An advertisement to be sent.
+fn add_address(sum_of: u32, address: IpAddr) -> u32 {
+    match address {
+        IpAddr::V4(address) => sum(sum_of, &address.octets()),
+        IpAddr::V6(address) => sum(sum_of, &address.octets()),
+    }
+}
+
+/// An advertisement to be sent; all its addresses are of one family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outgoing<'a> {
-    /// The sender's own address.
-    pub source: Ipv4Addr,
-    /// [`GROUP`] or a peer.
-    pub destination: Ipv4Addr,
+    /// The sender's own address; with IPv6 its link-local one.
+    pub source: IpAddr,
+    /// [`GROUP`], [`GROUP6`] or a peer.
+    pub destination: IpAddr,
     /// Version of the protocol.
     pub version: Version,
     /// Number of the virtual router.
@@ -250,8 +273,8 @@ pub struct Outgoing<'a> {
     /// 40.95 s in steps of 10 ms.
     pub interval: Duration,
     /// The virtual addresses, 1 to 255.
-    pub addresses: &'a [Ipv4Addr],
-    /// What version 3's checksum covers; of no meaning in version 2.
+    pub addresses: &'a [IpAddr],
+    /// What version 3's checksum covers; of no meaning in version 2, nor with IPv6.
     pub coverage: Coverage,
 }
 
@@ -267,6 +290,8 @@ pub enum WriteError {
     Interval(Duration),
     /// Not 1 to 255 addresses.
     Addresses(usize),
+    /// Addresses of both families, or version 2 with IPv6.
+    Family,
 }
 
 impl fmt::Display for WriteError {
@@ -282,15 +307,16 @@ impl fmt::Display for WriteError {
             Self::Addresses(count) => {
                 write!(f, "`{count}` addresses, expected 1 to 255")
             }
+            Self::Family => f.write_str("addresses of both families, or of IPv6 in version 2"),
         }
     }
 }
 
 impl core::error::Error for WriteError {}
 
-/// Writes a whole IPv4 packet, header included, and returns its length; the rest of the buffer is left.
+/// Writes a whole packet, header included, and returns its length; the rest of the buffer is left.
 ///
-/// "Don't fragment" is set and the identification is 0 (RFC 6864 §4.1): a part of an advertisement is
+/// With IPv4 "don't fragment" is set and the identification is 0 (RFC 6864 §4.1): a part of an advertisement is
 /// of no use to anybody, and XDP programs, evenkeel's among them, don't look into fragments.
 ///
 /// # Errors
@@ -305,13 +331,29 @@ pub fn write(advert: &Outgoing<'_>, buffer: &mut [u8]) -> Result<usize, WriteErr
         Version::V2 => (ADVERTISEMENT_V2, seconds(advert.interval)?),
         Version::V3 => (ADVERTISEMENT_V3, centiseconds(advert.interval)?),
     };
-    let len = message_len(advert.version, advert.addresses.len() * 4);
-    let needed = ipv4::MIN_LEN + len;
+    let is_v6 = advert.source.is_ipv6();
+    let mut all = advert.addresses.iter().chain([&advert.destination]);
+    if all.any(|address| address.is_ipv6() != is_v6) || is_v6 && advert.version == Version::V2 {
+        return Err(WriteError::Family);
+    }
+    let len = message_len(advert.version, advert.addresses.len() * width(is_v6));
+    let header_len = if is_v6 { ipv6::LEN } else { ipv4::MIN_LEN };
+    let needed = header_len + len;
     let (header, message) = buffer
         .get_mut(..needed)
-        .and_then(|packet| packet.split_first_chunk_mut::<{ ipv4::MIN_LEN }>())
+        .and_then(|packet| packet.split_at_mut_checked(header_len))
         .ok_or(WriteError::Buffer { needed })?;
-    *header = ip_header(advert, len)?;
+    match (advert.source, advert.destination) {
+        (IpAddr::V6(source), IpAddr::V6(destination)) => {
+            header.copy_from_slice(&ipv6_header(source, destination, advert, len)?);
+        }
+        (IpAddr::V4(source), IpAddr::V4(destination)) => {
+            header.copy_from_slice(&ipv4_header(source, destination, advert, len)?);
+        }
+        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => {
+            return Err(WriteError::Family);
+        }
+    }
     let head = [
         version_type,
         advert.virtual_router,
@@ -323,16 +365,18 @@ pub fn write(advert: &Outgoing<'_>, buffer: &mut [u8]) -> Result<usize, WriteErr
         0,
     ];
     message[..ADDRESSES].copy_from_slice(&head);
-    let (list, authentication) = message[ADDRESSES..]
-        .as_chunks_mut::<4>()
-        .0
-        .split_at_mut(advert.addresses.len());
-    for (place, address) in list.iter_mut().zip(advert.addresses) {
-        *place = address.octets();
+    let mut at = ADDRESSES;
+    for address in advert.addresses {
+        let bytes = match address {
+            IpAddr::V4(address) => &address.octets()[..],
+            IpAddr::V6(address) => &address.octets()[..],
+        };
+        message[at..at + bytes.len()].copy_from_slice(bytes);
+        at += bytes.len();
     }
-    authentication.fill([0; 4]);
+    message[at..].fill(0);
     let mut sum = sum(0, message);
-    if advert.version == Version::V3 && advert.coverage == Coverage::PseudoHeader {
+    if is_v6 || advert.version == Version::V3 && advert.coverage == Coverage::PseudoHeader {
         sum = pseudo_header(sum, advert.source, advert.destination, len);
     }
     message[CHECKSUM..CHECKSUM + 2].copy_from_slice(&checksum::finish(sum).to_be_bytes());
@@ -358,7 +402,12 @@ fn centiseconds(interval: Duration) -> Result<[u8; 2], WriteError> {
     }
 }
 
-fn ip_header(advert: &Outgoing<'_>, len: usize) -> Result<[u8; ipv4::MIN_LEN], WriteError> {
+fn ipv4_header(
+    source: Ipv4Addr,
+    destination: Ipv4Addr,
+    advert: &Outgoing<'_>,
+    len: usize,
+) -> Result<[u8; ipv4::MIN_LEN], WriteError> {
     let total = u16::try_from(ipv4::MIN_LEN + len)
         .map_err(|_too_long| WriteError::Addresses(advert.addresses.len()))?;
     let mut header = [0; ipv4::MIN_LEN];
@@ -366,10 +415,28 @@ fn ip_header(advert: &Outgoing<'_>, len: usize) -> Result<[u8; ipv4::MIN_LEN], W
     header[ipv4::TOTAL_LENGTH..ipv4::TOTAL_LENGTH + 2].copy_from_slice(&total.to_be_bytes());
     header[ipv4::FRAGMENT] = DONT_FRAGMENT;
     header[ipv4::TTL..ipv4::TTL + 2].copy_from_slice(&[TTL, ipv4::VRRP]);
-    header[ipv4::SOURCE..ipv4::SOURCE + 4].copy_from_slice(&advert.source.octets());
-    header[ipv4::DESTINATION..ipv4::DESTINATION + 4].copy_from_slice(&advert.destination.octets());
+    header[ipv4::SOURCE..ipv4::SOURCE + 4].copy_from_slice(&source.octets());
+    header[ipv4::DESTINATION..ipv4::DESTINATION + 4].copy_from_slice(&destination.octets());
     let checksum = checksum::finish(sum(0, &header));
     header[ipv4::CHECKSUM..ipv4::CHECKSUM + 2].copy_from_slice(&checksum.to_be_bytes());
+    Ok(header)
+}
+
+fn ipv6_header(
+    source: Ipv6Addr,
+    destination: Ipv6Addr,
+    advert: &Outgoing<'_>,
+    len: usize,
+) -> Result<[u8; ipv6::LEN], WriteError> {
+    let len =
+        u16::try_from(len).map_err(|_too_long| WriteError::Addresses(advert.addresses.len()))?;
+    let mut header = [0; ipv6::LEN];
+    // The traffic class stands across two bytes.
+    header[ipv6::VERSION..ipv6::VERSION + 2].copy_from_slice(&[0x60 | TOS >> 4, TOS << 4]);
+    header[ipv6::PAYLOAD_LENGTH..ipv6::PAYLOAD_LENGTH + 2].copy_from_slice(&len.to_be_bytes());
+    header[ipv6::NEXT_HEADER..ipv6::NEXT_HEADER + 2].copy_from_slice(&[ipv4::VRRP, TTL]);
+    header[ipv6::SOURCE..ipv6::SOURCE + 16].copy_from_slice(&source.octets());
+    header[ipv6::DESTINATION..ipv6::DESTINATION + 16].copy_from_slice(&destination.octets());
     Ok(header)
 }
 

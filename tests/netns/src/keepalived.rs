@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs::{self, OpenOptions};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -25,8 +25,8 @@ pub struct Instance {
     pub priority: u8,
     /// Time between advertisements.
     pub adverts: Duration,
-    /// The virtual address.
-    pub address: Ipv4Addr,
+    /// The virtual address; one of IPv6 comes behind the link-local fe80::1:51.
+    pub address: IpAddr,
     /// Its own address and the other director's, for unicast.
     pub unicast: Option<(Ipv4Addr, Ipv4Addr)>,
 }
@@ -52,7 +52,13 @@ impl Instance {
             )
             .expect("text takes text");
         }
-        text + &format!("  virtual_ipaddress {{\n    {address}/32 dev eth0\n  }}\n}}\n")
+        let addresses = match address {
+            IpAddr::V4(address) => format!("    {address}/32 dev eth0\n"),
+            IpAddr::V6(address) => {
+                format!("    fe80::1:51/64 dev eth0\n    {address}/128 dev eth0\n")
+            }
+        };
+        text + &format!("  virtual_ipaddress {{\n{addresses}  }}\n}}\n")
     }
 }
 

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::AsRawFd as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -94,8 +94,8 @@ struct Syn {
 
 impl Syn {
     fn new(director: [u8; 6]) -> Self {
-        let client = "10.64.0.0:1024".parse().unwrap();
-        let service = format!("{VIP}:80").parse().unwrap();
+        let client: SocketAddr = "10.64.0.0:1024".parse().unwrap();
+        let service = SocketAddr::from((VIP, 80));
         let segment = Segment {
             destination: director,
             ..Segment::new(client, service, flags::SYN)

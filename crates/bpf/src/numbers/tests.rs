@@ -9,7 +9,7 @@ use super::*;
 fn owner(service: u32, host: u8) -> Owner {
     (
         service,
-        SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, host), 80),
+        SocketAddr::from((Ipv4Addr::new(10, 0, 0, host), 80)),
     )
 }
 

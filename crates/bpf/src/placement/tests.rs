@@ -1,4 +1,4 @@
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 
 use super::*;
 
@@ -15,7 +15,7 @@ fn places(placement: &Placement) -> Vec<Option<usize>> {
     (10_000..20_000)
         .map(|port| {
             let client = SocketAddrV4::new(Ipv4Addr::new(198, 18, 14, 1), port);
-            placement.place(client, SERVICE, Protocol::Tcp)
+            placement.place(client.into(), SERVICE.into(), Protocol::Tcp)
         })
         .collect()
 }

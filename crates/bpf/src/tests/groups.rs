@@ -153,7 +153,7 @@ fn a_group_without_ipv6_is_refused_and_changes_nothing() {
         }]);
         let refused = plane.put_service(&entry);
         assert!(
-            matches!(refused, Err(PutError::NotIpv4 { .. })),
+            matches!(refused, Err(PutError::TwoFamilies { .. })),
             "{refused:?}"
         );
         assert_eq!(plane.snapshot().unwrap(), before);

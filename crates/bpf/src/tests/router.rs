@@ -1,4 +1,4 @@
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ fn id(id: i64) -> VirtualRouterId {
 fn reserve(plane: &mut DataPlane, routers: &[(i64, &[Ipv4Addr])]) -> Vec<RouterGates> {
     let routers = routers
         .iter()
-        .map(|(n, addresses)| (id(*n), addresses.to_vec()));
+        .map(|(n, addresses)| (id(*n), addresses.iter().copied().map(IpAddr::V4).collect()));
     let routers: Vec<_> = routers.collect();
     plane.reserve_gates(&routers).unwrap()
 }
@@ -112,8 +112,9 @@ fn a_gate_keeps_its_state_when_it_is_reserved_and_is_closed_when_it_is_not_any_m
 fn gates_stay_where_they_are_while_the_list_changes() {
     in_room(|_| {
         let mut plane = serving();
-        let numbers =
-            |plane: &DataPlane| [VIP, OTHER].map(|address| plane.book.gates.get(&address).copied());
+        let numbers = |plane: &DataPlane| {
+            [VIP, OTHER].map(|address| plane.book.gates.get(&address.into()).copied())
+        };
         only(&mut plane, 7, &[OTHER]).set(GateState::Open);
         let before = numbers(&plane);
         let third = Ipv4Addr::new(198, 18, 14, 1);
@@ -136,7 +137,7 @@ fn gates_that_do_not_fit_change_nothing() {
         });
         let gates = only(&mut plane, 7, &[VIP]);
         gates.set(GateState::Open);
-        let three = [1, 2, 3].map(|host| Ipv4Addr::new(198, 18, 15, host));
+        let three = [1, 2, 3].map(|host| IpAddr::from([198, 18, 15, host]));
         let full = plane.reserve_gates(&[(id(8), three.to_vec())]).err();
         assert!(
             matches!(full, Some(PutError::Full { max: 2, .. })),

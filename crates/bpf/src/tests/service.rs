@@ -149,11 +149,11 @@ fn what_does_not_fit_is_refused_and_changes_nothing() {
         assert_eq!(open(&plane, 1000..1003), [1, 2, 3]);
         let twice = plane.put_service(&service(&[server(1, 1), server(1, 2)]));
         assert!(matches!(twice, Err(PutError::Duplicate { .. })));
-        let mut v6 = service(&[]);
+        let mut v6 = service(&[server(1, 1)]);
         v6.key = ServiceKey::single(Protocol::Tcp, "[2001:db8::1]:80".parse().unwrap());
         assert!(matches!(
             plane.put_service(&v6),
-            Err(PutError::NotIpv4 { .. })
+            Err(PutError::TwoFamilies { .. })
         ));
         assert_eq!(plane.snapshot().unwrap().len(), 1);
     });

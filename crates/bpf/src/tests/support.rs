@@ -1,6 +1,6 @@
 //! A network and mount namespace per test, and packets.
 
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
@@ -83,6 +83,7 @@ impl Room {
             others: Vec::new(),
             mac: MAC,
             address: None,
+            address6: None,
             mode: Mode::Native,
             sizes: Sizes::small(),
         }
@@ -115,6 +116,14 @@ impl Drop for Room {
     }
 }
 
+/// The last byte of an address.
+pub(super) fn last_byte(address: SocketAddr) -> u8 {
+    match address.ip() {
+        IpAddr::V4(address) => address.octets()[3],
+        IpAddr::V6(address) => address.octets()[15],
+    }
+}
+
 pub(super) fn index(name: &str) -> u32 {
     nix::net::if_::if_nametoindex(name).unwrap()
 }
@@ -134,6 +143,7 @@ pub(super) fn detached(sizes: Sizes) -> DataPlane {
         others: Vec::new(),
         mac: MAC,
         address: None,
+        address6: None,
         mode: Mode::Native,
         sizes,
     };

@@ -47,8 +47,8 @@ fn expire(plane: &mut DataPlane, host: u8, mut keep: u32) {
         let of = tables
             .servers
             .get(word.server())
-            .map(crate::adopt::server_address);
-        if !word.is_live() || of.is_none_or(|of| of.ip().octets()[3] != host) {
+            .map(crate::convert::server_address);
+        if !word.is_live() || of.is_none_or(|of| last_byte(of) != host) {
             continue;
         }
         if keep > 0 {

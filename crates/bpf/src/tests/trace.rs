@@ -1,4 +1,4 @@
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::Ordering::SeqCst;
 
 use aya::maps::{Array, Map, MapData};
@@ -14,8 +14,8 @@ const CLIENT: Ipv4Addr = Ipv4Addr::new(198, 18, 14, 99);
 fn asked(client_port: u16, flags: u8) -> TracePacket {
     TracePacket {
         protocol: Protocol::Tcp,
-        client: SocketAddrV4::new(CLIENT, client_port),
-        address: SocketAddrV4::new(VIP, PORT),
+        client: SocketAddr::from((CLIENT, client_port)),
+        address: SocketAddr::from((VIP, PORT)),
         flags,
     }
 }
@@ -26,7 +26,7 @@ fn trace(plane: &DataPlane, client_port: u16, flags: u8) -> Trace {
 
 /// Last byte of the server's address, and of its MAC address.
 fn host(trace: &Trace) -> Option<u8> {
-    trace.server.map(|server| server.address.ip().octets()[3])
+    trace.server.map(|server| last_byte(server.address))
 }
 
 /// Small enough that all words are read soon.
@@ -53,14 +53,14 @@ fn put(plane: &mut DataPlane, scheduler: Scheduler, servers: &[ServerEntry]) {
 
 /// A connection's entry as a trace tells it: table, state, and last byte of the server's address.
 fn told(entry: Option<crate::TracedEntry>) -> Option<(bool, ConnState, u8)> {
-    entry.map(|e| (e.half_open, e.state, e.server.ip().octets()[3]))
+    entry.map(|e| (e.half_open, e.state, last_byte(e.server)))
 }
 
 /// The same of the connection that the tables hold.
 fn held(plane: &DataPlane, client_port: u16) -> Option<(bool, ConnState, u8)> {
     let mut connections = plane.connections().into_iter();
     let connection = connections.find(|c| c.client.port() == client_port)?;
-    let host = connection.server.ip().octets()[3];
+    let host = last_byte(connection.server);
     Some((connection.half_open, connection.state, host))
 }
 
@@ -162,7 +162,7 @@ fn array<const WORDS: usize>(plane: &DataPlane, name: &str, words: &mut Vec<u64>
 /// All that the maps hold.
 fn words(plane: &DataPlane) -> (Vec<u64>, String) {
     let mut words = Vec::new();
-    array::<9>(plane, map::GLOBALS, &mut words);
+    array::<11>(plane, map::GLOBALS, &mut words);
     array::<5>(plane, map::STATE, &mut words);
     array::<2>(plane, map::LINKS, &mut words);
     array::<8>(plane, map::GATES, &mut words);
@@ -173,6 +173,8 @@ fn words(plane: &DataPlane) -> (Vec<u64>, String) {
     array::<8>(plane, map::LOADS, &mut words);
     array::<1>(plane, map::ARENA, &mut words);
     array::<32>(plane, map::CONNS, &mut words);
+    array::<16>(plane, map::CONN_CLIENTS, &mut words);
+    array::<16>(plane, map::HALF_OPEN_CLIENTS, &mut words);
     array::<32>(plane, map::HALF_OPEN, &mut words);
     let tables = plane.tables();
     let vips: Vec<_> = tables.vips.iter().map(Result::unwrap).collect();
@@ -307,8 +309,8 @@ fn a_trace_names_the_consistent_hash_under_pressure() {
 fn a_trace_says_why_a_packet_goes_to_no_server() {
     in_room(|_| {
         let mut plane = plane_with(Scheduler::RoundRobin, &[server(12, 1)]);
-        let elsewhere = |address, port| TracePacket {
-            address: SocketAddrV4::new(address, port),
+        let elsewhere = |address: Ipv4Addr, port| TracePacket {
+            address: SocketAddr::from((address, port)),
             ..asked(1000, SYN)
         };
         let tell = |plane: &DataPlane, packet| {

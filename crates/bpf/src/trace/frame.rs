@@ -1,5 +1,7 @@
 //! The packet that is traced, made from what was asked.
 
+use std::net::IpAddr;
+
 use evenkeel_model::{MacAddress, Protocol};
 use evenkeel_wire::{checksum, eth, ipv4, tcp, udp};
 
@@ -19,8 +21,17 @@ pub(super) fn build(packet: &TracePacket, destination: MacAddress) -> Vec<u8> {
     let mut frame = Vec::new();
     frame.extend(destination.0);
     frame.extend(SOURCE);
-    frame.extend(eth::IPV4);
-    frame.extend(ip_header(packet, transport.len()));
+    if let (IpAddr::V6(client), IpAddr::V6(address)) = (packet.client.ip(), packet.address.ip()) {
+        let next = packet.protocol.number();
+        let length = u8::try_from(transport.len()).unwrap_or(u8::MAX);
+        frame.extend(eth::IPV6);
+        frame.extend([0x60, 0, 0, 0, 0, length, next, TTL]);
+        frame.extend(client.octets());
+        frame.extend(address.octets());
+    } else {
+        frame.extend(eth::IPV4);
+        frame.extend(ip_header(packet, transport.len()));
+    }
     frame.extend(transport);
     frame
 }
@@ -46,8 +57,8 @@ fn transport(packet: &TracePacket) -> Vec<u8> {
 
 fn ip_header(packet: &TracePacket, payload: usize) -> [u8; ipv4::MIN_LEN] {
     let total = u8::try_from(ipv4::MIN_LEN + payload).unwrap_or(u8::MAX);
-    let [a, b, c, d] = packet.client.ip().octets();
-    let [e, f, g, h] = packet.address.ip().octets();
+    let [a, b, c, d] = octets(packet.client.ip());
+    let [e, f, g, h] = octets(packet.address.ip());
     let protocol = packet.protocol.number();
     let mut header = [
         0x45, 0, 0, total, 0, 0, 0, 0, TTL, protocol, 0, 0, a, b, c, d, e, f, g, h,
@@ -61,4 +72,11 @@ fn ip_header(packet: &TracePacket, payload: usize) -> [u8; ipv4::MIN_LEN] {
         place.copy_from_slice(&sum);
     }
     header
+}
+
+const fn octets(address: IpAddr) -> [u8; 4] {
+    match address {
+        IpAddr::V4(address) => address.octets(),
+        IpAddr::V6(_) => [0; 4],
+    }
 }

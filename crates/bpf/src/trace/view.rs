@@ -7,8 +7,8 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::sync::atomic::Ordering::Relaxed;
 
 use evenkeel_abi::{
-    Bucket, DropReason, Event, FlowKey, Gate, Globals, Link, Load, Router, Server, ServiceKey,
-    ServiceSlot, Shared, State, Tick, Word, map,
+    Bucket, Clients, DropReason, Event, FlowKey, Gate, Globals, Link, Load, Router, Server,
+    ServiceKey, ServiceSlot, Shared, State, Tick, Word, map,
 };
 use evenkeel_datapath::Tables as _;
 
@@ -140,6 +140,10 @@ impl evenkeel_datapath::Tables for View<'_> {
         self.read(found(map::VIPS, self.tables.vips.get(&address, 0)))
     }
 
+    fn gate_of6(&self, address: &[u64; 2]) -> Option<u32> {
+        self.read(found(map::VIPS6, self.tables.vips6.get(address, 0)))
+    }
+
     fn gate(&self, gate: u32) -> Option<&Gate> {
         self.tables.gates.get(gate)
     }
@@ -181,12 +185,20 @@ impl evenkeel_datapath::Tables for View<'_> {
         self.buckets.of(bucket, self.tables.half_open.get(bucket))
     }
 
+    fn conn_clients(&self, _bucket: u32) -> Option<&Clients> {
+        None
+    }
+
+    fn half_open_clients(&self, _bucket: u32) -> Option<&Clients> {
+        None
+    }
+
     fn fragment_bucket(&self, bucket: u32) -> Option<&Bucket> {
         self.fragments.of(bucket, self.tables.fragments.get(bucket))
     }
 
-    fn persistent_server(&self, service: u32, key: &FlowKey) -> Option<u32> {
-        let server = evenkeel_datapath::persistent_server(self, service, key);
+    fn persistent_server(&self, service: u32, template: &FlowKey) -> Option<u32> {
+        let server = evenkeel_datapath::persistent_server(self, service, template);
         self.by_template.set(server.is_some());
         server
     }

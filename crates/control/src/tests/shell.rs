@@ -2,7 +2,7 @@
 //! that the world is in order.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use evenkeel_model::{
@@ -102,7 +102,7 @@ pub(super) fn id(id: u8) -> VirtualRouterId {
 
 /// A virtual router of addresses 198.18.14.N.
 pub(super) fn router(number: u8, addresses: &[u8]) -> VirtualRouter {
-    let address = |last: &u8| Ipv4Addr::new(198, 18, 14, *last);
+    let address = |last: &u8| IpAddr::from([198, 18, 14, *last]);
     VirtualRouter {
         name: format!("r{number}"),
         id: id(number),
@@ -512,7 +512,7 @@ impl Shell {
     fn is_stand_alone(&self, address: IpAddr) -> bool {
         let routers = &self.control.director().virtual_routers;
         let mut addresses = routers.iter().flat_map(|router| &router.addresses);
-        !addresses.any(|own| IpAddr::V4(*own) == address) && self.thread.seat_of(address).is_none()
+        !addresses.any(|own| *own == address) && self.thread.seat_of(address).is_none()
     }
 
     fn obey(&mut self, command: Command) {

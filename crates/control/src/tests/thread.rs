@@ -17,7 +17,7 @@ pub(super) struct Seat {
 
 impl Seat {
     pub(super) fn addresses(&self) -> impl Iterator<Item = IpAddr> {
-        self.config.addresses.iter().copied().map(IpAddr::V4)
+        self.config.addresses.iter().copied()
     }
 }
 

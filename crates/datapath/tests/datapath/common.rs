@@ -1,12 +1,12 @@
 //! A service, its clients, and the invariants that hold after every packet.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::atomic::Ordering::SeqCst;
 
-use evenkeel_abi::{ConnState, FlowKey};
+use evenkeel_abi::ConnState;
 use evenkeel_datapath::Verdict;
 use evenkeel_testkit::packet::flags::{ACK, SYN};
-use evenkeel_testkit::packet::{Datagram, Segment};
+use evenkeel_testkit::packet::{Datagram, Segment, as_v6};
 use evenkeel_testkit::{NativeTables, TestServer, TestService};
 
 pub(crate) const SERVICE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(198, 18, 14, 146), 80);
@@ -65,6 +65,15 @@ impl World {
         world
     }
 
+    /// An address of the world's family.
+    pub(crate) fn at(&self, address: SocketAddrV4) -> SocketAddr {
+        if self.service.address.is_ipv6() {
+            as_v6(address)
+        } else {
+            address.into()
+        }
+    }
+
     fn put(&mut self) {
         let servers: Vec<_> = (1..)
             .zip(&self.weights)
@@ -100,7 +109,7 @@ impl World {
     }
 
     pub(crate) fn send(&self, client: SocketAddrV4, flags: u8) -> Verdict {
-        self.send_frame(&Segment::new(client, SERVICE, flags).frame())
+        self.send_frame(&Segment::new(self.at(client), self.at(SERVICE), flags).frame())
             .0
     }
 
@@ -108,7 +117,7 @@ impl World {
     pub(crate) fn send_udp(&self, client: SocketAddrV4) -> Verdict {
         let datagram = Datagram {
             payload: 1,
-            ..Datagram::new(client, SERVICE)
+            ..Datagram::new(self.at(client), self.at(SERVICE))
         };
         self.send_frame(&datagram.frame()).0
     }
@@ -163,14 +172,8 @@ impl World {
 
     /// State of an established flow.
     pub(crate) fn state_of(&self, client: SocketAddrV4) -> Option<ConnState> {
-        let [a, b] = client.port().to_be_bytes();
-        let [c, d] = SERVICE.port().to_be_bytes();
-        let key = FlowKey::new(
-            u32::from_ne_bytes(client.ip().octets()),
-            u32::from_ne_bytes(SERVICE.ip().octets()),
-            u32::from_ne_bytes([a, b, c, d]),
-            self.service.protocol,
-        );
+        let (client, service) = (self.at(client), self.at(SERVICE));
+        let key = self.tables.flow(client, service, self.service.protocol).key;
         let word = self.tables.established(&key)?;
         // An expired entry waits for the sweep, and is none to packets.
         let lives = word.expiry().0 > self.tables.now.load(SeqCst);

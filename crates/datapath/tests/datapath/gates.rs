@@ -338,7 +338,7 @@ proptest! {
         frame.extend([2, 0, 0, 0, 0, 3, 0x08, 0x00]);
         frame.extend(ip.to_bytes());
         frame.extend(&message);
-        let readable = vrrp::parse(&message, source, group).is_ok();
+        let readable = vrrp::parse(&message, source.into(), group.into()).is_ok();
         prop_assert_eq!(is_heard(&world, &frame), readable);
     }
 }

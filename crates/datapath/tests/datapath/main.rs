@@ -5,6 +5,7 @@ mod egress;
 mod fragments;
 mod gates;
 mod icmp;
+mod ipv6;
 mod local;
 mod packets;
 mod properties;

@@ -6,6 +6,7 @@ use crate::common::{SERVICE, World, client};
 use evenkeel_abi::SchedulerId;
 use evenkeel_datapath::Verdict;
 use evenkeel_testkit::TestService;
+use evenkeel_testkit::packet::as_v6;
 use evenkeel_testkit::packet::flags::{ACK, FIN, RST, SYN};
 use proptest::prelude::*;
 
@@ -27,11 +28,16 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// A service of either protocol with any scheduler.
+/// A service of either protocol and family with any scheduler.
 fn service() -> impl Strategy<Value = TestService> {
-    let service = TestService::new(SERVICE);
-    (SchedulerId::RR..=SchedulerId::TWOS, any::<bool>()).prop_map(move |(scheduler, udp)| {
-        let service = service.scheduled(scheduler);
+    let schedulers = SchedulerId::RR..=SchedulerId::TWOS;
+    (schedulers, any::<bool>(), any::<bool>()).prop_map(move |(scheduler, udp, is_v6)| {
+        let address = if is_v6 {
+            as_v6(SERVICE)
+        } else {
+            SERVICE.into()
+        };
+        let service = TestService::at(address).scheduled(scheduler);
         if udp { service.udp() } else { service }
     })
 }
@@ -82,9 +88,12 @@ proptest! {
 
     /// Any bytes: no panic, and what passes to the stack is untouched.
     #[test]
-    fn arbitrary_bytes_are_judged(bytes in prop::collection::vec(any::<u8>(), 0..200), keep in 0usize..60) {
-        let world = World::with_weights(&[1, 1]);
-        let mut frame = evenkeel_testkit::packet::Segment::new(client(1), SERVICE, SYN).frame();
+    fn arbitrary_bytes_are_judged(
+        bytes in prop::collection::vec(any::<u8>(), 0..200), keep in 0usize..80, is_v6 in any::<bool>()
+    ) {
+        let address = if is_v6 { as_v6(SERVICE) } else { SERVICE.into() };
+        let world = World::of(TestService::at(address), &[1, 1], 64, 8);
+        let mut frame = evenkeel_testkit::packet::Segment::new(world.at(client(1)), address, SYN).frame();
         frame.truncate(keep);
         frame.extend(bytes);
         let (verdict, out) = world.send_frame(&frame);

@@ -1,7 +1,7 @@
 //! `evenkeel trace`.
 
 use std::fmt::Write as _;
-use std::net::{SocketAddr, SocketAddrV4};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -22,11 +22,11 @@ use crate::output::print;
 pub(crate) struct Args {
     /// The client's address and port, who sends the packet.
     #[arg(value_name = "CLIENT:PORT", value_parser = address)]
-    client: SocketAddrV4,
+    client: SocketAddr,
 
     /// The virtual address and port that it is sent to.
     #[arg(value_name = "VIP:PORT", value_parser = address)]
-    virtual_address: SocketAddrV4,
+    virtual_address: SocketAddr,
 
     #[command(flatten)]
     protocol: ProtocolArgs,
@@ -89,23 +89,26 @@ const FLAGS: [(u8, &str); 4] = [
     (TCP_RST, "RST"),
 ];
 
-fn address(text: &str) -> Result<SocketAddrV4, String> {
-    match text.parse() {
-        Ok(SocketAddr::V4(address)) => Ok(address),
-        Ok(SocketAddr::V6(_)) => Err("not an IPv4 address: services have no other".to_owned()),
-        Err(_) => Err("not an IPv4 address and a port, such as `198.18.14.146:80`".to_owned()),
-    }
+fn address(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse().map_err(|_no_address| {
+        "not an address and a port, such as `198.18.14.146:80` or `[2001:db8::146]:80`"
+    })
 }
 
 pub(crate) fn run(args: &Args, socket: PathBuf) -> Result<ExitCode, CommandError> {
+    let (client, service) = (args.client, args.virtual_address);
+    if client.is_ipv4() != service.is_ipv4() {
+        let error = CommandError::usage(format!("no packet goes from `{client}` to `{service}`"));
+        return Err(error.hint("Give two IPv4 addresses, or two IPv6 addresses."));
+    }
     let packet = TraceQuery {
         protocol: if args.protocol.udp {
             Protocol::Udp
         } else {
             Protocol::Tcp
         },
-        client: args.client.into(),
-        virtual_address: args.virtual_address.into(),
+        client,
+        virtual_address: service,
         flags: args.flags.bits(),
     };
     let answer = super::runtime()?.block_on(Client::new(socket).trace(&packet))?;

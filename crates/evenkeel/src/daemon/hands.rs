@@ -1,6 +1,6 @@
 //! Executes the core's commands on the data plane and the network.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use evenkeel_bpf::DataPlane;
@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use crate::daemon::arp::ArpProblems;
 use crate::daemon::edits::EditsFile;
 use crate::daemon::journal::Journal;
-use crate::daemon::vrrp::{Ground, Vrrp};
+use crate::daemon::vrrp::{Ground, Sources, Vrrp};
 use crate::daemon::{notify, report};
 
 /// What the daemon acts with.
@@ -22,8 +22,8 @@ pub(crate) struct Hands {
     pub(crate) netlink: Netlink,
     pub(crate) announcer: Announcer,
     pub(crate) link: LinkInfo,
-    /// The interface's own address, as found when virtual routers were configured last.
-    pub(crate) source: Option<Ipv4Addr>,
+    /// The interface's own addresses, as found when virtual routers were configured last.
+    pub(crate) sources: Sources,
     pub(crate) arp: ArpProblems,
     pub(crate) vrrp: Vrrp,
     pub(crate) journal: Journal,
@@ -94,7 +94,7 @@ impl Hands {
         }
         let ground = Ground {
             link: self.link.clone(),
-            source: self.source,
+            sources: self.sources,
         };
         let began = !self.vrrp.is_running();
         self.vrrp.configure(routers, &mut self.plane, &ground)?;

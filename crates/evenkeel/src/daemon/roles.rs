@@ -103,14 +103,14 @@ impl Daemon {
         self.control.handle_event(event, Instant::now());
     }
 
-    /// Finds the interface's own address, which it may have got, or changed, since the start.
+    /// Finds the interface's own addresses, which it may have got, or changed, since the start.
     pub(crate) async fn find_source(&mut self) {
         let hands = &mut self.hands;
         let director = self.control.director();
-        match start::source_address(&hands.netlink, &hands.link, director).await {
-            // What runs goes on with the address that it had.
-            Ok(None) if hands.vrrp.is_running() => {}
-            Ok(source) => hands.source = source,
+        match start::sources(&hands.netlink, &hands.link, director).await {
+            // What runs goes on with the addresses that it had.
+            Ok(found) if hands.vrrp.is_running() => hands.sources = found.or(hands.sources),
+            Ok(found) => hands.sources = found,
             Err(error) => tracing::warn!("{}", hands::reason(&error.into())),
         }
     }
@@ -122,9 +122,7 @@ impl Daemon {
     }
 
     pub(crate) fn tell_address_lost(&self, address: IpAddr) {
-        if let IpAddr::V4(address) = address
-            && let Err(error) = self.hands.vrrp.address_lost(address)
-        {
+        if let Err(error) = self.hands.vrrp.address_lost(address) {
             tracing::error!(event = "vrrp-gone", "{error}");
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::{Instant, SystemTime};
 
@@ -26,7 +26,7 @@ use crate::daemon::rates::Estimator;
 use crate::daemon::roles::Roles;
 use crate::daemon::server::{BindError, Socket};
 use crate::daemon::view::Identity;
-use crate::daemon::vrrp::Vrrp;
+use crate::daemon::vrrp::{Sources, Vrrp};
 
 /// Results of probes that may wait for the event loop.
 const RESULTS: usize = 256;
@@ -81,7 +81,7 @@ pub(crate) async fn start(setup: Setup) -> Result<Daemon, CommandError> {
             netlink,
             announcer,
             link,
-            source: None,
+            sources: Sources::default(),
             arp: ArpProblems::default(),
             vrrp,
             journal,
@@ -156,14 +156,16 @@ async fn start_plane(
     director: &Director,
     pins: PathBuf,
 ) -> Result<(DataPlane, Vec<ServiceEntry>), CommandError> {
+    let own = sources(netlink, link, director)
+        .await
+        .map_err(CommandError::new)?;
     let mut options = Options {
         pin_dir: pins,
         interface: link.name.clone(),
         link_index: link.index,
         mac: link.mac,
-        address: source_address(netlink, link, director)
-            .await
-            .map_err(CommandError::new)?,
+        address: own.v4,
+        address6: own.global.or(own.v6),
         mode: Mode::Generic,
         others: Vec::new(),
         sizes: Sizes {
@@ -242,7 +244,7 @@ pub(crate) async fn held_address(
             return None;
         }
     };
-    let held = |address: Ipv4Addr| prefixes.iter().any(|p| p.address == IpAddr::V4(address));
+    let held = |address: IpAddr| prefixes.iter().any(|p| p.address == address);
     let mut routers = director.virtual_routers.iter();
     routers.find_map(|router| {
         let address = router.addresses.iter().find(|address| held(**address))?;
@@ -280,25 +282,30 @@ pub(crate) fn virtual_addresses(director: &Director) -> BTreeSet<IpAddr> {
     let services = director.services.iter().flat_map(VirtualService::addresses);
     let routers = director.virtual_routers.iter();
     let routers = routers.flat_map(|router| &router.addresses);
-    services
-        .chain(routers.map(|address| IpAddr::V4(*address)))
-        .collect()
+    services.chain(routers.copied()).collect()
 }
 
-/// The interface's own IPv4 address, which advertisements and ICMP errors come from; a virtual one is not
-/// its own.
-pub(crate) async fn source_address(
+/// The interface's own addresses, which advertisements and ICMP errors come from; a virtual one is not its own.
+pub(crate) async fn sources(
     netlink: &Netlink,
     link: &LinkInfo,
     director: &Director,
-) -> Result<Option<Ipv4Addr>, AddressError> {
+) -> Result<Sources, AddressError> {
     let prefixes = netlink.prefixes(link.index).await?;
     let virtual_addresses = virtual_addresses(director);
-    let is_virtual = |address: IpAddr| virtual_addresses.contains(&address);
-    Ok(prefixes.iter().find_map(|prefix| match prefix.address {
-        IpAddr::V4(address) if !is_virtual(prefix.address) => Some(address),
-        IpAddr::V4(_) | IpAddr::V6(_) => None,
-    }))
+    let own = prefixes.iter().map(|prefix| prefix.address);
+    let own = own.filter(|address| !virtual_addresses.contains(address));
+    let mut sources = Sources::default();
+    for address in own {
+        match address {
+            IpAddr::V4(address) => sources.v4 = sources.v4.or(Some(address)),
+            IpAddr::V6(address) if address.is_unicast_link_local() => {
+                sources.v6 = sources.v6.or(Some(address));
+            }
+            IpAddr::V6(address) => sources.global = sources.global.or(Some(address)),
+        }
+    }
+    Ok(sources)
 }
 
 /// Removes addresses that an earlier daemon added and that the config no longer has.

@@ -1,16 +1,14 @@
 //! Answers `trace`: asks the data plane, and says in words what it tells.
 
-use std::net::{SocketAddr, SocketAddrV4};
-
 use evenkeel_api::{
-    API_VERSION, ChosenBy, ErrorAnswer, GateStatus, Protocol, Role, RouterRole, TraceAnswer,
-    TraceQuery, TraceVerdict, TracedEntry, TracedServer, TracedService,
+    API_VERSION, ChosenBy, GateStatus, Protocol, Role, RouterRole, TraceAnswer, TraceQuery,
+    TraceVerdict, TracedEntry, TracedServer, TracedService,
 };
 use evenkeel_bpf::{Chosen, Fate, Trace, TracePacket};
 use evenkeel_model::{self as model, Listens};
 
 use crate::daemon::event_loop::Daemon;
-use crate::daemon::server::{self, Answer};
+use crate::daemon::server::Answer;
 use crate::daemon::{view, view_routers};
 
 impl Daemon {
@@ -21,8 +19,8 @@ impl Daemon {
                 Protocol::Tcp => model::Protocol::Tcp,
                 Protocol::Udp => model::Protocol::Udp,
             },
-            client: ipv4(packet.client)?,
-            address: ipv4(packet.virtual_address)?,
+            client: packet.client,
+            address: packet.virtual_address,
             flags: packet.flags,
         };
         let trace = self.hands.plane.trace(&asked).map_err(view::unread)?;
@@ -59,7 +57,7 @@ impl Daemon {
             entry_after: trace.entry_after.map(entry),
             chosen_by: trace.chosen.map(chosen_by),
             server: trace.server.map(|server| TracedServer {
-                address: server.address.into(),
+                address: server.address,
                 forwarding: view::forwarding(server.forwarding),
                 mac: match server.forwarding {
                     model::Forwarding::DirectRouting => Some(server.mac.to_string()),
@@ -75,16 +73,6 @@ impl Daemon {
             hints: story.hints(&listens),
             virtual_router: router,
         })
-    }
-}
-
-fn ipv4(address: SocketAddr) -> Result<SocketAddrV4, ErrorAnswer> {
-    match address {
-        SocketAddr::V4(address) => Ok(address),
-        SocketAddr::V6(_) => Err(ErrorAnswer {
-            hints: vec!["Services have IPv4 addresses.".to_owned()],
-            ..server::failed(format!("`{address}` is not an IPv4 address"))
-        }),
     }
 }
 
@@ -120,7 +108,7 @@ fn entry(entry: evenkeel_bpf::TracedEntry) -> TracedEntry {
         state: view::state(entry.state),
         expires_s: entry.expires.as_secs(),
         assured: entry.assured,
-        server: entry.server.into(),
+        server: entry.server,
     }
 }
 

@@ -19,10 +19,8 @@ use crate::daemon::vrrp::{SeatView, ThreadView};
 impl Daemon {
     /// The names of the virtual routers of a service's addresses, `None` where there is none.
     pub(crate) fn routers_of(&self, service: &ServiceEntry) -> Option<String> {
-        let routers = service.addresses().filter_map(|address| match address {
-            IpAddr::V4(address) => self.hands.vrrp.router_of(address),
-            IpAddr::V6(_) => None,
-        });
+        let addresses = service.addresses();
+        let routers = addresses.filter_map(|address| self.hands.vrrp.router_of(address));
         let names: BTreeSet<&str> = routers.map(|router| router.name.as_str()).collect();
         let names: Vec<&str> = names.into_iter().collect();
         (!names.is_empty()).then(|| names.join(", "))
@@ -54,11 +52,11 @@ impl Daemon {
             preempt: config.preempt,
             may_take_over: machine.may_take_over,
             stopping: machine.stopping,
-            addresses: config.addresses.iter().map(|a| IpAddr::V4(*a)).collect(),
+            addresses: config.addresses.clone(),
             advert_interval_ms: millis(config.advert_interval),
             master_down_us: micros(seat.master_down),
             partner: machine.partner.map(|partner| PartnerStatus {
-                address: partner.address.into(),
+                address: partner.address,
                 priority: partner.priority,
                 last_heard_ms: millis(now.saturating_duration_since(partner.last_heard)),
                 interval_ms: millis(partner.interval),
@@ -67,7 +65,7 @@ impl Daemon {
             troubles: machine.troubles.iter().map(ToString::to_string).collect(),
             address_held_by: strangers
                 .map(|(address, mac)| AddressHolder {
-                    address: address.into(),
+                    address,
                     mac: mac.to_string(),
                 })
                 .collect(),
@@ -100,9 +98,6 @@ fn counts(counters: &Counters, address_held: u64) -> Vec<RouterCount> {
 
 /// The virtual router of an address and the role in it.
 pub(crate) fn role_of(thread: &ThreadView, address: IpAddr) -> Option<RouterRole> {
-    let IpAddr::V4(address) = address else {
-        return None;
-    };
     let mut seats = thread.seats.iter();
     let seat = seats.find(|seat| seat.config.addresses.contains(&address))?;
     Some(RouterRole {

@@ -9,15 +9,15 @@ mod strangers;
 mod thread;
 mod tools;
 
-use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::time::Duration;
 
 use evenkeel_bpf::{DataPlane, RouterGates};
 use evenkeel_model::{Role, VirtualRouter, VirtualRouterId};
-use evenkeel_net::vrrp::VrrpSocket;
+use evenkeel_net::vrrp::{Family, VrrpSocket};
 use evenkeel_net::{AddressSocket, Announcer, LinkInfo, Waker};
 use evenkeel_wire::vrrp::PACKET_LEN_MAX;
 use tokio::sync::mpsc;
@@ -39,12 +39,14 @@ enum Order {
     /// Leave these virtual routers at once, and give these addresses up.
     Retire {
         routers: Vec<VirtualRouterId>,
-        addresses: Vec<Ipv4Addr>,
+        addresses: Vec<IpAddr>,
         done: SyncSender<()>,
     },
     /// Take part in these virtual routers, with this configuration.
     Configure {
         places: Vec<Place>,
+        /// Of versions of IP that it has none of yet.
+        sockets: Vec<VrrpSocket>,
         done: SyncSender<()>,
     },
     /// The first round of checks is complete.
@@ -52,7 +54,7 @@ enum Order {
     /// The interface is up or down.
     Link { up: bool },
     /// Somebody removed an address.
-    AddressLost(Ipv4Addr),
+    AddressLost(IpAddr),
     /// Tell how things stand.
     View(SyncSender<ThreadView>),
     /// Hand over and end.
@@ -97,8 +99,43 @@ pub(crate) struct ThreadView {
 #[derive(Clone, Debug)]
 pub(crate) struct Ground {
     pub(crate) link: LinkInfo,
-    /// Its own address; `None`: it has none.
-    pub(crate) source: Option<Ipv4Addr>,
+    pub(crate) sources: Sources,
+}
+
+/// An interface's own addresses, from which advertisements come.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Sources {
+    pub(crate) v4: Option<Ipv4Addr>,
+    /// The link-local one (RFC 9568 §5.1.2.1).
+    pub(crate) v6: Option<Ipv6Addr>,
+    /// Another one of IPv6, for ICMPv6 errors alone.
+    pub(crate) global: Option<Ipv6Addr>,
+}
+
+impl Sources {
+    /// These, and of the others what is missing.
+    pub(crate) fn or(self, others: Self) -> Self {
+        Self {
+            v4: self.v4.or(others.v4),
+            v6: self.v6.or(others.v6),
+            global: self.global.or(others.global),
+        }
+    }
+
+    fn of(self, family: Family) -> Option<IpAddr> {
+        match family {
+            Family::V4 => self.v4.map(IpAddr::V4),
+            Family::V6 => self.v6.map(IpAddr::V6),
+        }
+    }
+}
+
+/// The version of IP that a virtual router is of.
+fn family(router: &VirtualRouter) -> Family {
+    let mut addresses = router.addresses.iter();
+    addresses
+        .next()
+        .map_or(Family::V4, |address| Family::of(*address))
 }
 
 /// Why virtual routers could not be configured.
@@ -106,10 +143,14 @@ pub(crate) struct Ground {
 pub(crate) enum ConfigureError {
     /// Advertisements need a source.
     #[error(
-        "interface `{0}` has no IPv4 address of its own, which advertisements need as source; give it one, or \
-         set `source` in every [[virtual-router]]"
+        "interface `{link}` has no {kind} address of its own, which advertisements of `{router}` need as source; \
+         give it one, or set `source` in this [[virtual-router]]"
     )]
-    NoSource(String),
+    NoSource {
+        link: String,
+        kind: &'static str,
+        router: String,
+    },
     /// The thread has ended or hangs.
     #[error("the VRRP thread does not answer")]
     Gone,
@@ -127,6 +168,8 @@ pub(crate) struct Vrrp {
 struct Running {
     orders: Sender<Order>,
     waker: Arc<Waker>,
+    /// The versions of IP that the thread has sockets of.
+    families: BTreeSet<Family>,
 }
 
 /// A way to ask the thread from elsewhere.
@@ -190,7 +233,7 @@ impl Vrrp {
     }
 
     /// The virtual router of an address.
-    pub(crate) fn router_of(&self, address: Ipv4Addr) -> Option<&VirtualRouter> {
+    pub(crate) fn router_of(&self, address: IpAddr) -> Option<&VirtualRouter> {
         let mut routers = self.configured.values();
         routers.find(|router| router.addresses.contains(&address))
     }
@@ -206,8 +249,20 @@ impl Vrrp {
     ) -> anyhow::Result<()> {
         let wanted: BTreeMap<_, _> = routers.iter().map(|r| (r.id, r.clone())).collect();
         self.retire(&wanted)?;
-        if ground.source.is_none() && wanted.values().any(|router| router.source.is_none()) {
-            return Err(ConfigureError::NoSource(ground.link.name.clone()).into());
+        for router in wanted.values() {
+            let own = ground.sources.of(family(router));
+            if router.source.or(own).is_none() {
+                let kind = match family(router) {
+                    Family::V4 => "IPv4",
+                    Family::V6 => "link-local IPv6",
+                };
+                return Err(ConfigureError::NoSource {
+                    link: ground.link.name.clone(),
+                    kind,
+                    router: router.name.clone(),
+                }
+                .into());
+            }
         }
         let lists: Vec<_> = wanted
             .values()
@@ -221,18 +276,43 @@ impl Vrrp {
         let places = wanted.values().cloned().zip(gates);
         let places: Vec<Place> = places
             .map(|(mut config, gates)| {
-                config.source = config.source.or(ground.source);
+                let source = ground.sources.of(family(&config));
+                config.source = config.source.or(source);
                 Place { config, gates }
             })
             .collect();
         if self.running.is_none() {
             self.running = Some(self.begin(&places, ground)?);
         }
-        if let Some(running) = &self.running {
-            running.order_and_wait(|done| Order::Configure { places, done })?;
+        let sockets = self.open_sockets(&wanted, ground)?;
+        let opened: Vec<Family> = sockets.iter().map(VrrpSocket::family).collect();
+        if let Some(running) = &mut self.running {
+            running.order_and_wait(|done| Order::Configure {
+                places,
+                sockets,
+                done,
+            })?;
+            running.families.extend(opened);
         }
         self.configured = wanted;
         Ok(())
+    }
+
+    /// Opens the sockets that the thread lacks for these virtual routers.
+    fn open_sockets(
+        &self,
+        wanted: &BTreeMap<VirtualRouterId, VirtualRouter>,
+        ground: &Ground,
+    ) -> anyhow::Result<Vec<VrrpSocket>> {
+        let needed: BTreeSet<Family> = wanted.values().map(family).collect();
+        let has = |family: &&Family| {
+            let running = self.running.as_ref();
+            running.is_some_and(|running| running.families.contains(family))
+        };
+        let link = &ground.link;
+        let missing = needed.iter().filter(|family| !has(family));
+        let opened = missing.map(|family| VrrpSocket::open(*family, link.index, &link.name));
+        Ok(opened.collect::<Result<_, _>>()?)
     }
 
     /// Leaves virtual routers that are not wanted, and gives up addresses that are in none of those that stay.
@@ -267,7 +347,7 @@ impl Vrrp {
         })
     }
 
-    /// Starts the thread. Addresses of roles that are not taken up again are gone before the socket is open.
+    /// Starts the thread. Addresses of roles that are not taken up again are gone before a socket is open.
     fn begin(&self, places: &[Place], ground: &Ground) -> anyhow::Result<Running> {
         let link = &ground.link;
         let mut addresses = AddressSocket::open()?;
@@ -281,8 +361,7 @@ impl Vrrp {
             link: link.index,
             link_up: link.up,
             mac: link.mac,
-            source: ground.source.unwrap_or(Ipv4Addr::UNSPECIFIED),
-            socket: VrrpSocket::open(link.index, &link.name)?,
+            sockets: Vec::new(),
             addresses,
             announcer: Announcer::open()?,
             news: self.news_sender.clone(),
@@ -299,6 +378,7 @@ impl Vrrp {
         Ok(Running {
             orders,
             waker: Arc::new(waker),
+            families: BTreeSet::new(),
         })
     }
 
@@ -313,7 +393,7 @@ impl Vrrp {
     }
 
     /// Tells that somebody removed an address from the interface.
-    pub(crate) fn address_lost(&self, address: Ipv4Addr) -> Result<(), ConfigureError> {
+    pub(crate) fn address_lost(&self, address: IpAddr) -> Result<(), ConfigureError> {
         self.order(Order::AddressLost(address))
     }
 

@@ -202,6 +202,7 @@ fn write_service(
         ServiceId::Single { address, .. } => {
             format!("{:<4} {}", protocol.name(), names.show(protocol, address))
         }
+        ServiceId::Group { group } if is_ipv6(service) => format!("FWM  {group} IPv6"),
         ServiceId::Group { group } => format!("FWM  {group}"),
     };
     if !is_ipv6(service) {
@@ -288,9 +289,13 @@ pub(super) fn protocol_of(service: ServiceId) -> Protocol {
     service.protocol().unwrap_or(Protocol::Tcp)
 }
 
+/// Whether it is of IPv6; of a group only its servers tell.
 fn is_ipv6(service: &ServiceListing) -> bool {
     let address = service.service.address();
-    address.is_some_and(|address| address.is_ipv6())
+    let mut servers = service.servers.iter().map(|server| server.address);
+    address
+        .or_else(|| servers.next())
+        .is_some_and(|address| address.is_ipv6())
 }
 
 /// Direct routing sees the clients' packets only, so what goes out is 0, as in IPVS.

@@ -74,15 +74,15 @@ fn what_is_no_packet_is_a_usage_error() {
     let cases: [(&[&str], &str); 6] = [
         (
             &[client, "[2001:db8::1]:80"],
-            "not an IPv4 address: services have no other",
+            "no packet goes from `198.18.14.1:4000` to `[2001:db8::1]:80`",
         ),
         (
             &[client, "198.18.14.146"],
-            "not an IPv4 address and a port, such as",
+            "not an address and a port, such as",
         ),
         (
             &["web", "198.18.14.146:80"],
-            "not an IPv4 address and a port, such as",
+            "not an address and a port, such as",
         ),
         (&[client], "<VIP:PORT>"),
         (

@@ -261,7 +261,7 @@ impl Hashes {
 
     fn flow(&self, client: SocketAddrV4, server: Result<String, String>) -> Flow {
         let place = |(placement, names): &(Placement, Vec<String>)| {
-            let place = placement.place(client, service_address(), Protocol::Tcp);
+            let place = placement.place(client.into(), service_address().into(), Protocol::Tcp);
             let name = place.and_then(|place| names.get(place));
             name.cloned().unwrap_or_default()
         };

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::{Renamed, renamed};
@@ -93,9 +93,9 @@ pub enum RouterChange {
         to: Priority,
     },
     /// A virtual address joins.
-    AddressAdded(Ipv4Addr),
+    AddressAdded(IpAddr),
     /// A virtual address leaves.
-    AddressRemoved(Ipv4Addr),
+    AddressRemoved(IpAddr),
     /// Another value of the config file.
     Setting {
         /// What it is, in words.
@@ -190,7 +190,7 @@ fn time(time: Duration) -> String {
     }
 }
 
-fn peers(peers: &[Ipv4Addr]) -> String {
+fn peers(peers: &[IpAddr]) -> String {
     if peers.is_empty() {
         return "multicast".to_owned();
     }

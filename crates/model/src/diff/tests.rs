@@ -1,5 +1,5 @@
 use crate::options::{ServiceOptions, Thresholds};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::*;
@@ -123,7 +123,7 @@ fn virtual_routers_come_before_the_services_that_depend_on_them() {
         advert_interval: Duration::from_millis(100),
         preempt: true,
         preempt_delay: Duration::ZERO,
-        addresses: vec![Ipv4Addr::new(198, 18, 14, 146)],
+        addresses: vec![IpAddr::from([198, 18, 14, 146])],
         peers: Vec::new(),
         source: None,
         checksum: AdvertChecksum::PseudoHeader,

@@ -16,8 +16,8 @@ fn packet(words: u8, total: u16, payload: &[u8]) -> Vec<u8> {
 
 fn received(payload: &[u8]) -> Received<'_> {
     Received {
-        source: SOURCE,
-        destination: GROUP,
+        source: SOURCE.into(),
+        destination: GROUP.into(),
         ttl: 255,
         payload,
     }

@@ -1,11 +1,11 @@
 use std::error::Error as _;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use evenkeel_net::{AddressError, AddressSocket, Netlink, OwnAddress};
 
 use crate::guard::{NetNs, pair};
 
-const VIP: Ipv4Addr = Ipv4Addr::new(198, 18, 14, 146);
+const VIP: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 18, 14, 146));
 
 /// Runs `inside` in the namespace with the index of `eth0`.
 fn with_link<T: Send>(namespace: &NetNs, inside: impl FnOnce(u32) -> T + Send) -> T {
@@ -43,7 +43,7 @@ fn an_address_that_an_earlier_run_added_is_ours() {
             let (netlink, _events) = Netlink::open().await.unwrap();
             netlink.our_addresses().await.unwrap()
         });
-        let address = VIP.into();
+        let address = VIP;
         assert_eq!(ours, [OwnAddress { link, address }]);
         let mut later = AddressSocket::open().unwrap();
         later.add(link, VIP).unwrap();
@@ -109,12 +109,12 @@ fn an_address_that_others_put_in_the_place_of_ours_is_left_alone() {
 fn other_addresses_of_the_interface_stay() {
     let (director, _server) = pair();
     director.ip("addr add 10.0.0.146/24 dev eth0");
-    let vip = Ipv4Addr::new(10, 0, 0, 146);
+    let vip = IpAddr::from([10, 0, 0, 146]);
     with_link(&director, |link| {
         let mut socket = AddressSocket::open().unwrap();
         socket.add(link, vip).unwrap();
         for last in 1..=100 {
-            socket.add(link, Ipv4Addr::new(198, 18, 15, last)).unwrap();
+            socket.add(link, IpAddr::from([198, 18, 15, last])).unwrap();
         }
         socket.remove(link, vip).unwrap();
         let listed = director.ip("addr show dev eth0");

@@ -69,13 +69,11 @@ fn what_cannot_be_announced_is_an_error() {
     let mac = MacAddress([2, 0, 0, 0, 0, 1]);
     director.enter(|| {
         let announcer = Announcer::open().unwrap();
-        let error = announcer
-            .announce(1, mac, "2001:db8::1".parse().unwrap())
-            .unwrap_err();
-        assert!(matches!(error, AnnounceError::NotIpv4(_)), "{error:?}");
-        let error = announcer
-            .announce(4711, mac, "10.0.0.9".parse().unwrap())
-            .unwrap_err();
-        assert!(matches!(error, AnnounceError::Send { .. }), "{error:?}");
+        for address in ["10.0.0.9", "2001:db8::9"] {
+            let error = announcer
+                .announce(4711, mac, address.parse().unwrap())
+                .unwrap_err();
+            assert!(matches!(error, AnnounceError::Send { .. }), "{error:?}");
+        }
     });
 }

@@ -1,4 +1,4 @@
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use evenkeel_model::MacAddress;
@@ -19,7 +19,7 @@ fn ask(director: &NetNs, address: [u8; 4], wait: Duration) -> Vec<MacAddress> {
     director.block_on(|| async {
         let (netlink, _events) = Netlink::open().await.unwrap();
         let link = netlink.link("eth0").await.unwrap().index;
-        holders(link, OWN, Ipv4Addr::from(address), wait)
+        holders(link, OWN, IpAddr::from(address), wait)
             .await
             .unwrap()
     })
@@ -48,7 +48,7 @@ fn an_answer_leaves_nothing_in_the_other_hosts_caches() {
 #[test]
 fn a_host_that_announces_the_address_meanwhile_is_found() {
     let (director, server) = pair();
-    let silent = Ipv4Addr::new(10, 0, 0, 50);
+    let silent = IpAddr::from([10, 0, 0, 50]);
     let server_link = server.enter(|| nix::net::if_::if_nametoindex("eth0").unwrap());
     let announcer = server.enter(|| Announcer::open().unwrap());
     director.block_on(|| async {
@@ -58,9 +58,7 @@ fn a_host_that_announces_the_address_meanwhile_is_found() {
         // The first poll opens the socket, so that what follows is heard.
         let early = tokio::time::timeout(Duration::ZERO, &mut asking).await;
         assert!(early.is_err());
-        announcer
-            .announce(server_link, OTHER, silent.into())
-            .unwrap();
+        announcer.announce(server_link, OTHER, silent).unwrap();
         assert_eq!(asking.await.unwrap(), [OTHER]);
     });
 }
@@ -68,7 +66,7 @@ fn a_host_that_announces_the_address_meanwhile_is_found() {
 #[test]
 fn a_host_that_only_probes_for_the_address_is_no_holder() {
     let (director, server) = pair();
-    let free = Ipv4Addr::new(10, 0, 0, 50);
+    let free = IpAddr::from([10, 0, 0, 50]);
     let server_link = server.enter(|| nix::net::if_::if_nametoindex("eth0").unwrap());
     let (here, there) = director.block_on(|| async {
         let (netlink, _events) = Netlink::open().await.unwrap();
@@ -91,7 +89,7 @@ fn an_interface_that_is_down_can_not_be_asked() {
         let (netlink, _events) = Netlink::open().await.unwrap();
         let link = netlink.link("eth0").await.unwrap().index;
         for link in [link, 4711] {
-            let address = Ipv4Addr::new(10, 0, 0, 2);
+            let address = IpAddr::from([10, 0, 0, 2]);
             let error = holders(link, OWN, address, WAIT).await.unwrap_err();
             assert!(matches!(error, ArpProbeError::Probe { .. }), "{error:?}");
         }

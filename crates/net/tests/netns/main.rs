@@ -7,6 +7,7 @@ mod addresses;
 mod announce;
 mod arp;
 mod guard;
+mod ipv6;
 mod links;
 mod neighbours;
 mod realtime;

@@ -6,7 +6,7 @@ use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
 
 use evenkeel_model::MacAddress;
-use evenkeel_net::vrrp::{Received, VrrpSocket, VrrpSocketError};
+use evenkeel_net::vrrp::{Family, Received, VrrpSocket, VrrpSocketError};
 use evenkeel_net::{Announcer, Waker, wait_readable};
 
 use crate::guard::{NetNs, PATIENCE, drop_capabilities, pair};
@@ -28,7 +28,7 @@ fn packet(source: Ipv4Addr, destination: Ipv4Addr, ttl: u8, payload: &[u8]) -> V
 fn open(namespace: &NetNs, link: &str) -> VrrpSocket {
     namespace.enter(|| {
         let index = nix::net::if_::if_nametoindex(link).unwrap();
-        VrrpSocket::open(index, link).unwrap()
+        VrrpSocket::open(Family::V4, index, link).unwrap()
     })
 }
 
@@ -72,8 +72,8 @@ fn the_other_end_receives_what_was_sent_and_we_do_not() {
         from.send(&packet(source, destination, ttl, &PAYLOAD))
             .unwrap();
         let expected = Received {
-            source,
-            destination,
+            source: source.into(),
+            destination: destination.into(),
             ttl,
             payload: &PAYLOAD,
         };
@@ -207,15 +207,15 @@ fn what_can_not_be_opened_is_an_error() {
     let (director, _server) = pair();
     director.enter(|| {
         let eth0 = nix::net::if_::if_nametoindex("eth0").unwrap();
-        let error = VrrpSocket::open(eth0, "eth7").unwrap_err();
+        let error = VrrpSocket::open(Family::V4, eth0, "eth7").unwrap_err();
         assert!(matches!(error, VrrpSocketError::Bind { .. }), "{error:?}");
-        let error = VrrpSocket::open(eth0 + 1, "eth0").unwrap_err();
+        let error = VrrpSocket::open(Family::V4, eth0 + 1, "eth0").unwrap_err();
         assert!(
             matches!(error, VrrpSocketError::OtherLink { found, .. } if found == eth0),
             "{error:?}"
         );
         drop_capabilities();
-        let error = VrrpSocket::open(eth0, "eth0").unwrap_err();
+        let error = VrrpSocket::open(Family::V4, eth0, "eth0").unwrap_err();
         assert!(matches!(error, VrrpSocketError::Open(_)), "{error:?}");
     });
 }

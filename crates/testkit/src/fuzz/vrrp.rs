@@ -1,7 +1,7 @@
 //! VRRP's codec: it reads any message without a panic, writes what it has read as the same message again, and
 //! the data plane takes the same messages for good ones.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 use std::sync::atomic::Ordering::SeqCst;
 
 use etherparse::checksum::Sum16BitWords;
@@ -37,9 +37,9 @@ pub fn run(input: &[u8]) {
         2 => sign(&mut message, Coverage::PseudoHeader),
         _ => {}
     }
-    let read = vrrp::parse(&message, SOURCE, GROUP);
+    let read = vrrp::parse(&message, SOURCE.into(), GROUP.into());
     // From elsewhere: only a panic would be wrong.
-    let _elsewhere = vrrp::parse(&message, GROUP, SOURCE).is_ok();
+    let _elsewhere = vrrp::parse(&message, GROUP.into(), SOURCE.into()).is_ok();
     let heard = is_heard_by_the_data_plane(&message);
     assert_eq!(
         heard,
@@ -78,10 +78,10 @@ fn write_again(message: &[u8], read: &Advert<'_>) {
         0 => Coverage::Message,
         _ => Coverage::PseudoHeader,
     };
-    let addresses: Vec<Ipv4Addr> = read.addresses().collect();
+    let addresses: Vec<IpAddr> = read.addresses().collect();
     let advert = Outgoing {
-        source: SOURCE,
-        destination: GROUP,
+        source: SOURCE.into(),
+        destination: GROUP.into(),
         version: read.version,
         virtual_router: read.virtual_router,
         priority: read.priority,
@@ -104,7 +104,8 @@ fn write_again(message: &[u8], read: &Advert<'_>) {
     }
     sign(&mut expected, coverage);
     assert_eq!(written, expected, "what is written");
-    let again = vrrp::parse(written, SOURCE, GROUP).expect("what is written can be read");
+    let again =
+        vrrp::parse(written, SOURCE.into(), GROUP.into()).expect("what is written can be read");
     let unauthenticated = again == *read || read.authentication != 0;
     assert!(unauthenticated, "{again:?} was {read:?}");
     let (header, rest) = Ipv4Header::from_slice(&buffer[..len]).expect("an IP header");

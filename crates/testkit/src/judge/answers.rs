@@ -4,12 +4,16 @@ use std::net::Ipv4Addr;
 use std::sync::atomic::Ordering::SeqCst;
 
 use etherparse::icmpv4::{DestUnreachableHeader, TimeExceededCode};
-use etherparse::{Icmpv4Type, Ipv4HeaderSlice, NetSlice, SlicedPacket, TcpHeader, TransportSlice};
+use etherparse::{
+    Icmpv4Type, Icmpv6Type, Ipv4HeaderSlice, Ipv6HeaderSlice, NetSlice, SlicedPacket, TcpHeader,
+    TransportSlice, icmpv6,
+};
 use evenkeel_abi::{DropReason, low};
 use evenkeel_datapath::Verdict;
 
 use super::ETHERNET;
-use crate::tables::NativeTables;
+use super::net::Net;
+use crate::tables::{NativeTables, OWN6};
 
 impl NativeTables {
     pub(super) fn judge_reset(&self, sent: &[u8], out: &[u8]) {
@@ -20,22 +24,17 @@ impl NativeTables {
             SlicedPacket::from_ethernet(out),
         );
         let (came, went) = (came.expect("a good packet"), went.expect("a good reset"));
-        let (Some(NetSlice::Ipv4(from)), Some(NetSlice::Ipv4(to))) = (came.net, went.net) else {
-            panic!("both are IPv4");
-        };
         let (Some(TransportSlice::Tcp(caused)), Some(TransportSlice::Tcp(reset))) =
             (came.transport, went.transport)
         else {
             panic!("both are TCP");
         };
         assert!(caused.ack() && !caused.rst(), "it calls for no reset");
-        let (from, to) = (from.header(), to.header().to_header());
-        assert_eq!(
-            (to.source, to.destination),
-            (from.destination(), from.source())
-        );
-        assert_eq!(to.header_checksum, to.calc_header_checksum());
-        assert_eq!(usize::from(to.total_len), out.len() - ETHERNET);
+        let (came, went) = (came.net.expect("IP"), went.net.expect("IP"));
+        let (from, to) = (Net::of(&came).expect("IP"), Net::of(&went).expect("IP"));
+        let [client, service] = from.addresses;
+        assert_eq!(to.addresses, [service, client]);
+        assert_eq!(to.total_len, (out.len() - ETHERNET) as u64);
         let header = reset.to_header();
         let mut expected = TcpHeader::new(
             caused.destination_port(),
@@ -44,12 +43,24 @@ impl NativeTables {
             0,
         );
         expected.rst = true;
-        expected.checksum = expected.calc_checksum_ipv4(&to, &[]).expect("it is short");
+        let sum = match went {
+            NetSlice::Ipv4(net) => {
+                let header = net.header().to_header();
+                assert_eq!(header.header_checksum, header.calc_header_checksum());
+                expected.calc_checksum_ipv4(&header, &[])
+            }
+            NetSlice::Ipv6(net) => expected.calc_checksum_ipv6(&net.header().to_header(), &[]),
+            NetSlice::Arp(_) => panic!("it is IP"),
+        };
+        expected.checksum = sum.expect("it is short");
         assert_eq!(header, expected, "the reset");
         assert_eq!(reset.payload(), [0u8; 0]);
     }
 
     pub(super) fn judge_answer(&self, sent: &[u8], out: &[u8], reason: DropReason) {
+        if sent[12..ETHERNET] == [0x86, 0xdd] {
+            return self.judge_answer6(sent, out, reason);
+        }
         let old = Ipv4HeaderSlice::from_slice(&sent[ETHERNET..]).expect("a good header came");
         let client = old.source_addr();
         let is_host = client.octets()[0] != 0 && client.octets()[0] < 224 && !client.is_loopback();
@@ -83,5 +94,53 @@ impl NativeTables {
         assert_eq!(icmp.checksum(), sum, "checksum of the error");
         let quoted = &sent[ETHERNET..ETHERNET + old.slice().len() + 8];
         assert_eq!(icmp.payload(), quoted, "it quotes the packet");
+    }
+
+    fn judge_answer6(&self, sent: &[u8], out: &[u8], reason: DropReason) {
+        let old = Ipv6HeaderSlice::from_slice(&sent[ETHERNET..]).expect("a good header came");
+        let client = old.source_addr();
+        let no_host = client.is_multicast() || client.is_unspecified() || client.is_loopback();
+        assert!(!no_host, "no errors to {client}");
+        assert_eq!(out[..6], sent[6..12], "it goes back to where it came from");
+        self.judge_source(out, Verdict::Transmit);
+        let packet = SlicedPacket::from_ethernet(out).expect("a good error");
+        let (Some(NetSlice::Ipv6(net)), Some(TransportSlice::Icmpv6(icmp))) =
+            (packet.net, packet.transport)
+        else {
+            panic!("it is no ICMPv6");
+        };
+        let (kind, source) = if reason == DropReason::TtlExceeded {
+            assert!(old.hop_limit() <= 1, "its time was not over");
+            let code = icmpv6::TimeExceededCode::HopLimitExceeded;
+            (Icmpv6Type::TimeExceeded(code), OWN6)
+        } else {
+            assert_eq!(reason, DropReason::NoServer, "the reason has no error");
+            let code = icmpv6::DestUnreachableCode::Port;
+            (
+                Icmpv6Type::DestinationUnreachable(code),
+                old.destination_addr(),
+            )
+        };
+        let header = net.header();
+        let length = usize::from(header.payload_length());
+        assert_eq!(length, out.len() - ETHERNET - 40, "length");
+        assert_eq!(header.source_addr(), source, "source");
+        assert_eq!(header.destination_addr(), client, "destination");
+        assert!(header.hop_limit() > 32 && out.len() <= ETHERNET + 1280);
+        assert_eq!(icmp.icmp_type(), kind, "kind of error");
+        let (from, to) = (header.source(), header.destination());
+        let sum = icmp
+            .icmp_type()
+            .calc_checksum(from, to, icmp.payload())
+            .expect("it is short");
+        assert_eq!(icmp.checksum(), sum, "checksum of the error");
+        let quoted = icmp.payload();
+        let came = 40 + usize::from(old.payload_length());
+        assert!(quoted.len() > (came & !3).min(1232) - 4, "as much as fits");
+        assert_eq!(
+            quoted,
+            &sent[ETHERNET..ETHERNET + quoted.len()],
+            "it quotes the packet"
+        );
     }
 }

@@ -1,6 +1,6 @@
 //! Which packets are advertisements that count (RFC 9568 §7.1, RFC 3768 §7.1).
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use evenkeel_model::{Role, VrrpVersion};
@@ -12,7 +12,7 @@ use crate::{Notice, Partner};
 /// An advertisement that counts.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Heard {
-    pub(super) source: Ipv4Addr,
+    pub(super) source: IpAddr,
     pub(super) priority: u8,
     pub(super) interval: Duration,
 }
@@ -89,7 +89,7 @@ impl Machine {
             let kind = advert.authentication;
             return Err(Notice::Authenticated { source, kind });
         }
-        let by_multicast = destination.octets() == vrrp::GROUP;
+        let by_multicast = destination.is_multicast();
         match (self.config.peers.is_empty(), by_multicast) {
             (true, true) => Ok(advert),
             (true, false) => Err(Notice::Unicast { source }),
@@ -100,7 +100,7 @@ impl Machine {
     }
 
     /// What differs from the configuration.
-    fn differences(&self, source: Ipv4Addr, advert: &Advert<'_>) -> [Option<Notice>; 2] {
+    fn differences(&self, source: IpAddr, advert: &Advert<'_>) -> [Option<Notice>; 2] {
         let interval = Notice::OtherInterval {
             source,
             theirs: advert.interval,
@@ -119,10 +119,7 @@ impl Machine {
 }
 
 /// Whether both hold the same addresses, in whatever order; a few, and without allocating.
-pub(super) fn same_set(
-    ours: &[Ipv4Addr],
-    mut theirs: impl Iterator<Item = Ipv4Addr> + Clone,
-) -> bool {
+pub(super) fn same_set(ours: &[IpAddr], mut theirs: impl Iterator<Item = IpAddr> + Clone) -> bool {
     let all_ours = ours
         .iter()
         .all(|address| theirs.clone().any(|a| a == *address));

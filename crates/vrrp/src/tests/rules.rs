@@ -365,7 +365,7 @@ fn an_active_tells_new_addresses_and_priorities_at_once() {
     bench.machine.reconfigure(config.clone(), bench.now);
     assert_eq!(bench.words(), "", "nothing that concerns others");
     config.addresses.pop();
-    config.addresses.push(Ipv4Addr::new(203, 0, 113, 9));
+    config.addresses.push(IpAddr::from([203, 0, 113, 9]));
     bench.machine.reconfigure(config.clone(), bench.now);
     assert_eq!(bench.words(), "advert 100, open, claim, announce 5");
     config.priority = priority(50);

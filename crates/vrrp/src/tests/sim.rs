@@ -67,7 +67,7 @@ struct Frame {
 
 /// A director, and what the machine's orders made of it.
 pub(super) struct Node {
-    address: Ipv4Addr,
+    address: IpAddr,
     pub(super) config: VirtualRouter,
     /// `None`: powered off.
     pub(super) machine: Option<Machine>,
@@ -120,7 +120,7 @@ impl Sim {
         let now = Instant::now();
         let count = configs.len();
         let nodes = configs.into_iter().zip(1..).map(|(config, host)| Node {
-            address: Ipv4Addr::new(192, 0, 2, host),
+            address: IpAddr::from([192, 0, 2, host]),
             config,
             machine: None,
             jitter: Duration::ZERO,
@@ -264,7 +264,7 @@ impl Sim {
     }
 
     fn deliver(&mut self, node: usize, bytes: &[u8]) {
-        let octets = |at: usize| Ipv4Addr::from_octets(bytes[at..at + 4].try_into().unwrap());
+        let octets = |at: usize| IpAddr::from(<[u8; 4]>::try_from(&bytes[at..at + 4]).unwrap());
         let packet = Packet {
             source: octets(ipv4::SOURCE),
             destination: octets(ipv4::DESTINATION),

@@ -247,7 +247,7 @@ fn a_loser_that_is_not_heard_yields() {
 #[test]
 fn unicast_peers_do_as_well_as_the_group() {
     let to = |peer: u8, number| VirtualRouter {
-        peers: vec![Ipv4Addr::new(192, 0, 2, peer)],
+        peers: vec![IpAddr::from([192, 0, 2, peer])],
         priority: priority(number),
         ..v3()
     };
@@ -304,7 +304,7 @@ fn any_sim(seed: u64) -> Sim {
         peers: peers
             .iter()
             .filter(|peer| **peer != host)
-            .map(|peer| Ipv4Addr::new(192, 0, 2, *peer))
+            .map(|peer| IpAddr::from([192, 0, 2, *peer]))
             .collect(),
         ..base.clone()
     });

@@ -259,7 +259,7 @@ fn notices_name_the_culprit_and_what_to_do() {
         ),
         (
             malformed(vrrp::Malformed::Version(4)),
-            "version 4, expected 2 or 3",
+            "version 4, expected 3, over IPv4 also 2",
         ),
         (
             Notice::OtherVersion {

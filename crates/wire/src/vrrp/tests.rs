@@ -1,6 +1,5 @@
 extern crate std;
 
-use core::net::Ipv4Addr;
 use core::time::Duration;
 use std::vec::Vec;
 
@@ -9,11 +8,13 @@ use proptest::prelude::*;
 
 use super::*;
 
-const SOURCE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
-const PEER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
-const MULTICAST: Ipv4Addr = Ipv4Addr::from_octets(GROUP);
-const ADDRESSES_OF_51: [Ipv4Addr; 2] =
-    [Ipv4Addr::new(192, 0, 2, 100), Ipv4Addr::new(192, 0, 2, 101)];
+const SOURCE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2));
+const MULTICAST: IpAddr = IpAddr::V4(Ipv4Addr::from_octets(GROUP));
+const ADDRESSES_OF_51: [IpAddr; 2] = [
+    IpAddr::V4(Ipv4Addr::new(192, 0, 2, 100)),
+    IpAddr::V4(Ipv4Addr::new(192, 0, 2, 101)),
+];
 
 /// keepalived 2.2.7: version 3, multicast, advert_int 0.25.
 const KEEPALIVED_V3: &str = "3133960200191152c0000264c0000265";
@@ -53,7 +54,7 @@ fn with_checksum(mut message: Vec<u8>) -> Vec<u8> {
     message
 }
 
-fn outgoing(version: Version, addresses: &[Ipv4Addr]) -> Outgoing<'_> {
+fn outgoing(version: Version, addresses: &[IpAddr]) -> Outgoing<'_> {
     Outgoing {
         source: SOURCE,
         destination: MULTICAST,
@@ -242,23 +243,68 @@ fn what_does_not_fit_is_an_error_and_leaves_the_buffer() {
         assert_eq!(short, Err(WriteError::Buffer { needed }));
         assert_eq!(write(&advert, &mut buffer[..needed]), Ok(needed));
     }
-    let longest = outgoing(Version::V2, &address[..255]);
+    let longest = [IpAddr::V6(Ipv6Addr::LOCALHOST); 255];
+    let longest = Outgoing {
+        source: longest[0],
+        destination: longest[0],
+        ..outgoing(Version::V3, &longest)
+    };
     let mut buffer = [0; PACKET_LEN_MAX];
     assert_eq!(write(&longest, &mut buffer), Ok(PACKET_LEN_MAX));
 }
 
-fn any_outgoing() -> impl Strategy<Value = (Outgoing<'static>, Vec<Ipv4Addr>)> {
+#[test]
+fn families_are_not_mixed_and_version_2_is_of_ipv4_alone() {
+    let v6 = IpAddr::V6(Ipv6Addr::LOCALHOST);
+    let (of_v6, of_both) = ([v6], [SOURCE, v6]);
+    let base = outgoing(Version::V3, &of_v6);
+    let ends = Outgoing {
+        source: v6,
+        destination: v6,
+        ..base
+    };
+    let old = Outgoing {
+        version: Version::V2,
+        ..ends
+    };
+    let mixed = Outgoing {
+        addresses: &of_both,
+        ..ends
+    };
+    let mut buffer = [0; PACKET_LEN_MAX];
+    for refused in [base, old, mixed] {
+        assert_eq!(write(&refused, &mut buffer), Err(WriteError::Family));
+    }
+    let len = write(&ends, &mut buffer).unwrap();
+    let message = &mut buffer[ipv6::LEN..len];
+    assert!(parse(message, v6, v6).is_ok());
+    // Without the pseudo-header it is good over IPv4 alone.
+    message[CHECKSUM..CHECKSUM + 2].fill(0);
+    let alone = checksum::finish(sum(0, message)).to_be_bytes();
+    message[CHECKSUM..CHECKSUM + 2].copy_from_slice(&alone);
+    assert_eq!(parse(message, v6, v6), Err(Malformed::Checksum));
+    message[VERSION_TYPE] = ADVERTISEMENT_V2;
+    assert_eq!(parse(message, v6, v6), Err(Malformed::Version(2)));
+}
+
+fn any_outgoing() -> impl Strategy<Value = (Outgoing<'static>, Vec<IpAddr>)> {
     let version = prop_oneof![Just(Version::V2), Just(Version::V3)];
     let coverage = prop_oneof![Just(Coverage::PseudoHeader), Just(Coverage::Message)];
-    let addresses = vec(any::<Ipv4Addr>(), 1..=255);
+    let addresses = vec(any::<[u8; 16]>(), 1..=255);
     let head = (any::<u8>(), any::<u8>(), 1_u16..=4095);
-    let ends = (any::<Ipv4Addr>(), any::<Ipv4Addr>());
+    let ends = (any::<[u8; 16]>(), any::<[u8; 16]>(), any::<bool>());
     (version, coverage, addresses, head, ends).prop_map(
         |(version, coverage, list, (virtual_router, priority, interval), ends)| {
             let interval = u64::from(interval);
+            let (source, destination, is_v6) = ends;
+            let version = if is_v6 { Version::V3 } else { version };
+            let address = |bytes: [u8; 16]| match bytes.first_chunk::<4>() {
+                Some(four) if !is_v6 => IpAddr::from(*four),
+                Some(_) | None => IpAddr::from(bytes),
+            };
             let outgoing = Outgoing {
-                source: ends.0,
-                destination: ends.1,
+                source: address(source),
+                destination: address(destination),
                 version,
                 virtual_router,
                 priority,
@@ -269,9 +315,39 @@ fn any_outgoing() -> impl Strategy<Value = (Outgoing<'static>, Vec<Ipv4Addr>)> {
                 addresses: &[],
                 coverage,
             };
-            (outgoing, list)
+            (outgoing, list.into_iter().map(address).collect())
         },
     )
+}
+
+/// The header of a packet of either version, which is judged, and the rest.
+fn judged(packet: &[u8], advert: &Outgoing<'_>) -> Vec<u8> {
+    let (header, message) = packet.split_at(match advert.source {
+        IpAddr::V4(_) => ipv4::MIN_LEN,
+        IpAddr::V6(_) => ipv6::LEN,
+    });
+    let word = |at: usize| usize::from(u16::from_be_bytes([header[at], header[at + 1]]));
+    match (advert.source, advert.destination) {
+        (IpAddr::V4(source), IpAddr::V4(destination)) => {
+            assert_eq!(checksum::finish(sum(0, header)), 0);
+            assert_eq!(word(2), packet.len());
+            assert_eq!(
+                (header[ipv4::TTL], header[ipv4::TTL + 1]),
+                (TTL, ipv4::VRRP)
+            );
+            assert_eq!(header[ipv4::SOURCE..ipv4::DESTINATION], source.octets());
+            assert_eq!(header[ipv4::DESTINATION..], destination.octets());
+        }
+        (IpAddr::V6(source), IpAddr::V6(destination)) => {
+            assert_eq!(header[..2], [0x6c, 0], "version and traffic class");
+            assert_eq!(word(ipv6::PAYLOAD_LENGTH), message.len());
+            assert_eq!((header[6], header[7]), (ipv4::VRRP, TTL));
+            assert_eq!(header[ipv6::SOURCE..ipv6::DESTINATION], source.octets());
+            assert_eq!(header[ipv6::DESTINATION..], destination.octets());
+        }
+        ends => panic!("{ends:?} are of two families"),
+    }
+    message.to_vec()
 }
 
 proptest! {
@@ -280,13 +356,8 @@ proptest! {
         let advert = Outgoing { addresses: &addresses, ..advert };
         let mut buffer = [0; PACKET_LEN_MAX];
         let len = write(&advert, &mut buffer).unwrap();
-        let (header, message) = buffer[..len].split_at(ipv4::MIN_LEN);
-        prop_assert_eq!(checksum::finish(sum(0, header)), 0);
-        prop_assert_eq!(usize::from(u16::from_be_bytes([header[2], header[3]])), len);
-        prop_assert_eq!((header[ipv4::TTL], header[ipv4::TTL + 1]), (TTL, ipv4::VRRP));
-        prop_assert_eq!(&header[ipv4::SOURCE..ipv4::DESTINATION], advert.source.octets());
-        prop_assert_eq!(&header[ipv4::DESTINATION..], advert.destination.octets());
-        let read = parse(message, advert.source, advert.destination).unwrap();
+        let message = judged(&buffer[..len], &advert);
+        let read = parse(&message, advert.source, advert.destination).unwrap();
         prop_assert_eq!(read.version, advert.version);
         prop_assert_eq!(read.virtual_router, advert.virtual_router);
         prop_assert_eq!(read.priority, advert.priority);
@@ -309,15 +380,19 @@ proptest! {
     #[test]
     fn one_damaged_bit_is_found((advert, addresses) in any_outgoing(), at in any::<prop::sample::Index>()) {
         // A pseudo-header whose sum is no power of two, so that its absence can't make good for a bit.
+        let (source, destination, header) = match advert.source {
+            IpAddr::V4(_) => (SOURCE, MULTICAST, ipv4::MIN_LEN),
+            IpAddr::V6(_) => (advert.source, advert.destination, ipv6::LEN),
+        };
         let advert = Outgoing {
-            source: SOURCE,
-            destination: MULTICAST,
+            source,
+            destination,
             addresses: &addresses,
             ..advert
         };
         let mut buffer = [0; PACKET_LEN_MAX];
         let len = write(&advert, &mut buffer).unwrap();
-        let message = &mut buffer[ipv4::MIN_LEN..len];
+        let message = &mut buffer[header..len];
         let bit = at.index(message.len() * 8);
         message[bit / 8] ^= 1 << (bit % 8);
         prop_assert!(parse(message, advert.source, advert.destination).is_err());

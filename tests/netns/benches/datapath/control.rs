@@ -74,6 +74,7 @@ fn plane(connections: u32, sizes: Sizes) -> anyhow::Result<DataPlane> {
         others: Vec::new(),
         mac: MacAddress([2, 0, 0, 0, 0, 2]),
         address: None,
+        address6: None,
         mode: Mode::Native,
         sizes: Sizes {
             connections,

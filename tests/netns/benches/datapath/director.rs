@@ -90,6 +90,7 @@ impl Director {
             others: Vec::new(),
             mac: MAC,
             address: None,
+            address6: None,
             mode: Mode::Native,
             sizes: Sizes {
                 connections: 1 << 20,

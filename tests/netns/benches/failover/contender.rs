@@ -49,7 +49,7 @@ impl Contender {
             id: ID,
             priority,
             adverts,
-            address: VIP,
+            address: VIP.into(),
             unicast: None,
         };
         match self {

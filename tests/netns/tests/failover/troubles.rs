@@ -1,6 +1,6 @@
 //! What goes wrong around a director: told, counted, and no reason to change a role.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -85,10 +85,10 @@ fn an_address_that_somebody_else_put_there_keeps_the_gate_from_closing() {
 
 /// An advertisement as somebody at the real server sends it.
 fn advert(change: impl FnOnce(&mut Outgoing<'_>), spoil: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
-    let addresses = [VIP];
+    let addresses = [IpAddr::V4(VIP)];
     let mut outgoing = Outgoing {
-        source: server_address(1),
-        destination: Ipv4Addr::from(vrrp::GROUP),
+        source: server_address(1).into(),
+        destination: IpAddr::from(vrrp::GROUP),
         version: Version::V3,
         virtual_router: ID,
         priority: 255,
@@ -165,7 +165,7 @@ fn bad_advertisements_are_counted_by_kind_told_once_and_change_nothing() {
             advert.version = Version::V2;
             advert.virtual_router = 52;
             advert.interval = Duration::from_secs(2);
-            advert.addresses = &[OLD];
+            advert.addresses = &[IpAddr::V4(OLD)];
         },
         as_is,
     );
@@ -175,7 +175,7 @@ fn bad_advertisements_are_counted_by_kind_told_once_and_change_nothing() {
     let others = advert(
         |advert| {
             advert.priority = 1;
-            advert.addresses = &[OLD];
+            advert.addresses = &[IpAddr::V4(OLD)];
         },
         as_is,
     );

@@ -88,7 +88,7 @@ impl Pair {
                     id: ID,
                     priority: self.case.priority(who),
                     adverts: self.case.adverts(),
-                    address: VIP,
+                    address: VIP.into(),
                     unicast: self.case.unicast.then_some((own, peer)),
                 };
                 self.peer = Some(self.case.peer.start(self.director(who), &instance));

@@ -1,18 +1,19 @@
 //! Packets: real ones of flows that come and go, mutated ones, truncated ones, with IP options, and others.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 
 use evenkeel_model::{Fragments, Protocol, Scheduler};
 use evenkeel_testkit::packet::flags::{ACK, FIN, RST, SYN};
 use evenkeel_testkit::packet::{
-    Advert, Covers, DIRECTOR, Datagram, IcmpError, Segment, arp_request, arp_request_to, fragments,
+    Advert, Covers, DIRECTOR, Datagram, IcmpError, Segment, advert6, arp_request, arp_request_to,
+    as_v6, fragments, fragments6, icmp6_error, icmp6_quoting, solicitation, with_headers,
 };
 use evenkeel_wire::ipv4;
 
 /// A service of the twins.
 #[derive(Clone, Copy)]
 pub(crate) struct Spec {
-    pub(crate) address: SocketAddrV4,
+    pub(crate) address: SocketAddr,
     pub(crate) protocol: Protocol,
     pub(crate) scheduler: Scheduler,
     /// Weights of its servers in even and in odd rounds; the director itself has [`LOCAL`]'s place.
@@ -26,7 +27,7 @@ pub(crate) const LOCAL: usize = 1;
 
 const fn spec(last: u8, port: u16, protocol: Protocol, scheduler: Scheduler) -> Spec {
     Spec {
-        address: SocketAddrV4::new(Ipv4Addr::new(198, 18, 14, last), port),
+        address: SocketAddr::new(IpAddr::V4(Ipv4Addr::new(198, 18, 14, last)), port),
         protocol,
         scheduler,
         weights: [&[1, 1, 1], &[1, 1]],
@@ -49,6 +50,17 @@ const fn local(spec: Spec) -> Spec {
     }
 }
 
+/// The same with the address of IPv6 that stands for its own.
+const fn v6(spec: Spec) -> Spec {
+    Spec {
+        address: match spec.address {
+            SocketAddr::V4(address) => as_v6(address),
+            SocketAddr::V6(_) => spec.address,
+        },
+        ..spec
+    }
+}
+
 const fn by_address(spec: Spec) -> Spec {
     Spec {
         fragments: Fragments::ByAddress,
@@ -65,7 +77,7 @@ use Scheduler::{
 };
 
 /// The services; the second has a quiesced server at times, the third none at all.
-pub(crate) const SERVICES: [Spec; 20] = [
+pub(crate) const SERVICES: [Spec; 28] = [
     spec(146, 80, Tcp, Rr),
     weighing(spec(147, 443, Tcp, Rr), &[1, 0, 1], &[1, 3, 1]),
     weighing(spec(148, 25, Tcp, Rr), &[], &[]),
@@ -86,10 +98,30 @@ pub(crate) const SERVICES: [Spec; 20] = [
     weighing(spec(152, 88, Tcp, Twos), &[2, 3, 3], &[0, 1, 1]),
     local(spec(151, 80, Tcp, Rr)),
     local(weighing(spec(151, 53, Udp, Wrr), &[1, 2], &[2, 1])),
+    v6(spec(146, 80, Tcp, Rr)),
+    v6(weighing(spec(146, 53, Udp, Wlc), &[1, 2, 3], &[3, 0, 1])),
+    v6(weighing(spec(148, 25, Tcp, Rr), &[], &[])),
+    v6(weighing(
+        spec(150, 443, Tcp, Maglev),
+        &[1, 2, 1],
+        &[1, 0, 1],
+    )),
+    v6(weighing(spec(152, 85, Tcp, Dh), &[2, 3, 3], &[0, 1, 1])),
+    v6(by_address(weighing(
+        spec(152, 86, Udp, Sh),
+        &[2, 3, 3],
+        &[0, 1, 1],
+    ))),
+    v6(weighing(spec(152, 87, Tcp, Mh), &[2, 3, 3], &[0, 1, 1])),
+    v6(local(spec(151, 80, Tcp, Rr))),
 ];
 
-/// Virtual routers that the director takes part in; the first two have addresses.
-pub(crate) const ROUTERS: [u8; 3] = [51, 52, 255];
+/// The place of the first service of IPv6.
+pub(crate) const FIRST_V6: usize = 20;
+
+/// Virtual routers that the director takes part in, by their places in the map; the first three have addresses, and the
+/// third is of IPv6.
+pub(crate) const ROUTERS: [u16; 4] = [51, 52, 256 + 51, 255];
 
 /// Seeds of a run: `EVENKEEL_SEED` alone, else three fixed ones.
 pub(crate) fn seeds() -> Vec<u64> {
@@ -137,7 +169,10 @@ impl Corpus {
             5..=8 => {
                 let packet = self.service_packet();
                 let (identification, max) = (self.pick(&[1, 2, 3]), self.pick(&[8, 24, 600]));
-                let pieces = fragments(&packet, identification, max);
+                let pieces = match is_v6(&packet) {
+                    true => fragments6(&packet, u32::from(identification) << 20, max),
+                    false => fragments(&packet, identification, max),
+                };
                 let piece = self.below(pieces.len().min(3));
                 pieces.into_iter().nth(piece).expect("there are as many")
             }
@@ -182,7 +217,10 @@ impl Corpus {
             Tcp => ipv4::TCP,
             Udp => ipv4::UDP,
         };
-        let mut message = IcmpError::fragmentation_needed(client, service.address, protocol);
+        let SocketAddr::V4(address) = service.address else {
+            return self.icmp6(client, service.address, protocol);
+        };
+        let mut message = IcmpError::fragmentation_needed(client, address, protocol);
         match self.below(12) {
             0 => message.kind = self.pick(&[0, 5, 8, 8, 8, 11, 12]),
             1 => message.ttl = 1,
@@ -194,8 +232,44 @@ impl Corpus {
         message.frame()
     }
 
+    /// The same of ICMPv6, and messages of other kinds.
+    fn icmp6(&mut self, client: SocketAddrV4, service: SocketAddr, protocol: u8) -> Vec<u8> {
+        let kind = self.pick(&[1, 2, 2, 2, 3, 4, 0, 5, 127, 128, 128, 129]);
+        let bytes = self.pick(&[0, 3, 4, 8, 8, 60]);
+        let message = icmp6_error(kind, as_v6(client), service, protocol, bytes);
+        match self.below(6) {
+            0 => {
+                let sent = Segment::new(service, as_v6(client), ACK).frame();
+                let headers = self.headers();
+                let quoted = with_headers(&sent, &headers);
+                icmp6_quoting(kind, service.ip(), &quoted[14..])
+            }
+            1 => {
+                let headers = self.headers();
+                with_headers(&message, &headers)
+            }
+            _ => message,
+        }
+    }
+
+    /// Extension headers with their lengths.
+    fn headers(&mut self) -> Vec<(u8, u8)> {
+        let count = self.pick(&[1, 1, 2, 3, 7, 8, 9]);
+        let header = |corpus: &mut Self| {
+            let kind = corpus.pick(&[0, 43, 60, 60, 51, 59]);
+            (kind, corpus.pick(&[0, 0, 1, 4, 20]))
+        };
+        (0..count).map(|_| header(self)).collect()
+    }
+
     fn arp(&mut self) -> Vec<u8> {
-        let target = *self.pick(&SERVICES).address.ip();
+        let target = match self.pick(&SERVICES).address.ip() {
+            IpAddr::V4(target) => target,
+            IpAddr::V6(target) => {
+                let to = [None, None, Some(DIRECTOR), Some([2, 9, 9, 9, 9, 9])];
+                return solicitation(target, self.pick(&to));
+            }
+        };
         match self.below(4) {
             0 => arp_request_to(DIRECTOR, target),
             1 => arp_request_to([2, 9, 9, 9, 9, 9], target),
@@ -207,7 +281,12 @@ impl Corpus {
         let version = self.pick(&[2, 2, 2, 3, 3, 3, 3, 3, 4]);
         let id = self.pick(&[51, 51, 51, 52, 52, 255, 0, 53]);
         let count = self.pick(&[0, 1, 1, 1, 2, 3, 255]);
-        let addresses = vec![*SERVICES[0].address.ip(); count];
+        if self.below(3) == 0 {
+            let hop_limit = self.pick(&[255, 255, 255, 254]);
+            // As many as an Ethernet frame holds: a program sees no more than a page of it.
+            return advert6(id, count.min(90), (version, hop_limit));
+        }
+        let addresses = vec![Ipv4Addr::new(198, 18, 14, 146); count];
         let mut advert = Advert::new(version, id, &addresses);
         advert.covers = self.pick(&[Covers::Message, Covers::PseudoHeader]);
         advert.priority = self.pick(&[0, 100, 255]);
@@ -236,7 +315,7 @@ impl Corpus {
         // Half of the packets go to one service, so that its flows see many.
         let first = self.below(2) == 0;
         let spec = if first {
-            SERVICES[0]
+            SERVICES[self.pick(&[0, FIRST_V6])]
         } else {
             self.pick(&SERVICES)
         };
@@ -255,6 +334,10 @@ impl Corpus {
             DIRECTOR
         };
         let payload = self.pick(&[0, 0, 1, 100, 1400]);
+        let client = match service {
+            SocketAddr::V4(_) => SocketAddr::V4(client),
+            SocketAddr::V6(_) => as_v6(client),
+        };
         match spec.protocol {
             Tcp => {
                 let segment = Segment {
@@ -297,20 +380,25 @@ impl Corpus {
 
     /// A datagram that says another length now and then, or has no checksum.
     fn with_udp_length(&mut self, mut packet: Vec<u8>) -> Vec<u8> {
+        let udp = if is_v6(&packet) { 54 } else { 34 };
         match self.below(20) {
             0 => {
                 let len: u16 = self.pick(&[0, 1, 7, 8, 9, 28, 107, 109, 1408, 1409, u16::MAX]);
-                packet[38..40].copy_from_slice(&len.to_be_bytes());
+                packet[udp + 4..udp + 6].copy_from_slice(&len.to_be_bytes());
             }
-            1 => packet[40..42].fill(0),
+            1 => packet[udp + 6..udp + 8].fill(0),
             2 => packet.extend([0; 18]),
             _ => {}
         }
         packet
     }
 
-    /// A packet whose IP header has options, 4 to 40 bytes of no-operation.
+    /// A packet whose IP header has options, 4 to 40 bytes of no-operation, or extension headers.
     fn with_options(&mut self, mut packet: Vec<u8>) -> Vec<u8> {
+        if is_v6(&packet) {
+            let headers = self.headers();
+            return with_headers(&packet, &headers);
+        }
         let words = 1 + self.below(10);
         packet.splice(34..34, vec![1; words * 4]);
         packet[14] += u8::try_from(words).expect("small");
@@ -319,4 +407,8 @@ impl Corpus {
         packet[16..18].copy_from_slice(&total.to_be_bytes());
         packet
     }
+}
+
+fn is_v6(packet: &[u8]) -> bool {
+    packet.get(12..14) == Some(&[0x86, 0xdd])
 }

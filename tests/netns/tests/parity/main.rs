@@ -88,8 +88,8 @@ fn native_and_kernel_agree_while_services_and_gates_change() {
             twins.put_services(round);
             let gate =
                 [GateState::Open, GateState::Draining, GateState::Closed][round as usize % 3];
-            twins.set_gate(*SERVICES[0].address.ip(), gate);
-            twins.set_gate(*SERVICES[9].address.ip(), gate);
+            twins.set_gate(SERVICES[0].address.ip(), gate);
+            twins.set_gate(SERVICES[9].address.ip(), gate);
             for i in 0..PACKETS / 40 {
                 twins.settle(i);
                 let packet = corpus.next_packet();
@@ -119,7 +119,7 @@ fn native_and_kernel_agree_on_advertisements_and_who_answers_for_an_address() {
             for spec in [0, 1, 4] {
                 let states = [GateState::Open, GateState::Draining, GateState::Closed];
                 let state = corpus.pick(&states);
-                twins.set_gate(*SERVICES[spec].address.ip(), state);
+                twins.set_gate(SERVICES[spec].address.ip(), state);
             }
             for i in 0..40 {
                 let packet = corpus.next_of_gates();

@@ -1,7 +1,7 @@
 //! A loaded program and a native data plane with the same services.
 
 use std::cell::Cell;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 use std::sync::atomic::Ordering::SeqCst;
 
 use evenkeel_abi::{
@@ -14,9 +14,9 @@ use evenkeel_model::{
     ServiceEntry, ServiceKey, ServiceOptions, Thresholds, Weight,
 };
 use evenkeel_testkit::NativeTables;
-use evenkeel_testkit::packet::DIRECTOR;
+use evenkeel_testkit::packet::{DIRECTOR, as_v6};
 
-use crate::corpus::{LOCAL, ROUTERS, SERVICES, Spec};
+use crate::corpus::{FIRST_V6, LOCAL, ROUTERS, SERVICES, Spec};
 
 /// The loopback interface, which packets of test runs seem to come in by.
 const LINK: u32 = 1;
@@ -60,13 +60,13 @@ impl Twins {
         let mut twins = Self::bare(connections, half_open);
         twins.put_services(0);
         for spec in SERVICES {
-            twins.set_gate(*spec.address.ip(), GateState::Open);
+            twins.set_gate(spec.address.ip(), GateState::Open);
         }
         for id in ROUTERS {
             twins.for_router(id, |router| router.used.store(1, SeqCst));
         }
-        for (spec, id) in [(0, ROUTERS[0]), (4, ROUTERS[1])] {
-            twins.put_under(*SERVICES[spec].address.ip(), id);
+        for (spec, id) in [(0, ROUTERS[0]), (4, ROUTERS[1]), (FIRST_V6, ROUTERS[2])] {
+            twins.put_under(SERVICES[spec].address.ip(), id);
         }
         twins
     }
@@ -80,6 +80,7 @@ impl Twins {
             others: Vec::new(),
             mac: MacAddress(DIRECTOR),
             address: Some([192, 0, 2, 2].into()),
+            address6: Some("2001:db8::2".parse().expect("an address")),
             mode: Mode::Generic,
             sizes: Sizes {
                 connections,
@@ -115,7 +116,7 @@ impl Twins {
     /// Puts a service of a scheduler with as many servers of weight 1.
     pub(crate) fn put_many(&mut self, address: SocketAddrV4, scheduler: Scheduler, servers: usize) {
         let spec = Spec {
-            address,
+            address: address.into(),
             protocol: Protocol::Tcp,
             scheduler,
             weights: [&[]; 2],
@@ -123,7 +124,7 @@ impl Twins {
             fragments: Fragments::Follow,
         };
         self.put(&spec, &vec![1; servers]);
-        self.set_gate(*address.ip(), GateState::Open);
+        self.set_gate(IpAddr::V4(*address.ip()), GateState::Open);
     }
 
     fn put(&mut self, spec: &Spec, weights: &[i64]) {
@@ -132,7 +133,10 @@ impl Twins {
             let [high, low] = i.to_be_bytes();
             let is_local = spec.local && usize::from(i) == 12 + LOCAL;
             ServerEntry {
-                address: SocketAddr::new(IpAddr::from([198, 18, high, low]), port),
+                address: match SocketAddrV4::new([198, 18, high, low].into(), port) {
+                    address if spec.address.is_ipv6() => as_v6(address),
+                    address => address.into(),
+                },
                 weight: Weight::try_from(*weight).expect("a weight"),
                 hash_weight: Weight::ONE,
                 forwarding: if is_local {
@@ -151,7 +155,7 @@ impl Twins {
         let entry = ServiceEntry {
             key: ServiceKey::Single {
                 protocol: spec.protocol,
-                address: spec.address.into(),
+                address: spec.address,
             },
             group: Listens::default(),
             scheduler: spec.scheduler,
@@ -213,23 +217,23 @@ impl Twins {
         self.mirror();
     }
 
-    pub(crate) fn set_gate(&mut self, address: Ipv4Addr, state: GateState) {
+    pub(crate) fn set_gate(&mut self, address: IpAddr, state: GateState) {
         self.kernel
-            .set_gate(address.into(), state)
+            .set_gate(address, state)
             .expect("the address has a gate");
         self.mirror();
     }
 
     /// Puts an address under a virtual router.
-    fn put_under(&mut self, address: Ipv4Addr, id: u8) {
-        let number = self.native.vips[&u32::from_ne_bytes(address.octets())];
+    fn put_under(&mut self, address: IpAddr, id: u16) {
+        let number = self.native.gate_number(address).expect("it has a gate");
         let gate = self.kernel.tables().gates.get(number).expect("it is there");
         gate.virtual_router.store(u64::from(id), SeqCst);
         self.mirror();
     }
 
     /// Changes a virtual router of both.
-    pub(crate) fn for_router(&self, id: u8, change: impl Fn(&Router)) {
+    pub(crate) fn for_router(&self, id: u16, change: impl Fn(&Router)) {
         let routers = &self.kernel.tables().routers;
         change(routers.get(id.into()).expect("one for each id"));
         change(&self.native.routers[usize::from(id)]);
@@ -247,6 +251,9 @@ impl Twins {
         copy(&globals.conn_buckets, &to.globals.conn_buckets);
         copy(&globals.unassured_max, &to.globals.unassured_max);
         copy(&globals.address, &to.globals.address);
+        for (kernel, native) in globals.address6.iter().zip(&to.globals.address6) {
+            copy(kernel, native);
+        }
         let link = from.link(LINK).expect("the program's");
         copy(&link.mac, &to.link.mac);
         copy(&link.index, &to.link.index);
@@ -261,9 +268,12 @@ impl Twins {
             let (start, len) = kernel.ports.load();
             gate.ports.store(start, len);
             let address = kernel.address_used.load(SeqCst);
-            if address >> 32 != 0 {
-                to.vips.insert(low(address), i);
-            }
+            let words = [&kernel.address6[0], &kernel.address6[1]].map(|word| word.load(SeqCst));
+            match address >> 32 {
+                0 => None,
+                1 => to.vips.insert(low(address), i),
+                _ => to.vips6.insert(words, i),
+            };
         }
         for (i, slot) in (0..).zip(&to.services) {
             let kernel = from.services.get(i).expect("as many");

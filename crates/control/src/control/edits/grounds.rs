@@ -22,10 +22,10 @@ impl Grounds {
         let moved = routers.clone().flat_map(|router| &router.addresses);
         let directors = routers.flat_map(|router| router.peers.iter().chain(&router.source));
         Self {
-            virtuals: listen.chain(moved.map(|a| IpAddr::V4(*a))).collect(),
+            virtuals: listen.chain(moved.copied()).collect(),
             hosts: servers
                 .map(|server| server.address.ip())
-                .chain(directors.map(|a| IpAddr::V4(*a)))
+                .chain(directors.copied())
                 .collect(),
         }
     }

@@ -1,6 +1,6 @@
 //! Edits between the API's words and the model's values.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use evenkeel_api::{
@@ -29,10 +29,12 @@ pub(super) enum Asked {
 pub(super) fn edit(edit: &Edit) -> Result<Asked, EditRefusal> {
     Ok(Asked::Edit(match edit {
         Edit::AddService { service, settings } => {
-            model::Edit::AddService(key(*service)?, service_settings(settings)?)
+            let key = key(*service)?;
+            model::Edit::AddService(key, service_settings(key, settings)?)
         }
         Edit::EditService { service, settings } => {
-            model::Edit::EditService(key(*service)?, service_settings(settings)?)
+            let key = key(*service)?;
+            model::Edit::EditService(key, service_settings(key, settings)?)
         }
         Edit::DeleteService { service } => model::Edit::DeleteService(key(*service)?),
         Edit::AddServer {
@@ -83,6 +85,7 @@ pub(super) const fn refusal(refused: EditRefused) -> EditRefusal {
         EditRefused::NoRoom => EditRefusal::NoRoom,
         EditRefused::NoSuchGroup => EditRefusal::NoSuchGroup,
         EditRefused::Taken => EditRefusal::Taken,
+        EditRefused::AddressFamily => EditRefusal::AddressFamily,
     }
 }
 
@@ -107,23 +110,38 @@ fn key(service: ServiceId) -> Result<ServiceKey, EditRefusal> {
 
 /// An address that a host can have, as a config file takes them.
 fn host(address: IpAddr) -> Result<IpAddr, EditRefusal> {
-    let IpAddr::V4(ip) = address else {
-        return Err(EditRefusal::AddressFamily);
+    let no_host = address.is_unspecified() || address.is_loopback() || address.is_multicast();
+    let is_special = match address {
+        IpAddr::V4(address) => address.is_broadcast(),
+        IpAddr::V6(address) => {
+            address.is_unicast_link_local() || address.to_ipv4_mapped().is_some()
+        }
     };
-    let no_host = ip.is_unspecified() || ip.is_loopback() || ip.is_multicast();
-    if no_host || ip == Ipv4Addr::BROADCAST {
+    if no_host || is_special {
         return Err(EditRefusal::Invalid);
     }
     Ok(address)
 }
 
-fn service_settings(settings: &ServiceSettings) -> Result<model::ServiceSettings, EditRefusal> {
+/// Longest prefix of a service's clients; of a group it is not known here whose it is.
+fn prefix_max(key: ServiceKey) -> u8 {
+    match key {
+        ServiceKey::Single { address, .. } if address.is_ipv4() => 32,
+        ServiceKey::Single { .. } | ServiceKey::Group(_) => 128,
+    }
+}
+
+fn service_settings(
+    key: ServiceKey,
+    settings: &ServiceSettings,
+) -> Result<model::ServiceSettings, EditRefusal> {
     let named = |scheduler: &Scheduler| scheduler.name() == settings.scheduler;
     let scheduler = Scheduler::ALL.into_iter().find(named);
     let options = settings.options;
     let persistence = options.persistence.map(|persistence| {
         let Persistence { timeout_s, prefix } = persistence;
-        let valid = (1..=TIMEOUT_S_MAX).contains(&timeout_s) && (1..=32).contains(&prefix);
+        let valid =
+            (1..=TIMEOUT_S_MAX).contains(&timeout_s) && (1..=prefix_max(key)).contains(&prefix);
         valid
             .then_some(model::Persistence {
                 timeout: seconds(timeout_s),
@@ -269,7 +287,9 @@ pub(super) fn overlay(edits: &Edits) -> Result<Overlay, EditRefusal> {
     };
     for edited in &edits.services {
         let key = key(edited.service)?;
-        let settings = edited.settings.as_ref().map(service_settings).transpose()?;
+        let settings = edited.settings.as_ref();
+        let settings = settings.map(|settings| service_settings(key, settings));
+        let settings = settings.transpose()?;
         let service = edited.edit.map(|kind| join(kind, settings)).transpose()?;
         let servers = edited.servers.iter().map(|server| {
             let address = SocketAddr::new(host(server.address.ip())?, key.port());

@@ -1,6 +1,8 @@
 use evenkeel_abi::DropReason;
 use evenkeel_model::{GateState, Scheduler};
 
+use std::net::SocketAddr;
+
 use super::*;
 
 fn packet(virtual_address: &str) -> TraceQuery {
@@ -91,10 +93,4 @@ fn a_drop_and_a_local_server_are_told() {
     let (why, hints) = tell(&local, None);
     let expected = "it begins a flow; the server is this director itself";
     assert_eq!((why.as_str(), hints.len()), (expected, 0));
-}
-
-#[test]
-fn an_address_that_is_not_of_ipv4_is_refused() {
-    let refused = ipv4("[2001:db8::1]:80".parse().unwrap()).unwrap_err();
-    assert_eq!(refused.error, "`[2001:db8::1]:80` is not an IPv4 address");
 }

@@ -1,6 +1,6 @@
 //! One virtual router on the VRRP thread: its machine, its gates and its addresses.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
 use evenkeel_bpf::RouterGates;
@@ -61,7 +61,7 @@ pub(super) struct Seat {
     /// Whether the addresses are to be on the interface.
     claimed: bool,
     /// Addresses that stand on the interface: those that were added, and those that could not be.
-    held: Vec<Ipv4Addr>,
+    held: Vec<IpAddr>,
     /// When what failed is tried again.
     retry_at: Option<Instant>,
     /// Whether the addresses are not as they should be, which was told.
@@ -95,7 +95,8 @@ impl Seat {
             (true, true) => Start::Active,
             (true, false) => Start::Backup,
         };
-        let source = config.source.unwrap_or(tools.source);
+        // Where the config gives none, the interface's own was put there.
+        let source = config.source.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
         let held = if goes_on || given_up.is_err() {
             config.addresses.clone()
         } else {
@@ -181,7 +182,7 @@ impl Seat {
     }
 
     /// Somebody removed one of the addresses.
-    pub(super) fn address_lost(&mut self, address: Ipv4Addr, tools: &mut Tools, now: Instant) {
+    pub(super) fn address_lost(&mut self, address: IpAddr, tools: &mut Tools, now: Instant) {
         if self.claimed && self.config().addresses.contains(&address) {
             tools.tell(News::Trouble {
                 router: self.config().id,
@@ -205,12 +206,7 @@ impl Seat {
     }
 
     /// Gives up addresses that another configuration does not have.
-    pub(super) fn retire_addresses(
-        &mut self,
-        retired: &[Ipv4Addr],
-        tools: &mut Tools,
-        now: Instant,
-    ) {
+    pub(super) fn retire_addresses(&mut self, retired: &[IpAddr], tools: &mut Tools, now: Instant) {
         for address in retired {
             if self.held.contains(address)
                 && let Err(error) = tools.addresses.remove(tools.link, *address)
@@ -317,7 +313,7 @@ impl Seat {
 
     /// Adds or removes addresses until the interface has those that it should have.
     fn settle_addresses(&mut self, tools: &mut Tools, now: Instant) {
-        let wanted: &[Ipv4Addr] = if self.claimed {
+        let wanted: &[IpAddr] = if self.claimed {
             &self.machine.config().addresses
         } else {
             &[]

@@ -4,19 +4,20 @@
 //! nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use evenkeel_model::{MacAddress, VirtualRouterId};
+use evenkeel_net::vrrp::Family;
 use evenkeel_net::{ArpProbeError, holders};
 
-use super::{Asker, SeatView};
+use super::{Asker, SeatView, family};
 
 /// Time for which answers for an address are awaited.
 const ANSWERS: Duration = Duration::from_secs(1);
 
 /// Hardware addresses that answered, by the address they were asked for.
-type Holders = BTreeMap<Ipv4Addr, Vec<MacAddress>>;
+type Holders = BTreeMap<IpAddr, Vec<MacAddress>>;
 
 /// Who answered for the addresses of a virtual router, its members left out.
 #[derive(Debug)]
@@ -61,10 +62,7 @@ impl Strangers {
     }
 
     /// Who holds addresses of this virtual router.
-    pub(crate) fn of(
-        &self,
-        router: VirtualRouterId,
-    ) -> impl Iterator<Item = (Ipv4Addr, MacAddress)> {
+    pub(crate) fn of(&self, router: VirtualRouterId) -> impl Iterator<Item = (IpAddr, MacAddress)> {
         let entries = self.0.get(&router).into_iter().flat_map(|seen| &seen.last);
         entries.flat_map(|(address, macs)| macs.iter().map(|mac| (*address, *mac)))
     }
@@ -110,7 +108,7 @@ pub(crate) async fn look(
     if now.machine.since > began || is_another(partner(&seat), partner(&now)) {
         return Ok(None);
     }
-    let mut members = vec![virtual_mac(router)];
+    let mut members = vec![virtual_mac(router, &seat)];
     if let Some(partner) = partner(&now) {
         members.extend(holders(link, own, partner, ANSWERS).await?);
     }
@@ -124,13 +122,17 @@ pub(crate) async fn look(
 }
 
 /// Whether another partner advertises than before; one that was not heard before may have been there.
-fn is_another(before: Option<Ipv4Addr>, now: Option<Ipv4Addr>) -> bool {
+fn is_another(before: Option<IpAddr>, now: Option<IpAddr>) -> bool {
     before.is_some() && before != now
 }
 
 /// RFC 9568 §7.3.
-const fn virtual_mac(router: VirtualRouterId) -> MacAddress {
-    MacAddress([0, 0, 0x5e, 0, 1, router.get()])
+fn virtual_mac(router: VirtualRouterId, seat: &SeatView) -> MacAddress {
+    let family = match family(&seat.config) {
+        Family::V4 => 1,
+        Family::V6 => 2,
+    };
+    MacAddress([0, 0, 0x5e, 0, family, router.get()])
 }
 
 #[cfg(test)]

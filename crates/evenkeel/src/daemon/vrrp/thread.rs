@@ -3,7 +3,8 @@
 //! It alone owns the machines and writes the gates of virtual routers. In steady state it allocates
 //! nothing, opens no file and logs nothing; news go to the event loop, which is never waited for.
 
-use std::os::fd::AsFd as _;
+use std::net::IpAddr;
+use std::os::fd::AsFd;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant};
 
@@ -16,7 +17,7 @@ use evenkeel_wire::vrrp;
 use super::lateness::Lateness;
 use super::seat::Seat;
 use super::tools::Tools;
-use super::{News, Order, ThreadView};
+use super::{News, Order, ThreadView, family};
 
 /// Room for a received packet: the longest advertisement, and more to tell that it is too long.
 const BUFFER: usize = 2048;
@@ -80,8 +81,18 @@ impl Thread {
         if self.is_resting() {
             return;
         }
+        for socket in 0..self.tools.sockets.len() {
+            self.read_from(socket, buffer);
+        }
+    }
+
+    fn read_from(&mut self, socket: usize, buffer: &mut [u8]) {
         for _ in 0..PACKETS_MAX {
-            match self.tools.socket.receive(buffer) {
+            let Some(socket) = self.tools.sockets.get(socket) else {
+                return;
+            };
+            let of = socket.family();
+            match socket.receive(buffer) {
                 Ok(Some(received)) => {
                     let packet = Packet {
                         source: received.source,
@@ -91,7 +102,9 @@ impl Thread {
                     };
                     let id = received.payload.get(vrrp::VIRTUAL_ROUTER).copied();
                     let mut seats = self.seats.iter_mut();
-                    if let Some(seat) = seats.find(|seat| Some(seat.config().id.get()) == id) {
+                    if let Some(seat) = seats.find(|seat| {
+                        Some(seat.config().id.get()) == id && family(seat.config()) == of
+                    }) {
                         seat.handle_packet(&packet, &mut self.tools, Instant::now());
                     }
                 }
@@ -139,7 +152,12 @@ impl Thread {
                 // Whoever asked may have ended.
                 let _ended = done.send(());
             }
-            Order::Configure { places, done } => {
+            Order::Configure {
+                places,
+                sockets,
+                done,
+            } => {
+                self.tools.sockets.extend(sockets);
                 for place in places {
                     let known = self.seats.iter_mut();
                     match known.into_iter().find(|s| s.config().id == place.config.id) {
@@ -157,9 +175,13 @@ impl Thread {
             }
             Order::Link { up } => {
                 self.tools.link_up = up;
-                if up && let Err(error) = self.tools.socket.rejoin() {
+                let rejoined = self.tools.sockets.iter().filter(|_| up);
+                let failed =
+                    rejoined.filter_map(|socket| Some((socket.family(), socket.rejoin().err()?)));
+                let failed: Vec<_> = failed.collect();
+                for (of, error) in failed {
                     // Without the group it hears nobody, and would take over from an Active that lives.
-                    for seat in &self.seats {
+                    for seat in self.seats.iter().filter(|s| family(s.config()) == of) {
                         let what = format!("can't join the VRRP group: {error}");
                         let router = seat.config().id;
                         self.tools.tell(News::Trouble { router, what });
@@ -184,12 +206,7 @@ impl Thread {
         }
     }
 
-    fn retire(
-        &mut self,
-        routers: &[VirtualRouterId],
-        addresses: &[std::net::Ipv4Addr],
-        now: Instant,
-    ) {
+    fn retire(&mut self, routers: &[VirtualRouterId], addresses: &[IpAddr], now: Instant) {
         for id in routers {
             let mut seats = self.seats.iter();
             if let Some(index) = seats.position(|seat| seat.config().id == *id) {
@@ -228,9 +245,10 @@ impl Thread {
         let now = Instant::now();
         let timeout = due.map(|due| due.saturating_duration_since(now));
         let wake = self.wake.as_fd();
-        let socket = self.tools.socket.as_fd();
-        let both = [wake, socket];
-        let fds = if rest.is_some() { &both[..1] } else { &both };
+        // Where there are fewer sockets, the wake stands in their place.
+        let fd = |socket: usize| self.tools.sockets.get(socket).map_or(wake, AsFd::as_fd);
+        let all = [wake, fd(0), fd(1)];
+        let fds = if rest.is_some() { &all[..1] } else { &all };
         if wait_readable(fds, timeout).is_err() {
             // Never seen; a short rest keeps it from taking a processor.
             std::thread::sleep(Duration::from_millis(1));

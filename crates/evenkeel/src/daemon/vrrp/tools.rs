@@ -1,16 +1,16 @@
 //! What the VRRP thread acts with.
 
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use evenkeel_model::MacAddress;
-use evenkeel_net::vrrp::VrrpSocket;
+use evenkeel_net::vrrp::{Family, VrrpSocket};
 use evenkeel_net::{AddressSocket, AnnounceError, Announcer};
 use evenkeel_vrrp::Machine;
-use evenkeel_wire::vrrp::{self, PACKET_LEN_MAX};
+use evenkeel_wire::vrrp::PACKET_LEN_MAX;
 use tokio::sync::mpsc;
 
-use super::News;
+use super::{News, family};
 
 /// Sockets, buffers and the way to the event loop; using them allocates nothing but news.
 pub(super) struct Tools {
@@ -18,9 +18,8 @@ pub(super) struct Tools {
     pub(super) link: u32,
     pub(super) link_up: bool,
     pub(super) mac: MacAddress,
-    /// The interface's own address, source of advertisements unless the config gives another.
-    pub(super) source: Ipv4Addr,
-    pub(super) socket: VrrpSocket,
+    /// One for each version of IP that there are virtual routers of.
+    pub(super) sockets: Vec<VrrpSocket>,
     pub(super) addresses: AddressSocket,
     pub(super) announcer: Announcer,
     pub(super) news: mpsc::Sender<News>,
@@ -42,7 +41,8 @@ impl Tools {
     pub(super) fn advertise(&mut self, machine: &Machine, priority: u8) -> io::Result<()> {
         let peers = &machine.config().peers;
         if peers.is_empty() {
-            return self.advertise_to(machine, priority, Ipv4Addr::from(vrrp::GROUP));
+            let group = family(machine.config()).group();
+            return self.advertise_to(machine, priority, group);
         }
         let mut sent = Ok(());
         for peer in peers {
@@ -58,19 +58,21 @@ impl Tools {
         &mut self,
         machine: &Machine,
         priority: u8,
-        destination: Ipv4Addr,
+        destination: IpAddr,
     ) -> io::Result<()> {
         let length = machine.write_advert(priority, destination, &mut *self.packet);
         let length = length.map_err(io::Error::other)?;
-        self.socket
-            .send(self.packet.get(..length).unwrap_or_default())
+        let of = Family::of(destination);
+        let mut sockets = self.sockets.iter();
+        let socket = sockets.find(|socket| socket.family() == of);
+        let socket = socket.ok_or(io::ErrorKind::NotConnected)?;
+        socket.send(self.packet.get(..length).unwrap_or_default())
     }
 
-    /// Broadcasts bursts of gratuitous ARP.
-    pub(super) fn announce(&self, address: Ipv4Addr, count: u8) -> Result<(), AnnounceError> {
+    /// Announces an address so many times.
+    pub(super) fn announce(&self, address: IpAddr, count: u8) -> Result<(), AnnounceError> {
         for _ in 0..count {
-            self.announcer
-                .announce(self.link, self.mac, address.into())?;
+            self.announcer.announce(self.link, self.mac, address)?;
         }
         Ok(())
     }

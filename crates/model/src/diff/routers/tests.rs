@@ -14,8 +14,8 @@ fn router(name: &str, number: i64) -> VirtualRouter {
         preempt: true,
         preempt_delay: Duration::ZERO,
         addresses: vec![
-            Ipv4Addr::new(198, 18, 14, 146),
-            Ipv4Addr::new(198, 18, 14, 147),
+            IpAddr::from([198, 18, 14, 146]),
+            IpAddr::from([198, 18, 14, 147]),
         ],
         peers: Vec::new(),
         source: None,
@@ -32,7 +32,10 @@ fn lines(old: &[VirtualRouter], new: &[VirtualRouter]) -> Vec<String> {
 #[test]
 fn the_order_of_routers_addresses_and_peers_changes_nothing() {
     let mut old = vec![router("web", 51), router("mail", 52)];
-    old[0].peers = vec![Ipv4Addr::new(198, 18, 14, 3), Ipv4Addr::new(198, 18, 14, 2)];
+    old[0].peers = vec![
+        IpAddr::from([198, 18, 14, 3]),
+        IpAddr::from([198, 18, 14, 2]),
+    ];
     let mut new = old.clone();
     new.reverse();
     new[1].addresses.reverse();
@@ -69,11 +72,14 @@ fn every_change_within_a_router_has_its_line() {
         preempt: false,
         preempt_delay: Duration::from_secs(5),
         addresses: vec![
-            Ipv4Addr::new(198, 18, 14, 147),
-            Ipv4Addr::new(198, 18, 14, 148),
+            IpAddr::from([198, 18, 14, 147]),
+            IpAddr::from([198, 18, 14, 148]),
         ],
-        peers: vec![Ipv4Addr::new(198, 18, 14, 3), Ipv4Addr::new(198, 18, 14, 2)],
-        source: Some(Ipv4Addr::new(198, 18, 14, 1)),
+        peers: vec![
+            IpAddr::from([198, 18, 14, 3]),
+            IpAddr::from([198, 18, 14, 2]),
+        ],
+        source: Some(IpAddr::from([198, 18, 14, 1])),
         checksum: AdvertChecksum::Rfc9568,
         announcements: 3,
         announce_again: Duration::ZERO,

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::atomic::Ordering::SeqCst;
 
-use evenkeel_abi::{Egress, GateState, Link, SchedulerId, Server, ServiceKey, Tick};
+use evenkeel_abi::{Egress, GateState, Link, SchedulerId, Server, Tick};
 
 use crate::fuzz::input::{Input, pick};
 use crate::{NativeTables, TestServer, TestService};
@@ -111,15 +111,15 @@ impl World {
     /// Puts the service with its present servers; its gate stays as it is.
     fn put(&mut self, service: u8) {
         let (service, servers) = &self.services[usize::from(service)];
-        let address = u32::from_ne_bytes(service.address.ip().octets());
-        let gate = self.tables.vips.get(&address).copied();
+        let gate = self.tables.gate_number(service.address.ip());
         let state = gate.map(|gate| self.gate_state(gate));
         self.tables.put_service(*service, servers);
         if let (Some(gate), Some(state)) = (gate, state) {
             self.tables.gates[gate as usize].state.store(state, SeqCst);
         }
         let slot = &self.tables.services[service.number as usize];
-        slot.key.store(key_of(service).packed(), SeqCst);
+        let key = self.tables.service_key(service.address, service.protocol);
+        slot.key.store(key.packed(), SeqCst);
         slot.used.store(1, SeqCst);
     }
 
@@ -174,12 +174,10 @@ impl World {
     /// Writes the hint of a service (bits 0 and 1): the number of one (bits 2 to 4), right or not.
     pub(super) fn set_hint(&self, what: u8) {
         let (service, _) = &self.services[usize::from(what % SERVICES)];
-        let hint = &self.tables.service_hints[key_of(service).hint() as usize];
+        let hint = &self.tables.service_hints[self
+            .tables
+            .service_key(service.address, service.protocol)
+            .hint() as usize];
         hint.store(u64::from(what >> 2 & 7), SeqCst);
     }
-}
-
-fn key_of(service: &TestService) -> ServiceKey {
-    let address = u32::from_ne_bytes(service.address.ip().octets());
-    ServiceKey::new(address, service.address.port().to_be(), service.protocol)
 }

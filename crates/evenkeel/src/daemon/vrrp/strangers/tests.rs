@@ -3,7 +3,7 @@ use super::*;
 #[test]
 fn a_stranger_is_news_once_and_again_after_it_was_gone() {
     let router = VirtualRouterId::try_from(7).expect("in range");
-    let address = Ipv4Addr::new(192, 0, 2, 7);
+    let address = IpAddr::from([192, 0, 2, 7]);
     let mac = MacAddress([2, 0, 0, 0, 0, 9]);
     let sighting = |macs: Vec<MacAddress>| Sighting {
         router,
@@ -29,7 +29,7 @@ fn a_stranger_is_news_once_and_again_after_it_was_gone() {
 
 #[test]
 fn only_a_partner_that_was_heard_before_can_have_been_replaced() {
-    let [one, other] = [1, 2].map(|last| Some(Ipv4Addr::new(192, 0, 2, last)));
+    let [one, other] = [1, 2].map(|last| Some(IpAddr::from([192, 0, 2, last])));
     for (before, now, another) in [
         (None, None, false),
         (None, one, false),

@@ -1,0 +1,125 @@
+//! What etherparse reads in the header of an IP packet of either version.
+
+use std::net::IpAddr;
+
+use etherparse::{Ipv6ExtensionSlice, LaxNetSlice, NetSlice};
+
+/// A packet's header.
+#[derive(Clone, Copy)]
+pub(super) struct Net<'a> {
+    /// Sender and receiver.
+    pub(super) addresses: [IpAddr; 2],
+    /// Protocol of the payload, behind all extension headers.
+    pub(super) protocol: u8,
+    /// Identification as it lies in the packet, and offset, if it is a fragment.
+    pub(super) fragment: Option<(u32, u16)>,
+    pub(super) payload: &'a [u8],
+    /// Length with all headers.
+    pub(super) total_len: u64,
+    /// Time to live, or hop limit.
+    pub(super) ttl: u8,
+    /// More extension headers, or longer ones, than the data plane looks behind.
+    pub(super) is_beyond: bool,
+}
+
+impl<'a> Net<'a> {
+    /// Of a packet; `None`: it is none of IP.
+    pub(super) fn of(net: &NetSlice<'a>) -> Option<Self> {
+        match net {
+            NetSlice::Ipv4(net) => {
+                let header = net.header();
+                let identification = u32::from(header.identification().to_be());
+                let offset = header.fragments_offset().value();
+                Some(Self {
+                    addresses: [
+                        header.source_addr().into(),
+                        header.destination_addr().into(),
+                    ],
+                    protocol: header.protocol().0,
+                    fragment: net
+                        .is_payload_fragmented()
+                        .then_some((identification, offset)),
+                    payload: net.payload().payload,
+                    total_len: header.total_len().into(),
+                    ttl: header.ttl(),
+                    is_beyond: false,
+                })
+            }
+            NetSlice::Ipv6(net) => {
+                let header = net.header();
+                let fragment = net.extensions().clone().into_iter().find_map(|extension| {
+                    let Ipv6ExtensionSlice::Fragment(fragment) = extension else {
+                        return None;
+                    };
+                    let offset = fragment.fragment_offset().value();
+                    fragment
+                        .is_fragmenting_payload()
+                        .then_some((fragment.identification().to_be(), offset))
+                });
+                Some(Self {
+                    addresses: [
+                        header.source_addr().into(),
+                        header.destination_addr().into(),
+                    ],
+                    protocol: net.payload().ip_number.0,
+                    fragment,
+                    payload: net.payload().payload,
+                    total_len: 40 + u64::from(header.payload_length()),
+                    ttl: header.hop_limit(),
+                    is_beyond: net.extensions().clone().into_iter().count() > 7
+                        || 40 + net.extensions().slice().len() > 1015,
+                })
+            }
+            NetSlice::Arp(_) => None,
+        }
+    }
+
+    /// Whether it is no first fragment.
+    pub(super) fn follows(&self) -> bool {
+        self.fragment.is_some_and(|(_, offset)| offset != 0)
+    }
+}
+
+/// The header of a packet that may be cut short, as errors quote it.
+pub(super) struct LaxNet<'a> {
+    pub(super) addresses: [IpAddr; 2],
+    pub(super) protocol: u8,
+    pub(super) follows: bool,
+    pub(super) payload: &'a [u8],
+}
+
+impl<'a> LaxNet<'a> {
+    /// Of a packet; `None`: it is none of IP.
+    pub(super) fn of(net: &LaxNetSlice<'a>) -> Option<Self> {
+        match net {
+            LaxNetSlice::Ipv4(net) => {
+                let header = net.header();
+                Some(Self {
+                    addresses: [
+                        header.source_addr().into(),
+                        header.destination_addr().into(),
+                    ],
+                    protocol: header.protocol().0,
+                    follows: header.fragments_offset().value() != 0,
+                    payload: net.payload().payload,
+                })
+            }
+            LaxNetSlice::Ipv6(net) => {
+                let header = net.header();
+                let follows = net.extensions().clone().into_iter().any(|extension| {
+                    matches!(extension, Ipv6ExtensionSlice::Fragment(f) if f.fragment_offset().value() != 0)
+                });
+                Some(Self {
+                    addresses: [
+                        header.source_addr().into(),
+                        header.destination_addr().into(),
+                    ],
+                    protocol: net.payload().ip_number.0,
+                    follows,
+                    payload: net.payload().payload,
+                })
+            }
+            LaxNetSlice::Arp(_) => None,
+        }
+    }
+}
