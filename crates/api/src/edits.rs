@@ -226,7 +226,7 @@ pub enum EditRefusal {
     NoSuchGroup,
     /// Another service has its address and port.
     Taken,
-    /// The data plane does not know this family of addresses.
+    /// The real server's address is of the other version of IP than the service's.
     AddressFamily,
     /// A virtual address would be a host's own, or a host's own address a virtual one.
     AddressInUse,

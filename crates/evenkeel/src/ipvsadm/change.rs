@@ -65,11 +65,10 @@ const fn words(edit: &Edit, refusal: EditRefusal) -> &'static str {
         EditRefusal::NoSuchServer => "No such destination",
         EditRefusal::NoSuchScheduler => "Scheduler or persistence engine not found",
         EditRefusal::NoRoom => "Memory allocation problem",
-        EditRefusal::AddressFamily => "Operation not supported with specified address family",
         EditRefusal::AddressInUse => {
             "Invalid operation.  An address can't be virtual and a host's own at once"
         }
-        EditRefusal::Invalid => {
+        EditRefusal::AddressFamily | EditRefusal::Invalid => {
             "Invalid operation.  Possibly wrong module version, address not unicast, ..."
         }
     }

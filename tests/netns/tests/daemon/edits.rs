@@ -208,10 +208,6 @@ fn edits_are_refused_as_ipvs_refuses_them() {
             "Scheduler or persistence engine not found",
         ),
         (
-            "-A -t [2001:db8::1]:80",
-            "Operation not supported with specified address family",
-        ),
-        (
             "-a -t 198.18.14.146:80 -r 224.0.0.1",
             "Invalid operation.  Possibly wrong module version, address not unicast, ...",
         ),

@@ -17,7 +17,7 @@ fn an_interface_that_gets_its_address_late_makes_an_active_director_then() {
     let director = pair.cluster.director();
     let words = [
         "interface `eth0` has no IPv4 address of its own",
-        "give it one, or set `source` in every [[virtual-router]]",
+        "give it one, or set `source` in this [[virtual-router]]",
     ];
     pair.cluster.eventually("the problem is seen twice", || {
         let problems = director.try_status().map(|status| status.problems);
