@@ -348,7 +348,7 @@ pub struct Server {
     pub weights: Shared,
     /// Its address, then port and protocol as in [`ServiceKey`], marked as there with IPv6.
     pub endpoint: Shared,
-    /// Number of its service plus one (0: the entry is free), index of the interface that it is reached by.
+    /// Number of its service plus one in the low half; 0: the entry is free.
     pub owner: Shared,
     /// Its IPv6 address, as it lies in memory; `endpoint` holds no address then.
     pub address6: [Shared; 2],

@@ -24,8 +24,11 @@ pub struct Status {
     pub adopted: bool,
     /// True once the first round of checks is complete or `startup_wait` has passed.
     pub ready: bool,
-    /// The interface that the data plane works on.
+    /// An interface that the data plane works on.
     pub interface: InterfaceStatus,
+    /// Further interfaces.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub more_interfaces: Vec<InterfaceStatus>,
     /// Fill of the connection tables.
     pub tables: TableStatus,
     /// Virtual routers, in the order of the config file.
@@ -47,7 +50,7 @@ pub struct Status {
     pub problems: Vec<Problem>,
 }
 
-/// The interface that the data plane works on.
+/// An interface that the data plane works on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InterfaceStatus {
     /// Its name.
@@ -58,7 +61,7 @@ pub struct InterfaceStatus {
     pub mode: XdpMode,
 }
 
-/// How the XDP program is attached.
+/// How an XDP program is attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum XdpMode {
@@ -209,8 +212,14 @@ pub struct ServerStatus {
     pub reason: String,
     /// Seconds since the state last changed.
     pub since_s: u64,
-    /// Its hardware address, once known.
+    /// Hardware address that its packets are sent to, once known: its own, or that of a router.
     pub mac: Option<String>,
+    /// The interface that they leave by; `None`: the one that they came in by.
+    #[serde(default)]
+    pub interface: Option<String>,
+    /// The VLAN whose tag they get, 1 to 4,094; `None`: no tag.
+    #[serde(default)]
+    pub vlan: Option<u16>,
     /// ActiveConn.
     pub active: u64,
     /// InActConn.

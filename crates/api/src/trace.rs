@@ -141,6 +141,12 @@ pub struct TracedServer {
     pub address: SocketAddr,
     /// How packets reach it.
     pub forwarding: Forwarding,
-    /// Its hardware address; `None` for the director itself.
+    /// Hardware address that its packets are sent to; `None` for the director itself.
     pub mac: Option<String>,
+    /// The interface that they leave by; `None`: the one that they came in by.
+    #[serde(default)]
+    pub interface: Option<String>,
+    /// The VLAN whose tag they get, 1 to 4,094; `None`: no tag.
+    #[serde(default)]
+    pub vlan: Option<u16>,
 }

@@ -14,13 +14,13 @@ use evenkeel_abi::{
     Globals, Load, SCHEMA, Server, ServerFlags, Service, ServiceKey as Key, high, low, map,
 };
 use evenkeel_model::{
-    Fragments, Listens, MacAddress, Protocol, Scheduler, ServerEntry, ServiceEntry, ServiceKey,
-    Thresholds, Weight,
+    Fragments, Listens, Protocol, Scheduler, ServerEntry, ServiceEntry, ServiceKey, Thresholds,
+    Weight,
 };
 
 use crate::book::{Book, Listed, Record, Table};
 use crate::convert::{
-    address_word, address6_words, costs, forwarding, scheduler, server_address, slot_key,
+    address_word, address6_words, costs, forwarding, hop, scheduler, server_address, slot_key,
 };
 use crate::cursor::Start;
 use crate::draft::{self, extents};
@@ -264,7 +264,7 @@ fn read_server(server: &Server, load: &Load, service: u32) -> Option<ServerEntry
         weight: weight(low(weights))?,
         hash_weight: weight(high(weights))?,
         forwarding: forwarding(mac),
-        mac: MacAddress(Server::unpack_mac(mac)),
+        hop: hop(server),
         thresholds: Thresholds {
             upper: low(thresholds),
             lower: high(thresholds),

@@ -1,14 +1,15 @@
 //! Between the model's addresses and the words of the maps.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
 use evenkeel_abi::{
-    Costs, GateState as Gates, SchedulerId, Server, ServerFlags, ServiceKey as Key, ServiceSlot,
-    Shared,
+    Costs, Egress, GateState as Gates, SchedulerId, Server, ServerFlags, ServiceKey as Key,
+    ServiceSlot, Shared,
 };
 use evenkeel_model::{
-    Forwarding, GateState, GroupNumber, MacAddress, Protocol, Scheduler, ServerEntry, ServiceKey,
+    Forwarding, GateState, GroupNumber, Hop, MacAddress, Protocol, Scheduler, ServerEntry,
+    ServiceKey, Way,
 };
 
 /// An IPv4 address as it lies in a packet.
@@ -160,11 +161,32 @@ pub(crate) fn scheduler(word: u64) -> Option<Scheduler> {
 /// A listed server's hardware address and flags.
 pub(crate) const fn mac_word(server: &ServerEntry) -> u64 {
     match server.forwarding {
-        Forwarding::DirectRouting => Server::pack_mac(server.mac.0, ServerFlags::PRESENT),
+        Forwarding::DirectRouting => Server::pack_mac(server.hop.mac.0, ServerFlags::PRESENT),
         Forwarding::Local => Server::pack_mac(
             MacAddress::ZERO.0,
             ServerFlags::PRESENT | ServerFlags::LOCAL,
         ),
+    }
+}
+
+/// The way to a listed server.
+pub(crate) fn egress(server: &ServerEntry) -> Egress {
+    let way = server.hop.way;
+    way.map_or_else(Egress::default, |way| {
+        Egress::by(way.interface, way.vlan.unwrap_or(0))
+    })
+}
+
+/// How a server is reached, by its words.
+pub(crate) fn hop(server: &Server) -> Hop {
+    let egress = Egress(server.egress.load(Relaxed));
+    let way = (egress.interface() != 0).then(|| Way {
+        interface: egress.interface(),
+        vlan: Some(egress.vlan()).filter(|vlan| *vlan != 0),
+    });
+    Hop {
+        mac: MacAddress(Server::unpack_mac(server.mac.load(Acquire))),
+        way,
     }
 }
 

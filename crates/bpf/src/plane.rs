@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::{Relaxed, Release};
 
 use aya::Ebpf;
 use evenkeel_abi::{SCHEMA, Server};
-use evenkeel_model::ServiceEntry;
+use evenkeel_model::{ServiceEntry, Way};
 
 use crate::adopt;
 use crate::attach::{attach_new, replace};
@@ -144,7 +144,6 @@ impl DataPlane {
             .map(|interface| interface.index)
             .filter(|index| tables.link(*index).is_some())
             .collect();
-        let same = known.contains(&options.link_index);
         write_interfaces(&tables, options)?;
         replace(&mut ebpf, options, pins, |index| known.contains(&index))?;
         let mut plane = Self {
@@ -156,19 +155,34 @@ impl DataPlane {
             link_index: options.link_index,
         };
         recount::recount(&plane.tables);
-        // Servers are written anew where they are reached by another interface now.
-        let again = if same {
-            adopted.unfinished
-        } else {
-            plane.entries()
-        };
-        for entry in again {
+        for entry in adopted.unfinished {
             let put = plane.put(&entry, true);
             put.map_err(|error| failed("finish a change of the predecessor", error))?;
+        }
+        for entry in plane.entries() {
+            if let Some(entry) = without_lost_ways(entry, options) {
+                let put = plane.put_service(&entry);
+                put.map_err(|error| failed("give up an interface of the predecessor", error))?;
+            }
         }
         let entries = plane.entries();
         Ok((plane, entries))
     }
+}
+
+/// The service without ways by interfaces that are none of the options', if it has any: until it is told the new way,
+/// its packets leave as they came in, which is right where an interface was made anew.
+fn without_lost_ways(mut entry: ServiceEntry, options: &Options) -> Option<ServiceEntry> {
+    let interfaces = options.interfaces();
+    let is_lost = |way: Way| !interfaces.iter().any(|i| i.index == way.interface);
+    let mut changed = false;
+    for server in &mut entry.servers {
+        if server.hop.way.is_some_and(is_lost) {
+            server.hop.way = None;
+            changed = true;
+        }
+    }
+    changed.then_some(entry)
 }
 
 /// Writes the constants, the schema last: where it stands, the rest does too.

@@ -15,7 +15,7 @@ use evenkeel_abi::{low, map, pair};
 use evenkeel_model::{Listens, ServerEntry, ServiceEntry, ServiceKey, Thresholds};
 
 use crate::book::{Listed, Record};
-use crate::convert::{address6_words, mac_word, store, store_server};
+use crate::convert::{address6_words, egress, mac_word, store, store_server};
 use crate::cursor::Start;
 use crate::draft::{Draft, fill};
 use crate::error::{PutError, io_cause, map_failed};
@@ -277,10 +277,11 @@ impl DataPlane {
         Ok(())
     }
 
-    /// Changes what a packet may see change by itself: hardware addresses.
+    /// Changes what a packet may see change by itself: how servers are reached.
     fn put_in_place(&mut self, entry: &ServiceEntry, numbers: &[u32]) {
         for (number, server) in numbers.iter().zip(&entry.servers) {
             if let Some(words) = self.tables.servers.get(*number) {
+                words.egress.store(egress(server).0, Relaxed);
                 words.mac.store(mac_word(server), Release);
             }
         }
@@ -301,12 +302,11 @@ impl DataPlane {
             ServiceKey::Group(_) => 0,
         };
         let weights = pair(server.weight.get().into(), server.hash_weight.get().into());
-        words
-            .owner
-            .store(pair(service + 1, self.link_index), Relaxed);
+        words.owner.store(pair(service + 1, 0), Relaxed);
         store_server(words, server.address, protocol);
         words.weights.store(weights, Relaxed);
         self.set_thresholds(number, server.thresholds);
+        words.egress.store(egress(server).0, Relaxed);
         words.mac.store(mac_word(server), Release);
     }
 

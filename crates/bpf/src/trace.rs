@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use evenkeel_abi::{ConnState, DropReason, Event, FlowKey, Server, Tick, Word};
 use evenkeel_datapath::{MemoryFrame, Tables as _, Verdict, process};
-use evenkeel_model::{Forwarding, GateState, MacAddress, Protocol, Scheduler};
+use evenkeel_model::{Forwarding, GateState, Hop, MacAddress, Protocol, Scheduler};
 
 use crate::convert::{
-    address_word, address6_words, forwarding, packet_key, scheduler, server_address, with_port,
+    address_word, address6_words, forwarding, hop, packet_key, scheduler, server_address, with_port,
 };
 use crate::error::ReadError;
 use crate::placement::{placed_by, ports_word};
@@ -90,8 +90,8 @@ pub struct TracedServer {
     pub address: SocketAddr,
     /// How packets reach it.
     pub forwarding: Forwarding,
-    /// Its hardware address.
-    pub mac: MacAddress,
+    /// Whom they are sent to.
+    pub hop: Hop,
 }
 
 /// Where a packet would go, and why.
@@ -220,7 +220,7 @@ fn server(view: &View<'_>, counted: Counted, port: u16) -> Option<TracedServer> 
     Some(TracedServer {
         address: with_port(server_address(server), port),
         forwarding: forwarding(mac),
-        mac: MacAddress(Server::unpack_mac(mac)),
+        hop: hop(server),
     })
 }
 

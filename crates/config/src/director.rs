@@ -69,6 +69,10 @@ fn read_director(
     let interface = section
         .require(&keys::INTERFACE, faults)
         .and_then(|field| read_interface(&field, faults));
+    let more_interfaces = match section.get(&keys::MORE_INTERFACES) {
+        Some(field) => read_more_interfaces(&field, interface.as_deref().ok(), faults),
+        None => Ok(Vec::new()),
+    };
     let xdp = match section.get(&keys::XDP) {
         Some(field) => read_xdp(&field, faults),
         None => Ok(XdpPreference::Auto),
@@ -80,6 +84,7 @@ fn read_director(
     Ok(Director {
         name: name?.to_owned(),
         interface: interface?,
+        more_interfaces: more_interfaces?,
         xdp: xdp?,
         tables: TableSizes::default(),
         startup_wait: startup_wait?,
@@ -104,6 +109,31 @@ fn read_interface(field: &Field<'_>, faults: &mut Faults<'_>) -> Result<String, 
         "`ip -brief link` lists the interfaces of this machine; write one of them",
         faults,
     ))
+}
+
+/// Reads further interfaces, none of which may come twice or be the first one.
+fn read_more_interfaces(
+    field: &Field<'_>,
+    first: Option<&str>,
+    faults: &mut Faults<'_>,
+) -> Result<Vec<String>, Reported> {
+    let mut names: Vec<String> = Vec::new();
+    let mut reported = None;
+    for entry in field.entries(&keys::MORE_INTERFACES_ENTRY, faults)? {
+        match read_interface(&entry, faults) {
+            Ok(name) if first == Some(&name) || names.contains(&name) => {
+                reported = Some(entry.fault(
+                    format!("interface `{name}` is named twice"),
+                    "interfaces other than `interface`, each once",
+                    "remove it here",
+                    faults,
+                ));
+            }
+            Ok(name) => names.push(name),
+            Err(error) => reported = Some(error),
+        }
+    }
+    reported.map_or(Ok(names), Err)
 }
 
 fn read_xdp(field: &Field<'_>, faults: &mut Faults<'_>) -> Result<XdpPreference, Reported> {

@@ -54,10 +54,17 @@ pub(crate) const SERVICES: Key = key("service", "an array of tables", "[[service
 pub(crate) const DIRECTOR: Schema = Schema {
     title: "`[director]`",
     place: "in `[director]`",
-    keys: &[NAME, INTERFACE, XDP, STARTUP_WAIT],
+    keys: &[NAME, INTERFACE, MORE_INTERFACES, XDP, STARTUP_WAIT],
 };
 pub(crate) const NAME: Key = key("name", "a string", "name = \"web\"");
 pub(crate) const INTERFACE: Key = key("interface", "a string", "interface = \"eth0\"");
+pub(crate) const MORE_INTERFACES: Key = key(
+    "more-interfaces",
+    "an array of strings",
+    "more-interfaces = [\"eth1\"]",
+);
+/// One of [`MORE_INTERFACES`].
+pub(crate) const MORE_INTERFACES_ENTRY: Key = key("more-interfaces", "a string", "\"eth1\"");
 pub(crate) const XDP: Key = key("xdp", "a string", "xdp = \"auto\"");
 pub(crate) const STARTUP_WAIT: Key = key(
     "startup-wait",

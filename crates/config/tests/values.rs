@@ -133,6 +133,7 @@ fn the_papers_cluster_is_read_as_written() {
     let expected = Director {
         name: "laicoz".to_owned(),
         interface: "eth0".to_owned(),
+        more_interfaces: Vec::new(),
         xdp: XdpPreference::Native,
         tables: TableSizes {
             connections: 1 << 17,

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use evenkeel_health::TargetId;
 use evenkeel_model::{
-    CheckKind, Director, GateState, MacAddress, Overlay, Role, ServiceEntry, ServiceKey,
-    VirtualRouter, VirtualRouterId,
+    CheckKind, Director, GateState, Hop, Overlay, Role, ServiceEntry, ServiceKey, VirtualRouter,
+    VirtualRouterId,
 };
 
 use crate::report::Report;
@@ -26,12 +26,12 @@ pub enum Event {
         /// Passed, or why not.
         outcome: Result<(), String>,
     },
-    /// A watched neighbour's hardware address is known, or is another one.
+    /// The next hop to a watched server is known, or is another one.
     Neighbour {
-        /// The neighbour.
+        /// The server.
         address: IpAddr,
-        /// Its hardware address.
-        mac: MacAddress,
+        /// How packets get there.
+        hop: Hop,
     },
     /// This director's role in a virtual router changed.
     Role {

@@ -138,7 +138,7 @@ impl Control {
                 attempt,
                 outcome,
             } => self.health.handle_result(target, attempt, outcome, now),
-            Event::Neighbour { address, mac } => self.learn(address, mac),
+            Event::Neighbour { address, hop } => self.learn(address, hop),
             Event::Role {
                 router,
                 from,

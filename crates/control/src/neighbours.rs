@@ -1,16 +1,16 @@
-//! The real servers' hardware addresses.
+//! How the real servers are reached.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use evenkeel_model::{Forwarding, MacAddress, ServiceEntry};
+use evenkeel_model::{Forwarding, Hop, ServiceEntry};
 
-/// Watched addresses, with the hardware address where it is known.
+/// Watched addresses, with the next hop where it is known.
 #[derive(Debug, Default)]
-pub(crate) struct Neighbours(BTreeMap<IpAddr, Option<MacAddress>>);
+pub(crate) struct Neighbours(BTreeMap<IpAddr, Option<Hop>>);
 
 impl Neighbours {
-    pub(crate) fn mac(&self, address: IpAddr) -> Option<MacAddress> {
+    pub(crate) fn hop(&self, address: IpAddr) -> Option<Hop> {
         self.0.get(&address).copied().flatten()
     }
 
@@ -40,20 +40,20 @@ impl Neighbours {
     pub(crate) fn adopt(&mut self, entry: &ServiceEntry) {
         let neighbours = entry.servers.iter();
         for server in neighbours.filter(|s| s.forwarding != Forwarding::Local) {
-            if let Some(mac) = self.0.get_mut(&server.address.ip()) {
-                mac.get_or_insert(server.mac);
+            if let Some(hop) = self.0.get_mut(&server.address.ip()) {
+                hop.get_or_insert(server.hop);
             }
         }
     }
 
-    /// Learns a hardware address, and returns the one before it, or nothing where nothing changed.
-    pub(crate) fn learn(&mut self, address: IpAddr, mac: MacAddress) -> Option<Option<MacAddress>> {
+    /// Learns a next hop, and returns the one before it, or nothing where nothing changed.
+    pub(crate) fn learn(&mut self, address: IpAddr, hop: Hop) -> Option<Option<Hop>> {
         let known = self.0.get_mut(&address)?;
-        (*known != Some(mac)).then(|| known.replace(mac))
+        (*known != Some(hop)).then(|| known.replace(hop))
     }
 
     pub(crate) fn unknown(&self) -> impl Iterator<Item = IpAddr> {
-        let unknown = self.0.iter().filter(|(_, mac)| mac.is_none());
+        let unknown = self.0.iter().filter(|(_, hop)| hop.is_none());
         unknown.map(|(address, _)| *address)
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use evenkeel_model::{
-    Change, Edit, Forwarding, MacAddress, OnFailure, RestartNeeded, Role, RouterChange, RouterName,
+    Change, Edit, Forwarding, Hop, OnFailure, RestartNeeded, Role, RouterChange, RouterName,
     ServiceKey, ServiceName,
 };
 
@@ -115,21 +115,21 @@ pub enum Report {
         /// How packets reach it from now on.
         forwarding: Forwarding,
     },
-    /// A real server's hardware address is known.
+    /// The next hop to a real server is known.
     NeighbourFound {
         /// The real server's address.
         address: IpAddr,
-        /// Its hardware address.
-        mac: MacAddress,
+        /// Itself, or a router.
+        hop: Hop,
     },
-    /// A real server has another hardware address.
+    /// A real server has another next hop, or that another hardware address.
     NeighbourChanged {
         /// The real server's address.
         address: IpAddr,
-        /// The old hardware address.
-        from: MacAddress,
-        /// The new hardware address.
-        to: MacAddress,
+        /// The old next hop.
+        from: Hop,
+        /// The new one.
+        to: Hop,
     },
     /// Nobody answers for a real server's address on the link; it is not listed until somebody does.
     NeighbourUnknown {
@@ -238,7 +238,7 @@ impl fmt::Display for Report {
                 server,
                 forwarding,
             } => write!(f, "server {server} of `{service}` is {}", how(*forwarding)),
-            Self::NeighbourFound { address, mac } => write!(f, "{address} is at {mac}"),
+            Self::NeighbourFound { address, hop } => write!(f, "{address} is at {hop}"),
             Self::NeighbourChanged { address, from, to } => {
                 write!(f, "{address} moved from {from} to {to}")
             }

@@ -6,8 +6,7 @@ use std::time::Instant;
 
 use evenkeel_health::{Start, TargetId};
 use evenkeel_model::{
-    Forwarding, MacAddress, OnFailure, RealServer, ServerEntry, ServiceEntry, VirtualService,
-    Weight,
+    Forwarding, Hop, OnFailure, RealServer, ServerEntry, ServiceEntry, VirtualService, Weight,
 };
 
 use crate::neighbours::Neighbours;
@@ -63,12 +62,12 @@ impl Server {
         }
     }
 
-    /// The hardware address that reaches it; `None`: it is not known yet.
-    fn mac(&self, neighbours: &Neighbours) -> Option<MacAddress> {
+    /// The next hop to it; `None`: it is not known yet.
+    fn hop(&self, neighbours: &Neighbours) -> Option<Hop> {
         if self.local {
-            Some(MacAddress::ZERO)
+            Some(Hop::NONE)
         } else {
-            neighbours.mac(self.config.address.ip())
+            neighbours.hop(self.config.address.ip())
         }
     }
 
@@ -225,7 +224,7 @@ impl Service {
             (ServerHealth::Down, OnFailure::Quiesce) => Weight::QUIESCED,
             (ServerHealth::Up, _) => server.config.weight,
         };
-        if server.mac(neighbours).is_some() {
+        if server.hop(neighbours).is_some() {
             Place::Listed(weight)
         } else {
             Place::Waiting
@@ -274,7 +273,7 @@ impl Service {
                 weight,
                 hash_weight: server.config.weight.max(Weight::ONE),
                 forwarding: server.forwarding(),
-                mac: server.mac(neighbours)?,
+                hop: server.hop(neighbours)?,
                 thresholds: server.config.thresholds,
             })
         });
@@ -300,7 +299,7 @@ impl Service {
                 health: server.health,
                 reason: server.reason.clone(),
                 since: server.since,
-                mac: neighbours.mac(config.address.ip()),
+                hop: neighbours.hop(config.address.ip()),
                 last_failure: server.last_failure.clone(),
             })
         });

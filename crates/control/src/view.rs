@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use evenkeel_model::{
-    Check, Forwarding, Listens, MacAddress, OnFailure, Scheduler, ServiceEntry, ServiceKey, Weight,
+    Check, Forwarding, Hop, Listens, OnFailure, Scheduler, ServiceEntry, ServiceKey, Weight,
 };
 
 /// What the checks say of a server.
@@ -67,8 +67,8 @@ pub struct ServerView {
     pub reason: String,
     /// When `health` became that.
     pub since: Instant,
-    /// Hardware address; `None`: nobody has answered for the address yet, or the server is the director.
-    pub mac: Option<MacAddress>,
+    /// Next hop; `None`: nobody has answered for it yet, or the server is the director.
+    pub hop: Option<Hop>,
     /// What the last failed check said; `None`: none has failed since the daemon started.
     pub last_failure: Option<String>,
 }

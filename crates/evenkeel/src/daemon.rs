@@ -22,6 +22,7 @@ mod trace;
 mod view;
 mod view_routers;
 mod vrrp;
+pub(crate) mod ways;
 
 use std::path::PathBuf;
 

@@ -24,7 +24,7 @@ pub mod load;
 mod namespace;
 mod node;
 mod node_init;
-mod offload;
+pub mod offload;
 pub mod paper;
 pub mod probe;
 mod process;

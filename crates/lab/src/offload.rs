@@ -22,7 +22,10 @@ struct EthtoolValue {
 /// Switches transmit checksums, segmentation and receive merging of a link off.
 ///
 /// The link is looked up in the network namespace of the calling thread.
-pub(crate) fn switch_off(link: &str) -> io::Result<()> {
+///
+/// # Errors
+/// There is no such link, or the kernel refuses.
+pub fn switch_off(link: &str) -> io::Result<()> {
     let socket = Socket::new(Domain::IPV4, Type::DGRAM, None)?;
     for cmd in [ETHTOOL_STSO, ETHTOOL_SGSO, ETHTOOL_SGRO, ETHTOOL_STXCSUM] {
         let mut value = EthtoolValue { cmd, data: 0 };

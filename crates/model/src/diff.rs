@@ -272,6 +272,13 @@ pub enum RestartNeeded {
         /// The interface wanted.
         to: String,
     },
+    /// Other further interfaces.
+    MoreInterfaces {
+        /// Those in use.
+        from: Vec<String>,
+        /// Those wanted.
+        to: Vec<String>,
+    },
     /// Another XDP mode.
     Xdp {
         /// The mode in use.
@@ -294,6 +301,10 @@ impl fmt::Display for RestartNeeded {
             Self::Interface { from, to } => {
                 write!(f, "interface `{from}` to `{to}`: ")?;
                 f.write_str("kept as it is; restart evenkeel to change it")
+            }
+            Self::MoreInterfaces { from, to } => {
+                write!(f, "more-interfaces {from:?} to {to:?}: ")?;
+                f.write_str("kept as they are; restart evenkeel to change them")
             }
             Self::Xdp { from, to } => {
                 write!(f, "xdp `{}` to `{}`: ", mode(*from), mode(*to))?;
@@ -362,6 +373,11 @@ fn restart_needed(old: &Director, new: &Director) -> Vec<RestartNeeded> {
         from: old.interface.clone(),
         to: new.interface.clone(),
     });
+    let more =
+        (old.more_interfaces != new.more_interfaces).then(|| RestartNeeded::MoreInterfaces {
+            from: old.more_interfaces.clone(),
+            to: new.more_interfaces.clone(),
+        });
     let xdp = (old.xdp != new.xdp).then_some(RestartNeeded::Xdp {
         from: old.xdp,
         to: new.xdp,
@@ -370,7 +386,10 @@ fn restart_needed(old: &Director, new: &Director) -> Vec<RestartNeeded> {
         from: old.tables,
         to: new.tables,
     });
-    [interface, xdp, tables].into_iter().flatten().collect()
+    [interface, more, xdp, tables]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn changes(old: &VirtualService, new: &VirtualService) -> Vec<Change> {

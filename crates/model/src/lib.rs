@@ -9,6 +9,7 @@ pub mod buckets;
 pub mod check;
 pub mod diff;
 pub mod hash_table;
+pub mod hop;
 pub mod least;
 pub mod listen;
 pub mod mh;
@@ -26,6 +27,7 @@ pub use diff::{
     Change, Plan, Renamed, RestartNeeded, RouterChange, RouterChanges, RouterName, RouterPlan,
     ServiceChanges, ServiceName, diff,
 };
+pub use hop::{Hop, Way};
 pub use listen::{GroupNumber, Listen, Listens, Ports, ServiceKey};
 pub use options::{
     Fragments, MaglevOptions, MaglevSlots, OnRemoval, Persistence, SchedulerFlags, ServiceOptions,

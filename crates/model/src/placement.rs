@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
+use crate::hop::Hop;
 use crate::listen::{Listens, ServiceKey};
 use crate::options::{ServiceOptions, Thresholds};
 use crate::service::{Forwarding, Scheduler, Weight};
@@ -52,9 +53,8 @@ pub struct ServerEntry {
     pub hash_weight: Weight,
     /// How packets reach it.
     pub forwarding: Forwarding,
-    /// Hardware address of its neighbour entry; a server is listed only once it is known.
-    /// [`MacAddress::ZERO`] with [`Forwarding::Local`].
-    pub mac: MacAddress,
+    /// Whom its packets are sent to; a server is listed only once that is known. [`Hop::NONE`] with [`Forwarding::Local`].
+    pub hop: Hop,
     /// When it is overloaded.
     pub thresholds: Thresholds,
 }

@@ -253,8 +253,10 @@ impl Default for TableSizes {
 pub struct Director {
     /// Name of this director, for logs and `status`.
     pub name: String,
-    /// Interface that receives the clients' packets and reaches the real servers.
+    /// Interface that has the virtual addresses: it receives the clients' packets and reaches the real servers.
     pub interface: String,
+    /// Further interfaces that packets may come in by and leave by.
+    pub more_interfaces: Vec<String>,
     /// XDP mode.
     pub xdp: XdpPreference,
     /// Table capacities.
@@ -265,4 +267,14 @@ pub struct Director {
     pub virtual_routers: Vec<VirtualRouter>,
     /// Virtual services, in the order of the config file.
     pub services: Vec<VirtualService>,
+}
+
+impl Director {
+    /// All interfaces, the one of the virtual addresses first.
+    pub fn interfaces(&self) -> impl Iterator<Item = &str> {
+        let more = self.more_interfaces.iter();
+        std::iter::once(&self.interface)
+            .chain(more)
+            .map(String::as_str)
+    }
 }

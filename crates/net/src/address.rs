@@ -13,7 +13,6 @@ use netlink_packet_route::address::{
 };
 use rtnetlink::{AddressMessageBuilder, Handle};
 
-use crate::link::LinkInfo;
 use crate::netlink::{Netlink, RequestError};
 
 /// The IFA_PROTO that marks an address as added by evenkeel (`ip addr` shows `proto 0x45`).
@@ -109,27 +108,6 @@ pub enum AddressError {
     /// The addresses could not be listed.
     #[error("could not list the addresses of the interfaces")]
     List(#[source] RequestError),
-}
-
-/// Why a host can't be reached by direct routing.
-#[derive(Debug, thiserror::Error)]
-pub enum OnLinkError {
-    /// No prefix of the interface covers it.
-    #[error(
-        "real server `{address}` is not on the link of `{link}`, which has {prefixes}; \
-         direct routing needs it there: correct its address or the interface"
-    )]
-    NotOnLink {
-        /// The real server.
-        address: IpAddr,
-        /// The interface.
-        link: String,
-        /// The interface's prefixes, quoted, with commas, or `no address`.
-        prefixes: String,
-    },
-    /// The addresses could not be listed.
-    #[error(transparent)]
-    List(#[from] AddressError),
 }
 
 /// An address as it stands on an interface.
@@ -244,37 +222,6 @@ impl Netlink {
             .filter(|held| held.link == link && !held.ours)
             .map(|held| held.prefix)
             .collect())
-    }
-
-    /// Whether a connected prefix of the interface covers the address.
-    pub async fn is_on_link(&self, link: u32, address: IpAddr) -> Result<bool, AddressError> {
-        let prefixes = self.prefixes(link).await?;
-        Ok(prefixes.iter().any(|prefix| prefix.covers(address)))
-    }
-
-    /// Fails with the words for the operator where the real server is not on the interface's link.
-    pub async fn require_on_link(
-        &self,
-        link: &LinkInfo,
-        address: IpAddr,
-    ) -> Result<(), OnLinkError> {
-        let prefixes = self.prefixes(link.index).await?;
-        if prefixes.iter().any(|prefix| prefix.covers(address)) {
-            return Ok(());
-        }
-        let mut quoted: Vec<String> = prefixes
-            .iter()
-            .filter(|prefix| prefix.address.is_ipv4() == address.is_ipv4())
-            .map(|prefix| format!("`{prefix}`"))
-            .collect();
-        if quoted.is_empty() {
-            quoted.push("no address".to_owned());
-        }
-        Err(OnLinkError::NotOnLink {
-            address,
-            link: link.name.clone(),
-            prefixes: quoted.join(", "),
-        })
     }
 
     async fn held(&self) -> Result<Vec<Held>, AddressError> {

@@ -79,6 +79,8 @@ pub enum NetEvent {
         /// The address.
         address: IpAddr,
     },
+    /// A route was added, changed or removed; several changes may be told as one.
+    Routes,
     /// An address is gone from an interface, whoever removed it.
     ///
     /// It still stands there if it stood there under two prefix lengths.
@@ -291,6 +293,9 @@ impl Watcher {
                 RouteNetlinkMessage::NewAddress(message) => {
                     self.report_addresses(address_key(&message).into_iter().collect());
                 }
+                RouteNetlinkMessage::NewRoute(_) | RouteNetlinkMessage::DelRoute(_) => {
+                    self.report_routes();
+                }
                 RouteNetlinkMessage::DelAddress(message) => {
                     self.report_removed_addresses(address_key(&message).into_iter().collect());
                 }
@@ -364,6 +369,12 @@ impl Watcher {
         }
     }
 
+    fn report_routes(&mut self) {
+        if !self.pending.contains(&NetEvent::Routes) {
+            self.pending.push_back(NetEvent::Routes);
+        }
+    }
+
     fn report_removed_addresses(&mut self, gone: BTreeSet<AddressKey>) {
         for key @ (link, address, _) in gone {
             if self.addresses.remove(&key) {
@@ -400,6 +411,7 @@ impl Watcher {
             }
             Err(error) => tracing::warn!(%error, "could not list the addresses"),
         }
+        self.report_routes();
         let all = self.watches.keys().copied().collect();
         self.resolve_again(all).await;
     }
@@ -435,6 +447,8 @@ fn subscribe() -> io::Result<TokioSocket> {
         MulticastGroup::Neigh,
         MulticastGroup::Ipv4Ifaddr,
         MulticastGroup::Ipv6Ifaddr,
+        MulticastGroup::Ipv4Route,
+        MulticastGroup::Ipv6Route,
     ];
     let mask = groups
         .iter()

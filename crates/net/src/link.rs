@@ -5,7 +5,8 @@ use std::pin::pin;
 use evenkeel_model::MacAddress;
 use futures_util::TryStreamExt as _;
 use netlink_packet_route::link::{
-    LinkAttribute, LinkFlags, LinkInfo as LinkDetail, LinkLayerType, LinkMessage, LinkXdp,
+    InfoData, InfoVlan, LinkAttribute, LinkFlags, LinkInfo as LinkDetail, LinkLayerType,
+    LinkMessage, LinkXdp, VlanProtocol,
 };
 use rtnetlink::Handle;
 
@@ -26,10 +27,21 @@ pub struct LinkInfo {
     pub up: bool,
     /// Kind of a virtual interface, such as `veth`; `None` for hardware.
     pub kind: Option<String>,
+    /// What it is of another interface, where it is a VLAN of that.
+    pub vlan: Option<Vlan>,
     /// Id of the XDP program on it, in whichever mode.
     pub xdp_program: Option<u32>,
     /// That program, or another one, runs in the driver (native mode).
     pub xdp_native: bool,
+}
+
+/// An interface whose frames are those of another one with an 802.1Q tag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Vlan {
+    /// Index of the other interface.
+    pub link: u32,
+    /// Number of the VLAN, 1 to 4,094.
+    pub id: u16,
 }
 
 /// Why an interface can't be used.
@@ -89,6 +101,15 @@ impl Netlink {
                 source,
             }),
         }
+    }
+
+    /// Describes all Ethernet interfaces.
+    ///
+    /// # Errors
+    /// If the kernel can't be asked.
+    pub async fn links(&self) -> Result<Vec<LinkInfo>, RequestError> {
+        let links = dump(&self.requests).await?;
+        Ok(links.iter().filter_map(describe).collect())
     }
 
     async fn missing(&self, name: &str) -> LinkError {
@@ -168,13 +189,18 @@ fn describe(message: &LinkMessage) -> Option<LinkInfo> {
         mtu: 0,
         up: is_up(message),
         kind: None,
+        vlan: None,
         xdp_program: None,
         xdp_native: false,
     };
+    let (mut lower, mut id) = (None, None);
     for attribute in &message.attributes {
         if let LinkAttribute::Mtu(mtu) = attribute {
             link.mtu = *mtu;
+        } else if let LinkAttribute::Link(index) = attribute {
+            lower = Some(*index);
         } else if let LinkAttribute::LinkInfo(details) = attribute {
+            id = details.iter().find_map(vlan_id);
             link.kind = details.iter().find_map(|detail| {
                 if let LinkDetail::Kind(kind) = detail {
                     Some(kind.to_string())
@@ -189,7 +215,26 @@ fn describe(message: &LinkMessage) -> Option<LinkInfo> {
             });
         }
     }
+    link.vlan = lower.zip(id).map(|(link, id)| Vlan { link, id });
     Some(link)
+}
+
+/// The number in what a VLAN interface tells of itself; `None` of another tag than 802.1Q's, which packets can't get.
+fn vlan_id(detail: &LinkDetail) -> Option<u16> {
+    let LinkDetail::Data(InfoData::Vlan(facts)) = detail else {
+        return None;
+    };
+    let is_8021q = facts
+        .iter()
+        .any(|fact| matches!(fact, InfoVlan::Protocol(VlanProtocol::Ieee8021Q)));
+    let id = facts.iter().find_map(|fact| {
+        if let InfoVlan::Id(id) = fact {
+            Some(*id)
+        } else {
+            None
+        }
+    });
+    id.filter(|_| is_8021q)
 }
 
 fn program_id(detail: &LinkXdp) -> Option<u32> {

@@ -325,6 +325,17 @@ pub fn arp_request_to(destination: [u8; 6], target: Ipv4Addr) -> Vec<u8> {
     out
 }
 
+/// The frame with an 802.1Q tag.
+///
+/// # Panics
+///
+/// If the frame has no two addresses.
+#[must_use]
+pub fn tagged(frame: &[u8], tag: u16) -> Vec<u8> {
+    let (addresses, rest) = frame.split_at(12);
+    [addresses, &[0x81, 0x00], &tag.to_be_bytes(), rest].concat()
+}
+
 /// The frames of an IPv4 packet's fragments, in order, each with at most so many bytes of payload, a multiple of 8.
 ///
 /// # Panics

@@ -1,6 +1,6 @@
 //! The program on several interfaces.
 
-use evenkeel_model::MacAddress;
+use evenkeel_model::{MacAddress, Way};
 
 use super::support::*;
 use crate::{DataPlane, Interface, Mode, Options, purge};
@@ -83,5 +83,34 @@ fn an_interface_with_another_name_is_attached_anew() {
         };
         let (mut plane, _) = DataPlane::start(&options).unwrap();
         assert_eq!(room.attached_to("lan0"), Some(plane.program_id().unwrap()));
+    });
+}
+
+#[test]
+fn a_successor_keeps_the_ways_to_servers_by_interfaces_that_it_has() {
+    in_room(|room| {
+        let mut options = room.options();
+        let (second, third) = (add("eth1", "peer1"), add("eth2", "peer2"));
+        options.others = vec![second.clone(), third.clone()];
+        let by = |interface: &Interface, vlan| {
+            Some(Way {
+                interface: interface.index,
+                vlan,
+            })
+        };
+        let mut servers = [server(12, 1), server(13, 1), server(14, 1)];
+        servers[1].hop.way = by(&second, Some(7));
+        servers[2].hop.way = by(&third, None);
+        let (mut plane, _) = DataPlane::start(&options).unwrap();
+        plane.put_service(&service(&servers)).unwrap();
+        drop(plane);
+
+        options.others.pop();
+        let (plane, adopted) = DataPlane::start(&options).unwrap();
+        servers[2].hop.way = None;
+        assert_eq!(adopted, [service(&servers)]);
+        drop(plane);
+        let (_plane, adopted) = DataPlane::start(&options).unwrap();
+        assert_eq!(adopted, [service(&servers)]);
     });
 }

@@ -261,8 +261,8 @@ fn a_trace_of_ipv6_tells_what_the_packet_then_meets() {
         assert_eq!(told.fate, Fate::Forwarded);
         assert_eq!(told.chosen, Some(Chosen::Scheduler));
         let server = told.server.unwrap();
-        assert_eq!(opened(&plane, 1, 1000), server.mac.0[5]);
-        assert_eq!(server.address, server6(server.mac.0[5], 1).address);
+        assert_eq!(opened(&plane, 1, 1000), server.hop.mac.0[5]);
+        assert_eq!(server.address, server6(server.hop.mac.0[5], 1).address);
         let known = plane.trace(&asked(1000, ACK)).unwrap();
         assert_eq!(known.chosen, Some(Chosen::Entry));
         assert!(known.entry.is_some_and(|entry| !entry.half_open));

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use evenkeel_model::wrr::WeightedRoundRobin;
 use evenkeel_model::{
-    Forwarding, GateState, MacAddress, Protocol, Scheduler, ServerEntry, ServiceEntry, ServiceKey,
-    Weight, buckets, least, mh,
+    Forwarding, GateState, Hop, MacAddress, Protocol, Scheduler, ServerEntry, ServiceEntry,
+    ServiceKey, Weight, buckets, least, mh,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -341,7 +341,7 @@ fn one_of_many(n: u16) -> ServerEntry {
     let [a, b] = n.to_be_bytes();
     ServerEntry {
         address: SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::new(198, 19, a, b), PORT)),
-        mac: MacAddress([2, 0, 0, 1, a, b]),
+        hop: MacAddress([2, 0, 0, 1, a, b]).into(),
         ..server(1, 1)
     }
 }
@@ -469,7 +469,7 @@ fn every_scheduler_and_protocol_survives_a_restart() {
             for protocol in Protocol::ALL {
                 let mut local = server(7, 2);
                 local.forwarding = Forwarding::Local;
-                local.mac = MacAddress::ZERO;
+                local.hop = Hop::NONE;
                 let mut entry = by(scheduler, &[server(13, 4), local, server(12, 0)]);
                 entry.key = ServiceKey::single(protocol, (VIP, port).into());
                 plane.put_service(&entry).unwrap();

@@ -72,7 +72,7 @@ fn a_new_hardware_address_changes_nothing_else() {
         let mut plane = open_plane(&[server(12, 1), server(13, 1)]);
         assert_eq!(open(&plane, 1000..1001), [12]);
         let mut moved = server(12, 1);
-        moved.mac = MacAddress([2, 0, 0, 0, 1, 99]);
+        moved.hop = MacAddress([2, 0, 0, 0, 1, 99]).into();
         plane
             .put_service(&service(&[moved, server(13, 1)]))
             .unwrap();
@@ -270,7 +270,7 @@ fn clients_of_a_server_that_left_are_reset_where_the_service_says_so() {
         plane.set_gate(VIP.into(), GateState::Open).unwrap();
         let gone = send(&plane, 1000, SYN).1;
         assert_eq!(send(&plane, 1000, ACK), (TX, gone));
-        entry.servers.retain(|server| server.mac.0[5] != gone);
+        entry.servers.retain(|server| server.hop.mac.0[5] != gone);
         plane.put_service(&entry).unwrap();
 
         // IP options and data go.

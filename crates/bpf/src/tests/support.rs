@@ -164,7 +164,7 @@ pub(super) fn server(host: u8, weight: i64) -> ServerEntry {
         weight: Weight::try_from(weight).unwrap(),
         hash_weight: Weight::ONE,
         forwarding: Forwarding::DirectRouting,
-        mac: MacAddress([2, 0, 0, 0, 1, host]),
+        hop: MacAddress([2, 0, 0, 0, 1, host]).into(),
         thresholds: Thresholds::default(),
     }
 }

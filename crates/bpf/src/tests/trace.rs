@@ -3,7 +3,7 @@ use std::sync::atomic::Ordering::SeqCst;
 
 use aya::maps::{Array, Map, MapData};
 use evenkeel_abi::{ConnState, DropReason, Event, map};
-use evenkeel_model::{Forwarding, GateState, MacAddress, Protocol, Scheduler, ServerEntry};
+use evenkeel_model::{Forwarding, GateState, Hop, MacAddress, Protocol, Scheduler, ServerEntry};
 
 use super::support::*;
 use crate::{Chosen, DataPlane, Fate, Sizes, Trace, TracePacket};
@@ -246,7 +246,7 @@ fn a_trace_names_the_entry_or_what_chooses_without_one() {
         assert_eq!(told(new.entry), None);
         assert_eq!(told(new.entry_after), Some((true, ConnState::SynRecv, 12)));
         let to = new.server.unwrap();
-        assert_eq!(to.mac, MacAddress([2, 0, 0, 0, 1, 12]));
+        assert_eq!(to.hop, MacAddress([2, 0, 0, 0, 1, 12]).into());
         assert_eq!(to.forwarding, Forwarding::DirectRouting);
 
         let unknown = trace(&plane, 1000, ACK);
@@ -337,7 +337,7 @@ fn a_trace_says_why_a_packet_goes_to_no_server() {
         let closed = Some(GateState::Closed);
         assert_eq!(tell(&plane, asked(1000, ACK)), (Fate::Passed, closed, true));
         let mut local = server(13, 1);
-        (local.forwarding, local.mac) = (Forwarding::Local, MacAddress::ZERO);
+        (local.forwarding, local.hop) = (Forwarding::Local, Hop::NONE);
         put(&mut plane, Scheduler::RoundRobin, &[local]);
         plane.set_gate(VIP.into(), GateState::Open).unwrap();
         let own = trace(&plane, 1002, SYN);

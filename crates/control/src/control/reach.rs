@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use evenkeel_model::{Director, MacAddress};
+use evenkeel_model::{Director, Hop};
 
 use super::Control;
 use crate::command::Command;
@@ -45,16 +45,16 @@ impl Control {
         self.unwatch(unwatched);
     }
 
-    pub(super) fn learn(&mut self, address: IpAddr, mac: MacAddress) {
-        let Some(before) = self.neighbours.learn(address, mac) else {
+    pub(super) fn learn(&mut self, address: IpAddr, hop: Hop) {
+        let Some(before) = self.neighbours.learn(address, hop) else {
             return;
         };
         self.report(match before {
-            None => Report::NeighbourFound { address, mac },
+            None => Report::NeighbourFound { address, hop },
             Some(from) => Report::NeighbourChanged {
                 address,
                 from,
-                to: mac,
+                to: hop,
             },
         });
         for service in self.services.values_mut() {

@@ -1,15 +1,15 @@
-use evenkeel_model::{Forwarding, MacAddress, ServiceEntry};
+use evenkeel_model::{Forwarding, Hop, ServiceEntry};
 
 use super::shell::{Shell, director, key, mac, ms, real, web};
 use crate::{Command, Report};
 
 const WEB: [(u8, u16); 3] = [(14, 1), (13, 1), (12, 1)];
 
-fn of_13(shell: &Shell) -> (Forwarding, MacAddress) {
+fn of_13(shell: &Shell) -> (Forwarding, Hop) {
     let entry = &shell.data_plane[&key(146, 80)];
     let server = entry.servers.iter().find(|s| s.address == real(13));
     let server = server.expect("13 is listed");
-    (server.forwarding, server.mac)
+    (server.forwarding, server.hop)
 }
 
 /// What a director holds for whom 13 is its own address.
@@ -25,7 +25,7 @@ fn a_server_that_is_the_director_itself_is_local_and_needs_no_neighbour() {
     shell.link.remove(&real(13).ip());
     shell.run(ms(5));
     assert_eq!(shell.list(key(146, 80)), WEB, "checked as the others are");
-    assert_eq!(of_13(&shell), (Forwarding::Local, MacAddress::ZERO));
+    assert_eq!(of_13(&shell), (Forwarding::Local, Hop::NONE));
     let watch = Command::WatchNeighbour(real(13).ip());
     assert!(!shell.log.contains(&watch));
     let view = shell.control.view();
@@ -43,7 +43,7 @@ fn a_server_becomes_local_when_the_director_gets_its_address() {
     shell.log.clear();
     shell.own(&[13]);
     assert_eq!(shell.list(key(146, 80)), WEB);
-    assert_eq!(of_13(&shell), (Forwarding::Local, MacAddress::ZERO));
+    assert_eq!(of_13(&shell), (Forwarding::Local, Hop::NONE));
     assert_eq!(shell.puts(), 1);
     let unwatch = Command::UnwatchNeighbour(real(13).ip());
     assert_eq!(shell.log.last(), Some(&unwatch), "after the put");
@@ -65,7 +65,7 @@ fn a_server_that_is_local_no_longer_waits_for_its_neighbour_in_its_place() {
     shell.move_neighbour(real(13).ip(), mac(77));
     shell.run(ms(1));
     assert_eq!(shell.list(key(146, 80)), WEB);
-    assert_eq!(of_13(&shell), (Forwarding::DirectRouting, mac(77)));
+    assert_eq!(of_13(&shell), (Forwarding::DirectRouting, mac(77).into()));
 }
 
 #[test]
@@ -95,5 +95,5 @@ fn an_adopted_server_that_is_local_no_longer_is_reached_by_its_neighbour() {
     assert_eq!(shell.list(key(146, 80)), [(14, 1), (12, 1)]);
     shell.run(ms(1));
     assert_eq!(shell.list(key(146, 80)), WEB);
-    assert_eq!(of_13(&shell), (Forwarding::DirectRouting, mac(13)));
+    assert_eq!(of_13(&shell), (Forwarding::DirectRouting, mac(13).into()));
 }

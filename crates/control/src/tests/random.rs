@@ -178,7 +178,7 @@ proptest! {
 fn is_settled(shell: &Shell) -> Result<(), TestCaseError> {
     for service in shell.control.view().services {
         for server in service.servers {
-            let reached = server.mac.is_some() || server.forwarding == Forwarding::Local;
+            let reached = server.hop.is_some() || server.forwarding == Forwarding::Local;
             prop_assert_eq!(server.in_force, reached.then_some(server.weight));
         }
         for address in service.entry.addresses() {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use evenkeel_model::{
     AdvertChecksum, Cadence, Check, CheckKind, Director, Edit, EditRefused, Forwarding, GateState,
-    Listens, MacAddress, OnFailure, Overlay, Priority, Protocol, RealServer, Role, Scheduler,
+    Hop, Listens, MacAddress, OnFailure, Overlay, Priority, Protocol, RealServer, Role, Scheduler,
     ServiceEntry, ServiceKey, ServiceOptions, TableSizes, Thresholds, VirtualRouter,
     VirtualRouterId, VirtualService, VrrpVersion, Weight, XdpPreference,
 };
@@ -80,6 +80,7 @@ pub(super) fn director(services: Vec<VirtualService>) -> Director {
     Director {
         name: "laicoz".to_owned(),
         interface: "eth0".to_owned(),
+        more_interfaces: Vec::new(),
         xdp: XdpPreference::Auto,
         tables: TableSizes::default(),
         startup_wait: ms(3000),
@@ -260,7 +261,7 @@ impl Shell {
             told: adopted
                 .iter()
                 .flat_map(|entry| &entry.servers)
-                .map(|server| (server.address.ip(), server.mac))
+                .map(|server| (server.address.ip(), server.hop.mac))
                 .collect(),
             data_plane: adopted
                 .into_iter()
@@ -389,8 +390,13 @@ impl Shell {
         self.link.insert(address, mac);
         if self.watched.contains(&address) {
             self.told.insert(address, mac);
-            self.coming
-                .push((self.now, Event::Neighbour { address, mac }));
+            self.coming.push((
+                self.now,
+                Event::Neighbour {
+                    address,
+                    hop: mac.into(),
+                },
+            ));
         }
     }
 
@@ -443,7 +449,10 @@ impl Shell {
         assert!(self.watched.insert(address), "{address} watched twice");
         if let Some(mac) = self.link.get(&address).copied() {
             self.told.insert(address, mac);
-            let found = Event::Neighbour { address, mac };
+            let found = Event::Neighbour {
+                address,
+                hop: mac.into(),
+            };
             self.coming.push((self.now + ms(1), found));
         }
     }
@@ -640,13 +649,13 @@ impl Shell {
         assert_eq!(own, !self.watched.contains(&ip), "{ip} watched?");
         for entry in listed {
             assert_eq!(entry.forwarding, server.forwarding);
-            let mac = server.mac.unwrap_or(MacAddress::ZERO);
-            assert_eq!(entry.mac, mac);
+            let hop = server.hop.unwrap_or(Hop::NONE);
+            assert_eq!(entry.hop, hop);
             assert_ne!(server.health, ServerHealth::Gated);
-            assert_eq!(own, mac == MacAddress::ZERO);
+            assert_eq!(own, hop == Hop::NONE);
             assert!(own || self.told.contains_key(&ip));
         }
-        let up = server.health == ServerHealth::Up && (own || server.mac.is_some());
+        let up = server.health == ServerHealth::Up && (own || server.hop.is_some());
         let in_force = server.in_force.is_some() && server.health == ServerHealth::Up;
         assert_eq!(up, in_force);
     }

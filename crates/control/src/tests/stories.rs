@@ -178,7 +178,10 @@ fn a_server_at_another_hardware_address_is_put_anew_in_its_place() {
     shell.move_neighbour(real(13).ip(), mac(77));
     shell.run(ms(1));
     assert_eq!(shell.list(key(146, 80)), WEB);
-    assert_eq!(shell.data_plane[&key(146, 80)].servers[1].mac, mac(77));
+    assert_eq!(
+        shell.data_plane[&key(146, 80)].servers[1].hop,
+        mac(77).into()
+    );
     shell.log.clear();
     shell.move_neighbour(real(13).ip(), mac(77));
     shell.run(ms(1));

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use evenkeel_abi::{DropReason, Egress, Link, Server};
 use evenkeel_datapath::Verdict;
 use evenkeel_testkit::packet::flags::{ACK, SYN};
-use evenkeel_testkit::packet::{IcmpError, Segment};
+use evenkeel_testkit::packet::{IcmpError, Segment, tagged};
 
 use crate::common::*;
 
@@ -26,12 +26,6 @@ fn reach(world: &World, egress: Egress) {
     for server in &world.tables.servers {
         server.egress.store(egress.0, SeqCst);
     }
-}
-
-/// The frame with an 802.1Q tag.
-fn tagged(frame: &[u8], tag: u16) -> Vec<u8> {
-    let tag = [[0x81, 0x00], tag.to_be_bytes()].concat();
-    [&frame[..12], &tag, &frame[12..]].concat()
 }
 
 fn segment(client: SocketAddrV4, flags: u8) -> Vec<u8> {

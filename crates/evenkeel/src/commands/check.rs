@@ -78,10 +78,17 @@ pub(crate) fn load_error(error: LoadError, color: bool) -> CommandError {
 
 fn summary(file: &Path, director: &Director) -> String {
     let mut out = format!("{}: ok\n", file.display());
+    let interfaces: Vec<&str> = director.interfaces().collect();
+    let noun = if interfaces.len() == 1 {
+        "interface"
+    } else {
+        "interfaces"
+    };
     let written = writeln!(
         out,
-        "director {} on interface {}",
-        director.name, director.interface
+        "director {} on {noun} {}",
+        director.name,
+        interfaces.join(", ")
     );
     debug_assert!(written.is_ok(), "a string takes all that is written to it");
     for router in &director.virtual_routers {

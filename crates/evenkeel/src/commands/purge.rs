@@ -13,6 +13,7 @@ use evenkeel_net::Netlink;
 use crate::command_error::{CommandError, as_root};
 use crate::commands::run::{CONFIG, PINS};
 use crate::daemon::edits;
+use crate::daemon::ways::Ways;
 use crate::output::{print, print_error};
 
 const STOP_IT: &str =
@@ -105,9 +106,15 @@ async fn purge(args: &Args, pinned: bool) -> Result<Vec<String>, CommandError> {
     Ok(done)
 }
 
-/// Number of the XDP program on the director's interface.
+/// Number of the XDP program on the director's interfaces; the first that has one tells.
 async fn program(netlink: &Netlink, director: &Director) -> Option<u32> {
-    netlink.link(&director.interface).await.ok()?.xdp_program
+    for name in director.interfaces() {
+        let link = netlink.link(name).await.ok();
+        if let Some(program) = link.and_then(|link| link.xdp_program) {
+            return Some(program);
+        }
+    }
+    None
 }
 
 /// The kernel takes a program off some time after its last pin is gone; a start right after `purge` would
@@ -145,19 +152,19 @@ async fn remove_addresses(netlink: &Netlink) -> Result<Vec<String>, CommandError
 
 /// Gives the neighbours back to the kernel's ordinary ageing.
 async fn release_neighbours(netlink: &Netlink, director: &Director) {
-    let Ok(link) = netlink.link(&director.interface).await else {
-        return;
-    };
-    let servers = director
-        .services
-        .iter()
-        .flat_map(|service| &service.servers);
-    for server in servers {
+    let mut interfaces = Vec::new();
+    for name in director.interfaces() {
+        // One that is gone has no neighbours.
+        interfaces.extend(netlink.link(name).await);
+    }
+    let mut ways = Ways::default();
+    let services = director.services.iter();
+    for server in services.flat_map(|service| &service.servers) {
         let address = server.address.ip();
         let released = async {
             // Only what is watched can be released.
-            netlink.watch_neighbour(link.index, address).await?;
-            netlink.unwatch_neighbour(link.index, address).await
+            ways.watch(netlink, &interfaces, address).await?;
+            ways.unwatch(netlink, address).await
         };
         if let Err(error) = released.await {
             print_error(&format!("Warning: {error}\n"));

@@ -50,17 +50,17 @@ fn render(status: &Status) -> String {
             status.director, status.version, status.pid
         ),
     );
-    let mode = match status.interface.mode {
-        XdpMode::Native => "native",
-        XdpMode::Generic => "generic",
-    };
-    add(
-        &mut out,
-        format_args!(
-            "interface {}, {}, {mode} XDP\n",
-            status.interface.name, status.interface.mac
-        ),
-    );
+    for interface in std::iter::once(&status.interface).chain(&status.more_interfaces) {
+        let mode = match interface.mode {
+            XdpMode::Native => "native",
+            XdpMode::Generic => "generic",
+        };
+        let (name, mac) = (&interface.name, &interface.mac);
+        add(
+            &mut out,
+            format_args!("interface {name}, {mac}, {mode} XDP\n"),
+        );
+    }
     let tables = &status.tables;
     let flood = if tables.flood_mode {
         ", flood mode"

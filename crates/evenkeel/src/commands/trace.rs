@@ -180,7 +180,11 @@ fn verdict(answer: &TraceAnswer) -> String {
     match (answer.verdict, &answer.server) {
         (TraceVerdict::Forward, Some(server)) => {
             let mac = server.mac.as_deref().unwrap_or("?");
-            format!("{verdict} to {} ({mac})", server.address)
+            let interface = server.interface.iter();
+            let interface = interface.map(|name| format!(" by {name}"));
+            let vlan = server.vlan.iter().map(|vlan| format!(", VLAN {vlan}"));
+            let way: String = interface.chain(vlan).collect();
+            format!("{verdict} to {} ({mac}{way})", server.address)
         }
         (TraceVerdict::Forward, None) => verdict.to_owned(),
         (TraceVerdict::Pass, Some(server)) => format!(

@@ -7,7 +7,7 @@ use evenkeel_api::{API_VERSION, ErrorAnswer, ErrorKind, ReloadAnswer, ReloadQuer
 use evenkeel_bpf::PinLock;
 use evenkeel_config::LoadError;
 use evenkeel_control::{Command, Control, Event};
-use evenkeel_model::diff;
+use evenkeel_model::{MacAddress, diff};
 use evenkeel_net::NetEvent;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
@@ -96,6 +96,8 @@ enum Wake {
     Sighted(Sighting),
     Reload,
     End(&'static str),
+    /// The ways to the servers may be others now.
+    Ways,
     /// Handing over takes too long.
     Overdue,
     Sweep,
@@ -121,6 +123,7 @@ impl Daemon {
             let due = self.control.poll_timeout();
             let edits_due = self.edits_due();
             let (look_at, overdue_at) = (self.roles.look_at(), self.roles.overdue_at());
+            let ways_at = self.hands.ways.look_at();
             let wake = tokio::select! {
                 () = sleep_until(due) => Wake::Timer,
                 Some(result) = self.results.recv() => Wake::Result(result),
@@ -131,6 +134,7 @@ impl Daemon {
                 () = sleep_until(look_at) => Wake::Look,
                 Some(sighting) = self.roles.sighted() => Wake::Sighted(sighting),
                 () = sleep_until(overdue_at) => Wake::Overdue,
+                () = sleep_until(ways_at) => Wake::Ways,
                 wake = self.signals.next() => wake,
                 _ = sweep.tick() => Wake::Sweep,
                 _ = estimate.tick() => Wake::Estimate,
@@ -164,6 +168,11 @@ impl Daemon {
                 Wake::Overdue => {
                     tracing::warn!(event = "stop-overdue", "roles were not given up in time");
                     return Ok(());
+                }
+                Wake::Ways => {
+                    let interfaces = self.hands.interfaces();
+                    let Hands { ways, netlink, .. } = &mut self.hands;
+                    ways.look_again(netlink, &interfaces).await;
                 }
                 Wake::Sweep => self.sweep(),
                 Wake::Estimate => self.estimate(),
@@ -208,34 +217,27 @@ impl Daemon {
 
     fn handle_network(&mut self, event: NetEvent) -> Result<(), CommandError> {
         let ours = self.hands.link.index;
+        // The kernel does not tell of every route that goes with an address or a link.
+        if !matches!(
+            event,
+            NetEvent::Neighbour { .. } | NetEvent::NeighbourLost { .. }
+        ) {
+            self.hands.ways.changed(Instant::now());
+        }
         match event {
-            NetEvent::Neighbour { link, address, mac } if link == ours => {
-                let event = Event::Neighbour { address, mac };
-                self.control.handle_event(event, Instant::now());
+            NetEvent::Neighbour { link, address, mac } => {
+                for event in self.hands.ways.hops(link, address, mac) {
+                    self.control.handle_event(event, Instant::now());
+                }
             }
-            NetEvent::Link { index, up, mac } if index == ours => {
-                let link = &mut self.hands.link;
-                if link.mac != mac {
-                    let name = &link.name;
-                    let message = format!("interface `{name}` has another hardware address: {mac}");
+            NetEvent::Routes => {}
+            NetEvent::Link { index, up, mac } => self.handle_link(index, up, mac)?,
+            NetEvent::LinkRemoved { index } => {
+                if let Some(link) = self.hands.interface(index) {
+                    let message = format!("interface `{}` is gone", link.name);
                     return Err(CommandError::message(message)
-                        .hint("Start the daemon again: it takes the new address up, and forwarding goes on."));
+                        .hint("Start the daemon again when the interface is back."));
                 }
-                if link.up != up {
-                    link.up = up;
-                    tracing::warn!(
-                        event = "link",
-                        up,
-                        "interface {}",
-                        if up { "up" } else { "down" }
-                    );
-                    self.tell_link(up);
-                }
-            }
-            NetEvent::LinkRemoved { index } if index == ours => {
-                let name = &self.hands.link.name;
-                return Err(CommandError::message(format!("interface `{name}` is gone"))
-                    .hint("Start the daemon again when the interface is back."));
             }
             NetEvent::AddressRemoved { link, address } if link == ours => {
                 self.tell_address_lost(address);
@@ -247,12 +249,37 @@ impl Daemon {
                 }
             }
             // A neighbour that does not answer is the checks' affair: its hardware address stays.
-            NetEvent::Neighbour { .. }
-            | NetEvent::NeighbourLost { .. }
+            NetEvent::NeighbourLost { .. }
             | NetEvent::AddressAdded { .. }
-            | NetEvent::AddressRemoved { .. }
-            | NetEvent::Link { .. }
-            | NetEvent::LinkRemoved { .. } => {}
+            | NetEvent::AddressRemoved { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn handle_link(&mut self, index: u32, up: bool, mac: MacAddress) -> Result<(), CommandError> {
+        let is_first = index == self.hands.link.index;
+        let Some(link) = self.hands.interface(index) else {
+            return Ok(());
+        };
+        if link.mac != mac {
+            let name = &link.name;
+            let message = format!("interface `{name}` has another hardware address: {mac}");
+            return Err(CommandError::message(message).hint(
+                "Start the daemon again: it takes the new address up, and forwarding goes on.",
+            ));
+        }
+        if link.up != up {
+            link.up = up;
+            tracing::warn!(
+                event = "link",
+                interface = link.name,
+                up,
+                "interface {}",
+                if up { "up" } else { "down" }
+            );
+            if is_first {
+                self.tell_link(up);
+            }
         }
         Ok(())
     }
@@ -293,7 +320,7 @@ impl Daemon {
         } else {
             self.control.wanted(&new)
         };
-        let mut warnings = start::warnings(netlink, link, &wanted).await;
+        let mut warnings = start::warnings(netlink, &self.hands.interfaces(), &wanted).await;
         if !how.forget_edits {
             warnings.extend(edits::clashes(&self.control, &new));
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use evenkeel_bpf::DataPlane;
 use evenkeel_control::{Command, Event};
 use evenkeel_health::TargetId;
-use evenkeel_model::{CheckKind, VirtualRouter};
+use evenkeel_model::{CheckKind, Hop, VirtualRouter};
 use evenkeel_net::{AddressError, Announcer, LinkInfo, Netlink, probe};
 use tokio::sync::mpsc;
 
@@ -14,6 +14,7 @@ use crate::daemon::arp::ArpProblems;
 use crate::daemon::edits::EditsFile;
 use crate::daemon::journal::Journal;
 use crate::daemon::vrrp::{Ground, Sources, Vrrp};
+use crate::daemon::ways::Ways;
 use crate::daemon::{notify, report};
 
 /// What the daemon acts with.
@@ -22,6 +23,9 @@ pub(crate) struct Hands {
     pub(crate) netlink: Netlink,
     pub(crate) announcer: Announcer,
     pub(crate) link: LinkInfo,
+    /// The further interfaces.
+    pub(crate) more: Vec<LinkInfo>,
+    pub(crate) ways: Ways,
     /// The interface's own addresses, as found when virtual routers were configured last.
     pub(crate) sources: Sources,
     pub(crate) arp: ArpProblems,
@@ -56,14 +60,12 @@ impl Hands {
                     .announce(self.link.index, self.link.mac, *address)?;
             }
             Command::WatchNeighbour(address) => {
-                self.netlink
-                    .watch_neighbour(self.link.index, *address)
-                    .await?;
+                let interfaces = self.interfaces();
+                let watched = self.ways.watch(&self.netlink, &interfaces, *address);
+                watched.await?;
             }
             Command::UnwatchNeighbour(address) => {
-                self.netlink
-                    .unwatch_neighbour(self.link.index, *address)
-                    .await?;
+                self.ways.unwatch(&self.netlink, *address).await?;
             }
             Command::Probe {
                 target,
@@ -84,6 +86,28 @@ impl Hands {
             }
         }
         Ok(())
+    }
+
+    /// The interfaces that the program runs on, the one of the virtual addresses first.
+    pub(crate) fn interfaces(&self) -> Vec<LinkInfo> {
+        std::iter::once(&self.link)
+            .chain(&self.more)
+            .cloned()
+            .collect()
+    }
+
+    /// The interface of this index, if the program runs on it.
+    pub(crate) fn interface(&mut self, index: u32) -> Option<&mut LinkInfo> {
+        let mut all = std::iter::once(&mut self.link).chain(&mut self.more);
+        all.find(|link| link.index == index)
+    }
+
+    /// The name of the interface that leads to a next hop.
+    pub(crate) fn way_name(&self, hop: Hop) -> Option<String> {
+        let index = hop.way?.interface;
+        let mut all = std::iter::once(&self.link).chain(&self.more);
+        all.find(|link| link.index == index)
+            .map(|link| link.name.clone())
     }
 
     fn configure_routers(&mut self, routers: &[VirtualRouter]) -> anyhow::Result<()> {

@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::slice;
 use std::time::{Instant, SystemTime};
 
 use evenkeel_api::XdpMode;
-use evenkeel_bpf::{DataPlane, Mode, Options, Sizes, StartError};
+use evenkeel_bpf::{DataPlane, Interface, Mode, Options, Sizes, StartError};
 use evenkeel_control::Control;
 use evenkeel_model::{Director, Priority, ServiceEntry, VirtualService, XdpPreference};
-use evenkeel_net::{AddressError, Announcer, LinkError, LinkInfo, Netlink, OnLinkError};
+use evenkeel_net::{AddressError, Announcer, LinkError, LinkInfo, Netlink};
 use tokio::sync::mpsc;
 
 use crate::command_error::{CommandError, as_root};
@@ -27,6 +28,7 @@ use crate::daemon::roles::Roles;
 use crate::daemon::server::{BindError, Socket};
 use crate::daemon::view::Identity;
 use crate::daemon::vrrp::{Sources, Vrrp};
+use crate::daemon::ways::{self, Ways};
 
 /// Results of probes that may wait for the event loop.
 const RESULTS: usize = 256;
@@ -41,10 +43,8 @@ pub(crate) async fn start(setup: Setup) -> Result<Daemon, CommandError> {
     let director = evenkeel_config::load(&setup.config, &host_name)
         .map_err(|error| load_error(error, color()))?;
     let (netlink, network) = Netlink::open().await.map_err(CommandError::new)?;
-    let link = netlink
-        .link(&director.interface)
-        .await
-        .map_err(|error| bad_link(error, &setup))?;
+    let (link, more) = links(&netlink, &director, &setup).await?;
+    let interfaces = [slice::from_ref(&link), &more].concat();
     let announcer = Announcer::open().map_err(|error| CommandError::new(error).hint(as_root()))?;
     let mut socket = Socket::bind(&setup.socket).await.map_err(bad_socket)?;
     let (edits_file, overlay) = EditsFile::open(&setup.socket);
@@ -53,11 +53,11 @@ pub(crate) async fn start(setup: Setup) -> Result<Daemon, CommandError> {
         services: overlay.apply(&configured.services),
         ..configured.clone()
     };
-    look_around(&netlink, &link, &director, &setup).await?;
+    look_around(&netlink, &interfaces, &director, &setup).await?;
     let lock = evenkeel_bpf::lock(&setup.pins).map_err(bad_plane)?;
-    let (plane, adopted) = start_plane(&netlink, &link, &director, setup.pins).await?;
+    let (plane, adopted) = start_plane(&netlink, &interfaces, &director, setup.pins).await?;
     remove_leftovers(&netlink, &director).await;
-    let identity = identity(&netlink, &link, &adopted).await?;
+    let identity = identity(&netlink, &interfaces, &adopted).await?;
     tracing::info!(
         event = "started",
         director = director.name,
@@ -81,6 +81,8 @@ pub(crate) async fn start(setup: Setup) -> Result<Daemon, CommandError> {
             netlink,
             announcer,
             link,
+            more,
+            ways: Ways::default(),
             sources: Sources::default(),
             arp: ArpProblems::default(),
             vrrp,
@@ -108,19 +110,21 @@ pub(crate) async fn start(setup: Setup) -> Result<Daemon, CommandError> {
 /// Refuses a config that can't be used on this machine, and warns of what is odd about it.
 async fn look_around(
     netlink: &Netlink,
-    link: &LinkInfo,
+    interfaces: &[LinkInfo],
     director: &Director,
     setup: &Setup,
 ) -> Result<(), CommandError> {
-    if let Some(reason) = held_address(netlink, link, director).await {
+    if let Some(link) = interfaces.first()
+        && let Some(reason) = held_address(netlink, link, director).await
+    {
         let file = setup.config.display();
         let error = anyhow::anyhow!("`{file}` can't be used on this machine: {reason}");
         return Err(CommandError::bad_config(error).hint(FREE_ADDRESS));
     }
-    for warning in warnings(netlink, link, director).await {
+    for warning in warnings(netlink, interfaces, director).await {
         tracing::warn!(event = "config-warning", "{warning}");
     }
-    if !link.up {
+    for link in interfaces.iter().filter(|link| !link.up) {
         tracing::warn!(
             event = "link-down",
             interface = link.name,
@@ -132,30 +136,37 @@ async fn look_around(
 
 async fn identity(
     netlink: &Netlink,
-    link: &LinkInfo,
+    interfaces: &[LinkInfo],
     adopted: &[ServiceEntry],
 ) -> Result<Identity, CommandError> {
     // An adopted program keeps its mode, whatever was asked for.
-    let attached = netlink.link(&link.name).await.map_err(CommandError::new)?;
+    let mut modes = Vec::new();
+    for link in interfaces {
+        let attached = netlink.link(&link.name).await.map_err(CommandError::new)?;
+        modes.push(if attached.xdp_native {
+            XdpMode::Native
+        } else {
+            XdpMode::Generic
+        });
+    }
     let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     Ok(Identity {
         started: since_1970.map_or(0, |since| since.as_secs()),
         adopted: !adopted.is_empty(),
-        mode: if attached.xdp_native {
-            XdpMode::Native
-        } else {
-            XdpMode::Generic
-        },
+        modes,
     })
 }
 
-/// Starts the data plane in the best mode that the config and the interface allow.
+/// Starts the data plane in the best modes that the config and the interfaces allow.
 async fn start_plane(
     netlink: &Netlink,
-    link: &LinkInfo,
+    interfaces: &[LinkInfo],
     director: &Director,
     pins: PathBuf,
 ) -> Result<(DataPlane, Vec<ServiceEntry>), CommandError> {
+    let [link, more @ ..] = interfaces else {
+        return Err(CommandError::message("there is no interface to run on"));
+    };
     let own = sources(netlink, link, director)
         .await
         .map_err(CommandError::new)?;
@@ -166,8 +177,16 @@ async fn start_plane(
         mac: link.mac,
         address: own.v4,
         address6: own.global.or(own.v6),
-        mode: Mode::Generic,
-        others: Vec::new(),
+        mode: best_mode(director.xdp, link),
+        others: more
+            .iter()
+            .map(|link| Interface {
+                name: link.name.clone(),
+                index: link.index,
+                mac: link.mac,
+                mode: best_mode(director.xdp, link),
+            })
+            .collect(),
         sizes: Sizes {
             connections: director.tables.connections,
             half_open: director.tables.half_open,
@@ -175,29 +194,65 @@ async fn start_plane(
         }
         .with_room_for(&director.services),
     };
-    // Drivers of hardware are known good. On veth, frames vanish unless the peer has a program too;
-    // other virtual interfaces mostly have no XDP of their own.
-    let (first, second) = match (director.xdp, link.kind.as_deref()) {
-        (XdpPreference::Native, _) => (Mode::Native, None),
-        (XdpPreference::Auto, None) => (Mode::Native, Some(Mode::Generic)),
-        (XdpPreference::Generic, _) | (XdpPreference::Auto, Some(_)) => (Mode::Generic, None),
-    };
-    options.mode = first;
-    let started = match (DataPlane::start(&options), second) {
-        (Err(error @ StartError::NativeUnsupported { .. }), Some(second)) => {
-            tracing::info!(event = "xdp-generic", "{error}; using generic mode");
-            options.mode = second;
-            DataPlane::start(&options)
+    loop {
+        let error = match DataPlane::start(&options) {
+            Ok(started) => return Ok(started),
+            Err(error) => error,
+        };
+        let StartError::NativeUnsupported { interface, .. } = &error else {
+            return Err(bad_plane(error));
+        };
+        let mode = mode_of(&mut options, interface);
+        match mode {
+            Some(mode @ Mode::Native) if director.xdp == XdpPreference::Auto => {
+                tracing::info!(event = "xdp-generic", "{error}; using generic mode");
+                *mode = Mode::Generic;
+            }
+            Some(Mode::Native | Mode::Generic) | None => return Err(bad_plane(error)),
         }
-        (started, _) => started,
+    }
+}
+
+/// Drivers of hardware are known good. On veth, frames vanish unless the peer has a program too; other virtual
+/// interfaces mostly have no XDP of their own.
+const fn best_mode(preference: XdpPreference, link: &LinkInfo) -> Mode {
+    match (preference, &link.kind) {
+        (XdpPreference::Native, _) | (XdpPreference::Auto, None) => Mode::Native,
+        (XdpPreference::Generic, _) | (XdpPreference::Auto, Some(_)) => Mode::Generic,
+    }
+}
+
+fn mode_of<'o>(options: &'o mut Options, interface: &str) -> Option<&'o mut Mode> {
+    if options.interface == interface {
+        return Some(&mut options.mode);
+    }
+    let mut others = options.others.iter_mut();
+    let other = others.find(|other| other.name == interface);
+    other.map(|other| &mut other.mode)
+}
+
+/// The director's interface, and the further ones.
+async fn links(
+    netlink: &Netlink,
+    director: &Director,
+    setup: &Setup,
+) -> Result<(LinkInfo, Vec<LinkInfo>), CommandError> {
+    let link = |name| async move {
+        let found = netlink.link(name).await;
+        found.map_err(|error| bad_link(error, setup))
     };
-    started.map_err(bad_plane)
+    let first = link(&director.interface).await?;
+    let mut more = Vec::new();
+    for name in &director.more_interfaces {
+        more.push(link(name).await?);
+    }
+    Ok((first, more))
 }
 
 /// What is odd about a config on this machine, though it can be applied.
 pub(crate) async fn warnings(
     netlink: &Netlink,
-    link: &LinkInfo,
+    interfaces: &[LinkInfo],
     director: &Director,
 ) -> Vec<String> {
     let mut addresses: Vec<IpAddr> = director
@@ -209,15 +264,21 @@ pub(crate) async fn warnings(
     addresses.dedup();
     let own = own_addresses(netlink, director).await;
     let mut warnings = Vec::new();
-    // A server on the director itself is reached without the link.
+    let links = match netlink.links().await {
+        Ok(links) => links,
+        Err(error) => {
+            tracing::warn!("{}", super::hands::reason(&error.into()));
+            return warnings;
+        }
+    };
+    // A server on the director itself is reached without a link.
     for address in addresses
         .into_iter()
         .filter(|address| !own.contains(address))
     {
-        match netlink.require_on_link(link, address).await {
-            Ok(()) => {}
-            Err(error @ OnLinkError::NotOnLink { .. }) => warnings.push(error.to_string()),
-            Err(error @ OnLinkError::List(_)) => {
+        match ways::oddity(netlink, &links, interfaces, address).await {
+            Ok(oddity) => warnings.extend(oddity),
+            Err(error) => {
                 tracing::warn!("{}", super::hands::reason(&error.into()));
                 break;
             }
@@ -332,7 +393,7 @@ async fn remove_leftovers(netlink: &Netlink, director: &Director) {
 
 fn bad_link(error: LinkError, setup: &Setup) -> CommandError {
     let hint = format!(
-        "Set `interface` under `[director]` in `{}`, then try again.",
+        "Set `interface` (and `more-interfaces`) under `[director]` in `{}`, then try again.",
         setup.config.display()
     );
     match error {

@@ -60,9 +60,11 @@ impl Daemon {
                 address: server.address,
                 forwarding: view::forwarding(server.forwarding),
                 mac: match server.forwarding {
-                    model::Forwarding::DirectRouting => Some(server.mac.to_string()),
+                    model::Forwarding::DirectRouting => Some(server.hop.mac.to_string()),
                     model::Forwarding::Local => None,
                 },
+                interface: self.hands.way_name(server.hop),
+                vlan: server.hop.way.and_then(|way| way.vlan),
             }),
             events: trace
                 .events

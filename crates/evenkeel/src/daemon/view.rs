@@ -14,10 +14,11 @@ use evenkeel_api::{
 use evenkeel_bpf::{ReadError, SweepBudget};
 use evenkeel_control::{ServerHealth, ServerView, ServiceView};
 use evenkeel_model::{self as model, GateState, ServiceKey};
+use evenkeel_net::LinkInfo;
 
 use crate::daemon::edits::{self, words};
 use crate::daemon::event_loop::Daemon;
-use crate::daemon::hands;
+use crate::daemon::hands::{self, Hands};
 use crate::daemon::server::{self, Answer};
 use crate::daemon::view_routers;
 
@@ -37,8 +38,8 @@ pub(crate) struct Identity {
     pub(crate) started: u64,
     /// Whether it took over pinned state.
     pub(crate) adopted: bool,
-    /// Where the program runs.
-    pub(crate) mode: XdpMode,
+    /// How the program runs on each interface.
+    pub(crate) modes: Vec<XdpMode>,
 }
 
 impl Daemon {
@@ -51,7 +52,7 @@ impl Daemon {
         let now = Instant::now();
         let services = view.services.iter().map(|service| ServiceStatus {
             virtual_router: self.routers_of(&service.entry),
-            ..service_status(service, held.get(&service.key).copied(), now)
+            ..service_status(service, held.get(&service.key).copied(), &self.hands, now)
         });
         let thread = self.hands.vrrp.view();
         let usage = plane.usage();
@@ -68,11 +69,14 @@ impl Daemon {
             started: self.identity.started,
             adopted: self.identity.adopted,
             ready: view.ready,
-            interface: InterfaceStatus {
-                name: self.hands.link.name.clone(),
-                mac: self.hands.link.mac.to_string(),
-                mode: self.identity.mode,
-            },
+            interface: self.interface(&self.hands.link, 0),
+            more_interfaces: self
+                .hands
+                .more
+                .iter()
+                .zip(1..)
+                .map(|(link, place)| self.interface(link, place))
+                .collect(),
             tables: TableStatus {
                 connections: usage.established.into(),
                 connections_max: usage.connections.into(),
@@ -103,6 +107,15 @@ impl Daemon {
                 .collect(),
             problems,
         })
+    }
+
+    fn interface(&self, link: &LinkInfo, place: usize) -> InterfaceStatus {
+        let mode = self.identity.modes.get(place);
+        InterfaceStatus {
+            name: link.name.clone(),
+            mac: link.mac.to_string(),
+            mode: mode.copied().unwrap_or(XdpMode::Generic),
+        }
     }
 
     /// Answers what `ipvsadm -L` needs.
@@ -222,6 +235,7 @@ pub(crate) fn unread(error: ReadError) -> evenkeel_api::ErrorAnswer {
 fn service_status(
     service: &ServiceView,
     held: Option<&evenkeel_bpf::ServiceView>,
+    hands: &Hands,
     now: Instant,
 ) -> ServiceStatus {
     let servers = service.servers.iter().map(|server| {
@@ -229,7 +243,7 @@ fn service_status(
             let mut servers = held.servers.iter();
             servers.find(|candidate| candidate.address == server.address)
         });
-        server_status(server, held, now)
+        server_status(server, held, hands, now)
     });
     ServiceStatus {
         name: service.name.clone(),
@@ -258,13 +272,14 @@ fn listen(listen: &model::Listen) -> Listen {
 fn server_status(
     server: &ServerView,
     held: Option<&evenkeel_bpf::ServerView>,
+    hands: &Hands,
     now: Instant,
 ) -> ServerStatus {
     let state = match (server.health, server.in_force) {
         (ServerHealth::Gated, _) => ServerState::Gated,
         (ServerHealth::Down, _) => ServerState::Down,
         (ServerHealth::Up, None)
-            if server.mac.is_none() && server.forwarding != model::Forwarding::Local =>
+            if server.hop.is_none() && server.forwarding != model::Forwarding::Local =>
         {
             ServerState::NoNeighbour
         }
@@ -298,7 +313,9 @@ fn server_status(
         listed: held.is_some(),
         reason,
         since_s: now.saturating_duration_since(server.since).as_secs(),
-        mac: server.mac.map(|mac| mac.to_string()),
+        mac: server.hop.map(|hop| hop.mac.to_string()),
+        interface: server.hop.and_then(|hop| hands.way_name(hop)),
+        vlan: server.hop.and_then(|hop| hop.way?.vlan),
         active: held.map_or(0, |held| held.active.into()),
         inactive: held.map_or(0, |held| held.inactive.into()),
         conns: counted.conns,

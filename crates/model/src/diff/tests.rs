@@ -47,6 +47,7 @@ fn director() -> Director {
     Director {
         name: "laicoz".to_owned(),
         interface: "eth0".to_owned(),
+        more_interfaces: Vec::new(),
         xdp: XdpPreference::Auto,
         tables: TableSizes::default(),
         startup_wait: Duration::from_secs(10),

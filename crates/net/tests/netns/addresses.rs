@@ -3,7 +3,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use evenkeel_model::CheckKind;
-use evenkeel_net::{AddressError, NetEvent, Netlink, OwnAddress, probe};
+use evenkeel_net::{AddressError, NetEvent, Netlink, OwnAddress, Route, probe};
 
 use crate::guard::{pair, wait_for};
 
@@ -126,40 +126,71 @@ fn the_kernels_refusal_is_the_cause() {
 }
 
 #[test]
-fn a_server_elsewhere_is_named_with_the_links_prefixes() {
+fn routes_name_the_interface_and_the_router() {
     let (director, _server) = pair();
-    director.ip("addr add 192.0.2.129/25 dev eth0");
+    for line in [
+        "link add eth1 type veth peer name far1",
+        "link set eth1 up",
+        "link set far1 up",
+        "addr add 192.0.2.129/25 dev eth1",
+        "route add 198.51.100.0/24 via 10.0.0.9",
+        "route add blackhole 198.51.100.77/32",
+        "-6 addr add 2001:db8::1/64 dev eth1 nodad",
+        "-6 route add 2001:db8:1::/48 via fe80::9 dev eth1",
+        "-6 route add unreachable 2001:db8:2::/48",
+    ] {
+        director.ip(line);
+    }
     director.block_on(|| async {
         let (netlink, _events) = Netlink::open().await.unwrap();
-        let link = netlink.link("eth0").await.unwrap();
-        // Our own host prefix makes nothing reachable.
-        netlink
-            .add_address(link.index, ip("203.0.113.5"))
-            .await
-            .unwrap();
+        let [eth0, eth1] = [netlink.link("eth0").await, netlink.link("eth1").await]
+            .map(|link| link.unwrap().index);
+        let direct = |link| {
+            Some(Route {
+                link,
+                gateway: None,
+            })
+        };
+        let through = |link, router| {
+            Some(Route {
+                link,
+                gateway: Some(ip(router)),
+            })
+        };
         for (address, expected) in [
-            ("10.0.0.200", true),
-            ("10.0.1.2", false),
-            ("192.0.2.254", true),
-            ("192.0.2.2", false),
-            ("203.0.113.5", false),
-            ("2001:db8::1", false),
+            ("10.0.0.200", direct(eth0)),
+            ("192.0.2.254", direct(eth1)),
+            ("198.51.100.1", through(eth0, "10.0.0.9")),
+            ("198.51.100.77", None),
+            ("10.0.1.2", None),
+            ("10.0.0.1", None),
+            ("2001:db8::2", direct(eth1)),
+            ("2001:db8:1::2", through(eth1, "fe80::9")),
+            ("2001:db8:2::2", None),
+            ("2001:db8::1", None),
+            ("2001:db9::1", None),
         ] {
-            let address = ip(address);
-            let found = netlink.is_on_link(link.index, address).await.unwrap();
-            assert_eq!(found, expected, "{address}");
-            let required = netlink.require_on_link(&link, address).await;
-            assert_eq!(required.is_ok(), expected, "{address}");
+            assert_eq!(
+                netlink.route(ip(address)).await.unwrap(),
+                expected,
+                "{address}"
+            );
         }
-        let error = netlink
-            .require_on_link(&link, ip("10.0.1.2"))
-            .await
-            .unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "real server `10.0.1.2` is not on the link of `eth0`, which has `10.0.0.1/24`, \
-             `192.0.2.129/25`; direct routing needs it there: correct its address or the interface"
-        );
+    });
+}
+
+#[test]
+fn changes_of_routes_are_told() {
+    let (director, _server) = pair();
+    director.block_on(|| async {
+        let (_netlink, mut events) = Netlink::open().await.unwrap();
+        for line in [
+            "route add 198.51.100.0/24 via 10.0.0.9",
+            "route del 198.51.100.0/24",
+        ] {
+            director.ip(line);
+            wait_for(&mut events, |event| *event == NetEvent::Routes).await;
+        }
     });
 }
 

@@ -93,7 +93,7 @@ fn service(number: u16, scheduler: Scheduler, servers: u16) -> ServiceEntry {
             weight: Weight::ONE,
             hash_weight: Weight::ONE,
             forwarding: Forwarding::DirectRouting,
-            mac: MacAddress([2, 0, 0, 1, high, low]),
+            hop: MacAddress([2, 0, 0, 1, high, low]).into(),
             thresholds: Thresholds::default(),
         }
     };

@@ -272,7 +272,7 @@ fn service() -> ServiceEntry {
         weight: Weight::ONE,
         hash_weight: Weight::ONE,
         forwarding: Forwarding::DirectRouting,
-        mac: MacAddress([2, 0, 0, 0, 1, host]),
+        hop: MacAddress([2, 0, 0, 0, 1, host]).into(),
         thresholds: Thresholds::default(),
     };
     ServiceEntry {

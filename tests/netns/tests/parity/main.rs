@@ -8,9 +8,9 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::atomic::Ordering::SeqCst;
 
 use evenkeel_abi::{ConnState, Tick};
-use evenkeel_model::{GateState, Scheduler};
-use evenkeel_testkit::packet::Segment;
+use evenkeel_model::{GateState, Scheduler, Way};
 use evenkeel_testkit::packet::flags::SYN;
+use evenkeel_testkit::packet::{Segment, tagged};
 
 use crate::corpus::{Corpus, ROUTERS, SERVICES, seeds};
 use crate::twins::Twins;
@@ -95,6 +95,53 @@ fn native_and_kernel_agree_while_services_and_gates_change() {
                 let packet = corpus.next_packet();
                 twins.agree(&packet, &format!("seed {seed}, round {round}, packet {i}"));
             }
+        }
+        twins.agree_on_tables();
+    }
+}
+
+/// Frames without and with a tag go to servers in no VLAN and in two, on this interface, another one, and one that the
+/// program does not know.
+#[test]
+fn native_and_kernel_agree_on_tags_and_ways() {
+    const WAYS: [Way; 6] = [
+        Way {
+            interface: 1,
+            vlan: None,
+        },
+        Way {
+            interface: 1,
+            vlan: Some(7),
+        },
+        Way {
+            interface: 2,
+            vlan: None,
+        },
+        Way {
+            interface: 2,
+            vlan: Some(4094),
+        },
+        Way {
+            interface: 3,
+            vlan: None,
+        },
+        Way {
+            interface: 1,
+            vlan: Some(1),
+        },
+    ];
+    for seed in seeds() {
+        let mut twins = Twins::new(1 << 12, 1 << 12);
+        twins.put_ways(&WAYS);
+        let mut corpus = Corpus::new(seed);
+        for i in 0..PACKETS / 4 {
+            twins.settle(i);
+            let plain = corpus.next_packet();
+            let packet = match corpus.pick(&[None, Some(7), Some(0x6064)]) {
+                Some(tag) if plain.len() > 12 => tagged(&plain, tag),
+                Some(_) | None => plain,
+            };
+            twins.agree(&packet, &format!("seed {seed}, packet {i}"));
         }
         twins.agree_on_tables();
     }

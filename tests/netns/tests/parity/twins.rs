@@ -5,13 +5,13 @@ use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 use std::sync::atomic::Ordering::SeqCst;
 
 use evenkeel_abi::{
-    Bucket, Conn, ConnState, Globals, Router, Service, Shared, State, Tick, Word, low,
+    Bucket, Conn, ConnState, Globals, Link, Router, Service, Shared, State, Tick, Word, low,
 };
-use evenkeel_bpf::{DataPlane, Mode, Options, Sizes};
+use evenkeel_bpf::{DataPlane, Interface, Mode, Options, Sizes};
 use evenkeel_datapath::{MemoryFrame, Verdict, process};
 use evenkeel_model::{
-    Forwarding, Fragments, GateState, Listens, MacAddress, Protocol, Scheduler, ServerEntry,
-    ServiceEntry, ServiceKey, ServiceOptions, Thresholds, Weight,
+    Forwarding, Fragments, GateState, Hop, Listens, MacAddress, Protocol, Scheduler, ServerEntry,
+    ServiceEntry, ServiceKey, ServiceOptions, Thresholds, Way, Weight,
 };
 use evenkeel_testkit::NativeTables;
 use evenkeel_testkit::packet::{DIRECTOR, as_v6};
@@ -20,6 +20,8 @@ use crate::corpus::{FIRST_V6, LOCAL, ROUTERS, SERVICES, Spec};
 
 /// The loopback interface, which packets of test runs seem to come in by.
 const LINK: u32 = 1;
+/// A second interface that the program knows.
+const OTHER: u32 = 2;
 
 /// Within so many ticks after its birth a further packet does not assure a flow.
 const YOUNG: u64 = Tick::in_secs(1);
@@ -29,6 +31,8 @@ pub(crate) struct Twins {
     native: NativeTables,
     /// Advertisements that both took note of.
     heard: Cell<u32>,
+    /// The ways that servers are reached by, in turn; none: as packets came in.
+    ways: &'static [Way],
 }
 
 /// Copies a half of a service to the native tables.
@@ -77,7 +81,12 @@ impl Twins {
             pin_dir: "/nowhere".into(),
             interface: "none".into(),
             link_index: LINK,
-            others: Vec::new(),
+            others: vec![Interface {
+                name: "other".into(),
+                index: OTHER,
+                mac: MacAddress([2, 0, 0, 0, 0, 99]),
+                mode: Mode::Generic,
+            }],
             mac: MacAddress(DIRECTOR),
             address: Some([192, 0, 2, 2].into()),
             address6: Some("2001:db8::2".parse().expect("an address")),
@@ -102,7 +111,14 @@ impl Twins {
             kernel,
             native,
             heard: Cell::new(0),
+            ways: &[],
         }
+    }
+
+    /// Gives servers these ways, one after the other.
+    pub(crate) fn put_ways(&mut self, ways: &'static [Way]) {
+        self.ways = ways;
+        self.put_services(0);
     }
 
     /// The services' servers, which differ from round to round.
@@ -144,10 +160,16 @@ impl Twins {
                 } else {
                     Forwarding::DirectRouting
                 },
-                mac: if is_local {
-                    MacAddress::ZERO
+                hop: if is_local {
+                    Hop::NONE
                 } else {
-                    MacAddress([2, 0, 0, 1, high, low])
+                    Hop {
+                        mac: MacAddress([2, 0, 0, 1, high, low]),
+                        way: self
+                            .ways
+                            .get(usize::from(i) % self.ways.len().max(1))
+                            .copied(),
+                    }
                 },
                 thresholds: Thresholds::default(),
             }
@@ -195,7 +217,7 @@ impl Twins {
             weight: Weight::ONE,
             hash_weight: Weight::ONE,
             forwarding: Forwarding::DirectRouting,
-            mac: MacAddress([2, 0, 0, 1, mac, host]),
+            hop: MacAddress([2, 0, 0, 1, mac, host]).into(),
             thresholds: Thresholds {
                 upper: upper[usize::from(host) - 1],
                 lower: 0,
@@ -257,6 +279,10 @@ impl Twins {
         let link = from.link(LINK).expect("the program's");
         copy(&link.mac, &to.link.mac);
         copy(&link.index, &to.link.index);
+        let other = from.link(OTHER).expect("the other's");
+        to.other_links = vec![Link::default()];
+        copy(&other.mac, &to.other_links[0].mac);
+        copy(&other.index, &to.other_links[0].index);
         for (kernel, hint) in from.service_hints.as_slice().iter().zip(&to.service_hints) {
             copy(kernel, hint);
         }
@@ -289,6 +315,7 @@ impl Twins {
         for (i, server) in (0..).zip(&to.servers) {
             let kernel = from.servers.get(i).expect("as many");
             copy(&kernel.mac, &server.mac);
+            copy(&kernel.egress, &server.egress);
             copy(&kernel.weights, &server.weights);
         }
         for (i, load) in (0..).zip(&to.loads) {

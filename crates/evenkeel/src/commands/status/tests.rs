@@ -17,6 +17,8 @@ fn server(address: &str, state: ServerState, reason: &str) -> ServerStatus {
         reason: reason.to_owned(),
         since_s: 61,
         mac: None,
+        interface: None,
+        vlan: None,
         active: 0,
         inactive: 5,
         conns: 5,
@@ -40,6 +42,7 @@ fn idle() -> Status {
             mac: "02:00:00:00:00:01".to_owned(),
             mode: XdpMode::Generic,
         },
+        more_interfaces: Vec::new(),
         tables: TableStatus {
             connections: 10,
             connections_max: 1_024,

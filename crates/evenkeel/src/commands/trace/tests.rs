@@ -36,6 +36,8 @@ fn answer() -> TraceAnswer {
             address: server,
             forwarding: Forwarding::Direct,
             mac: Some("02:00:00:00:01:0d".to_owned()),
+            interface: Some("eth1".to_owned()),
+            vlan: Some(100),
         }),
         events: Vec::new(),
         why: "it begins a flow".to_owned(),
@@ -47,7 +49,7 @@ fn answer() -> TraceAnswer {
 fn a_packet_that_is_forwarded_is_shown_with_its_server_and_entry() {
     let expected = "\
 TCP SYN from 198.18.14.1:40000 to 198.18.14.146:80
-  verdict  forward to 198.18.14.13:80 (02:00:00:00:01:0d)
+  verdict  forward to 198.18.14.13:80 (02:00:00:00:01:0d by eth1, VLAN 100)
   why      it begins a flow
   service  web, scheduler rr
   gate     open
@@ -79,7 +81,7 @@ fn an_entry_is_shown_with_what_becomes_of_it() {
     });
     let expected = "\
 TCP ACK+FIN from 198.18.14.1:40000 to 198.18.14.146:80
-  verdict  forward to 198.18.14.13:80 (02:00:00:00:01:0d)
+  verdict  forward to 198.18.14.13:80 (02:00:00:00:01:0d by eth1, VLAN 100)
   why      its flow has an entry
   service  web, scheduler rr
   gate     open

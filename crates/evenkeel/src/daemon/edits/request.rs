@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use super::words::{self, Asked};
 use crate::daemon::event_loop::Daemon;
 use crate::daemon::server::Answer;
-use crate::daemon::{hands, start, view};
+use crate::daemon::{hands, start, view, ways};
 
 /// Longest wait for a server that was added to be listed. Its hardware address and its first check take
 /// milliseconds, and whoever looks right after an edit expects to see it; one that does not answer is not
@@ -168,9 +168,11 @@ impl Daemon {
         if self.control.is_own(address) {
             return None;
         }
-        let (netlink, link) = (&self.hands.netlink, &self.hands.link);
-        let error = netlink.require_on_link(link, address).await.err()?;
-        Some(error.to_string())
+        let netlink = &self.hands.netlink;
+        let links = netlink.links().await.ok()?;
+        let interfaces = self.hands.interfaces();
+        let oddity = ways::oddity(netlink, &links, &interfaces, address).await;
+        oddity.ok()?
     }
 
     /// Has the counters of a service, or of all, begin at zero in listings.

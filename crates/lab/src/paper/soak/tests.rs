@@ -21,6 +21,7 @@ fn status(became_active: u64, lateness: [u64; 3]) -> Status {
             mac: String::new(),
             mode: XdpMode::Native,
         },
+        more_interfaces: Vec::new(),
         tables: TableStatus {
             connections: 0,
             connections_max: 0,

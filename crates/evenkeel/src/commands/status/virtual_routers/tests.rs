@@ -16,6 +16,8 @@ fn server(state: ServerState) -> ServerStatus {
         reason: String::new(),
         since_s: 0,
         mac: None,
+        interface: None,
+        vlan: None,
         active: 0,
         inactive: 0,
         conns: 0,
@@ -98,6 +100,7 @@ fn status(routers: Vec<VirtualRouterStatus>, services: Vec<ServiceStatus>) -> St
             mac: String::new(),
             mode: XdpMode::Native,
         },
+        more_interfaces: Vec::new(),
         tables: TableStatus {
             connections: 0,
             connections_max: 0,
