@@ -31,6 +31,8 @@ pub struct Work {
     odd: Shared,
     /// Rounds of the yardstick that found nothing, or found no room for their client.
     missed: Shared,
+    /// The port that packets go to.
+    port: Shared,
 }
 
 #[btf_map]
@@ -40,19 +42,27 @@ static WORK: Array<Work, 1, { BPF_F_MMAPABLE as usize }> = Array::new();
 #[btf_map]
 static YARDSTICK: HashMap<FlowKey, u32, { 1 << 20 }> = HashMap::new();
 
+/// As `YARDSTICK`, of IPv6.
+#[btf_map]
+static YARDSTICK6: HashMap<[u32; 9], u32, { 1 << 20 }> = HashMap::new();
+
 /// Frames that came back.
 #[btf_map]
 static SUNK: PerCpuArray<u64, 1> = PerCpuArray::new();
 
-const ETHERNET: [u8; 14] = [2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0];
+const ETHERNET: [u8; 12] = [2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1];
+const LEN: usize = ETHERNET.len() + 2;
 /// From 10.0.0.0 to 198.18.14.146: 40 bytes, TTL 64, don't fragment, and the checksum without the source.
 const IP: [u8; 10] = [0x45, 0, 0, 40, 0, 0, 0x40, 0, 64, 6];
 const ADDRESS: [u8; 4] = [198, 18, 14, 146];
-const PORT: [u8; 2] = [0, 80];
+/// From 2001:db8::, whose last four bytes are the client's, to 2001:db8::e:92: 20 bytes, hop limit 64.
+const IP6: [u8; 8] = [0x60, 0, 0, 0, 0, 20, 6, 64];
+const NETWORK6: [u8; 12] = [0x20, 1, 0xd, 0xb8, 0, 0, 0, 1, 0, 0, 0, 0];
+const ADDRESS6: [u8; 16] = [0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xe, 0, 0x92];
 
-/// Writes the headers of this round's client.
+/// Writes the headers of this round's client, of IPv6 or of IPv4.
 #[inline(always)]
-fn write_round(frame: &mut XdpFrame) -> Option<()> {
+fn write_round<const V6: bool>(frame: &mut XdpFrame) -> Option<()> {
     let work = WORK.get(0)?;
     let round = work.round.load(Relaxed);
     work.round.store(round + 1, Relaxed);
@@ -78,22 +88,44 @@ fn write_round(frame: &mut XdpFrame) -> Option<()> {
     let source = (0x0a00_0000 | (high & 0x00ff_ffff)).to_be_bytes();
     let port = (1024 + (client & 1023) as u16).to_be_bytes();
     frame.store(0, ETHERNET)?;
-    frame.store(14, IP)?;
-    // The checksum is not looked at here, only updated.
-    frame.store(24, [0; 2])?;
-    frame.store(26, source)?;
-    frame.store(30, ADDRESS)?;
-    frame.store(34, port)?;
-    frame.store(36, PORT)?;
+    let tcp = if V6 {
+        frame.store(LEN - 2, [0x86, 0xdd])?;
+        frame.store(LEN, IP6)?;
+        frame.store(LEN + 8, NETWORK6)?;
+        frame.store(LEN + 20, source)?;
+        frame.store(LEN + 24, ADDRESS6)?;
+        LEN + 40
+    } else {
+        frame.store(LEN - 2, [8, 0])?;
+        frame.store(LEN, IP)?;
+        // The checksum is not looked at here, only updated.
+        frame.store(LEN + 10, [0; 2])?;
+        frame.store(LEN + 12, source)?;
+        frame.store(LEN + 16, ADDRESS)?;
+        LEN + 20
+    };
+    frame.store(tcp, port)?;
+    frame.store(tcp + 2, (work.port.load(Relaxed) as u16).to_be_bytes())?;
     // Any sequence number; this one makes every round cost the same, however its client is chosen.
-    frame.store(38, mixed.to_ne_bytes())?;
-    frame.store(46, [0x50, flags as u8])
+    frame.store(tcp + 4, mixed.to_ne_bytes())?;
+    frame.store(tcp + 12, [0x50, flags as u8])
 }
 
 /// The cost of a round that does nothing but write its headers.
 #[xdp]
 pub fn floor(ctx: XdpContext) -> u32 {
-    match write_round(&mut XdpFrame::new(ctx)) {
+    aborted_or_sent(write_round::<false>(&mut XdpFrame::new(ctx)))
+}
+
+/// As [`floor`], of IPv6.
+#[xdp]
+pub fn floor6(ctx: XdpContext) -> u32 {
+    aborted_or_sent(write_round::<true>(&mut XdpFrame::new(ctx)))
+}
+
+#[inline(always)]
+fn aborted_or_sent(done: Option<()>) -> u32 {
+    match done {
         Some(()) => xdp_action::XDP_TX,
         None => xdp_action::XDP_ABORTED,
     }
@@ -103,7 +135,17 @@ pub fn floor(ctx: XdpContext) -> u32 {
 #[xdp]
 pub fn yardstick(ctx: XdpContext) -> u32 {
     let mut frame = XdpFrame::new(ctx);
-    match write_round(&mut frame).and_then(|()| look_up(&frame)) {
+    match write_round::<false>(&mut frame).and_then(|()| look_up(&frame)) {
+        Some(_) => xdp_action::XDP_TX,
+        None => missed(),
+    }
+}
+
+/// As [`yardstick`], of IPv6.
+#[xdp]
+pub fn yardstick6(ctx: XdpContext) -> u32 {
+    let mut frame = XdpFrame::new(ctx);
+    match write_round::<true>(&mut frame).and_then(|()| look_up6(&frame)) {
         Some(_) => xdp_action::XDP_TX,
         None => missed(),
     }
@@ -119,26 +161,47 @@ fn missed() -> u32 {
 
 #[inline(always)]
 fn look_up(frame: &XdpFrame) -> Option<u32> {
-    let kind = frame.load::<2>(12)?;
-    let ip = frame.load::<20>(14)?;
+    let kind = frame.load::<2>(LEN - 2)?;
+    let ip = frame.load::<20>(LEN)?;
     if kind != [8, 0] || ip[0] >> 4 != 4 || ip[9] != 6 {
         return None;
     }
-    let ports = frame.load::<4>(14 + (ip[0] & 15) as usize * 4)?;
+    let ports = frame.load::<4>(LEN + (ip[0] & 15) as usize * 4)?;
     let word = |at: usize| u32::from_ne_bytes([ip[at], ip[at + 1], ip[at + 2], ip[at + 3]]);
     let key = FlowKey::new(word(12), word(16), u32::from_ne_bytes(ports), 6);
     // SAFETY: the value is copied at once, and nobody changes the table while it is measured.
     unsafe { YARDSTICK.get(key) }.copied()
 }
 
+#[inline(always)]
+fn look_up6(frame: &XdpFrame) -> Option<u32> {
+    let kind = frame.load::<2>(LEN - 2)?;
+    let [version, _, _, _, _, _, next, _] = frame.load::<8>(LEN)?;
+    if kind != [0x86, 0xdd] || version >> 4 != 6 || next != 6 {
+        return None;
+    }
+    // SAFETY: as in `look_up`.
+    unsafe { YARDSTICK6.get(tuple6(frame)?) }.copied()
+}
+
+/// Both addresses and both ports.
+#[inline(always)]
+fn tuple6(frame: &XdpFrame) -> Option<[u32; 9]> {
+    let mut words = [0; 9];
+    for (number, word) in words.iter_mut().enumerate() {
+        *word = u32::from_ne_bytes(frame.load(LEN + 8 + number * 4)?);
+    }
+    Some(words)
+}
+
 /// Enters this round's client into the yardstick's table.
 #[xdp]
 pub fn fill_yardstick(ctx: XdpContext) -> u32 {
     let mut frame = XdpFrame::new(ctx);
-    let Some(()) = write_round(&mut frame) else {
+    let Some(()) = write_round::<false>(&mut frame) else {
         return xdp_action::XDP_ABORTED;
     };
-    let (Some(ip), Some(ports)) = (frame.load::<8>(26), frame.load::<4>(34)) else {
+    let (Some(ip), Some(ports)) = (frame.load::<8>(LEN + 12), frame.load::<4>(LEN + 20)) else {
         return xdp_action::XDP_ABORTED;
     };
     let [a, b, c, d, e, f, g, h] = ip;
@@ -154,12 +217,39 @@ pub fn fill_yardstick(ctx: XdpContext) -> u32 {
     }
 }
 
+/// As [`fill_yardstick`], of IPv6.
+#[xdp]
+pub fn fill_yardstick6(ctx: XdpContext) -> u32 {
+    let mut frame = XdpFrame::new(ctx);
+    let Some(()) = write_round::<true>(&mut frame) else {
+        return xdp_action::XDP_ABORTED;
+    };
+    let Some(key) = tuple6(&frame) else {
+        return xdp_action::XDP_ABORTED;
+    };
+    match YARDSTICK6.insert(key, 1, 0) {
+        Ok(()) => xdp_action::XDP_TX,
+        Err(_) => missed(),
+    }
+}
+
 /// The balancing program, after the headers of the round.
 #[xdp]
 #[inline(always)]
 pub fn measured(ctx: XdpContext) -> u32 {
     let mut frame = XdpFrame::new(ctx);
-    match write_round(&mut frame) {
+    match write_round::<false>(&mut frame) {
+        Some(()) => balance(frame.ctx),
+        None => xdp_action::XDP_ABORTED,
+    }
+}
+
+/// As [`measured`], of IPv6.
+#[xdp]
+#[inline(always)]
+pub fn measured6(ctx: XdpContext) -> u32 {
+    let mut frame = XdpFrame::new(ctx);
+    match write_round::<true>(&mut frame) {
         Some(()) => balance(frame.ctx),
         None => xdp_action::XDP_ABORTED,
     }

@@ -28,109 +28,77 @@ pub(crate) fn enter_namespace() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Which director a lane's program and clients are of.
-#[derive(Clone, Copy)]
-enum Flows {
-    One,
-    Many,
-}
-
 /// A case and its veth pair.
-struct Lane {
-    name: &'static str,
-    flows: Flows,
+pub(crate) struct Lane {
+    figures: Figures,
+    /// Place of the director whose program and clients they are.
+    director: usize,
     /// Whether every frame must be forwarded as one of a known flow.
     balances: bool,
     generator: u32,
     _attachments: Vec<Attachment>,
 }
 
-/// The veth pairs with their programs.
-pub(crate) struct ClosedLoop(Vec<Lane>);
-
-impl ClosedLoop {
-    pub(crate) fn new(one: &mut Director, many: &mut Director) -> anyhow::Result<Self> {
-        let cases = [
-            ("drop", "sink", Flows::One),
-            ("bare_tx", "send_back", Flows::One),
-            ("evenkeel_1", "evenkeel", Flows::One),
-            ("evenkeel_1000000", "evenkeel", Flows::Many),
-        ];
-        let lanes = (0..).zip(cases).map(|(number, (name, program, flows))| {
-            let (near, far) = (format!("near{number}"), format!("far{number}"));
-            ip(&["link", "add", &near, "type", "veth", "peer", "name", &far])?;
-            let director = match flows {
-                Flows::One => &mut *one,
-                Flows::Many => &mut *many,
-            };
-            let attachments = vec![
-                director.attach("sink", &near)?,
-                director.attach(program, &far)?,
-            ];
-            ip(&["link", "set", &near, "up"])?;
-            ip(&["link", "set", &far, "up"])?;
-            anyhow::Ok(Lane {
-                name,
-                flows,
-                balances: program == "evenkeel",
-                generator: nix::net::if_::if_nametoindex(near.as_str())?,
-                _attachments: attachments,
-            })
-        });
-        Ok(Self(lanes.collect::<Result<_, _>>()?))
-    }
-
-    /// Ready to measure between these directors.
-    pub(crate) fn between<'a>(self, one: &'a Director, many: &'a Director) -> Measured<'a> {
-        let figures = |lane: &Lane| Figures {
-            name: lane.name,
-            mpps: Samples::default(),
-            loss: Samples::default(),
-        };
-        Measured {
-            figures: self.0.iter().map(figures).collect(),
-            lanes: self.0,
-            one,
-            many,
-        }
-    }
-}
-
 /// What a case gave.
 #[derive(Debug)]
 pub(crate) struct Figures {
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     /// Million frames per second at the sink.
     pub(crate) mpps: Samples,
     /// Share of the frames sent that never came there.
     pub(crate) loss: Samples,
 }
 
-/// The cases, and what they gave so far.
-pub(crate) struct Measured<'a> {
-    lanes: Vec<Lane>,
-    figures: Vec<Figures>,
-    one: &'a Director,
-    many: &'a Director,
+/// The veth pairs with their programs, and what goes on between these directors.
+pub(crate) fn lanes(directors: &mut [Director]) -> anyhow::Result<Vec<Lane>> {
+    let balancing = directors.iter().map(Director::clients).enumerate();
+    let balancing = balancing.map(|(at, flows)| (format!("evenkeel_{flows}"), "evenkeel", at));
+    let cases: Vec<_> = [("drop", "sink"), ("bare_tx", "send_back")]
+        .map(|(name, program)| (name.to_owned(), program, 0))
+        .into_iter()
+        .chain(balancing)
+        .collect();
+    let mut lanes = Vec::new();
+    for (number, (name, program, at)) in cases.into_iter().enumerate() {
+        let (near, far) = (format!("near{number}"), format!("far{number}"));
+        ip(&["link", "add", &near, "type", "veth", "peer", "name", &far])?;
+        let director = directors.get_mut(at).context("no such director")?;
+        let attachments = vec![
+            director.attach("sink", &near)?,
+            director.attach(program, &far)?,
+        ];
+        ip(&["link", "set", &near, "up"])?;
+        ip(&["link", "set", &far, "up"])?;
+        lanes.push(Lane {
+            figures: Figures {
+                name,
+                mpps: Samples::default(),
+                loss: Samples::default(),
+            },
+            director: at,
+            balances: program == "evenkeel",
+            generator: nix::net::if_::if_nametoindex(near.as_str())?,
+            _attachments: attachments,
+        });
+    }
+    Ok(lanes)
 }
 
-impl Measured<'_> {
-    /// Measures every case once.
-    pub(crate) fn round(&mut self) -> anyhow::Result<()> {
-        for (lane, figures) in self.lanes.iter().zip(&mut self.figures) {
-            let director = match lane.flows {
-                Flows::One => self.one,
-                Flows::Many => self.many,
-            };
-            let (seconds, sunk) =
-                run(lane, director).with_context(|| format!("closed loop `{}`", lane.name))?;
-            figures.mpps.add(f64::from(sunk) / seconds / 1e6);
-            figures.loss.add(1.0 - f64::from(sunk) / f64::from(FRAMES));
-        }
-        Ok(())
+/// Measures every case once.
+pub(crate) fn round(lanes: &mut [Lane], directors: &[Director]) -> anyhow::Result<()> {
+    for lane in lanes {
+        let director = directors.get(lane.director).context("no such director")?;
+        let (seconds, sunk) =
+            run(lane, director).with_context(|| format!("closed loop `{}`", lane.figures.name))?;
+        lane.figures.mpps.add(f64::from(sunk) / seconds / 1e6);
+        let loss = 1.0 - f64::from(sunk) / f64::from(FRAMES);
+        lane.figures.loss.add(loss);
     }
+    Ok(())
+}
 
-    pub(crate) fn into_figures(self) -> Vec<Figures> {
+impl Lane {
+    pub(crate) fn into_figures(self) -> Figures {
         self.figures
     }
 }

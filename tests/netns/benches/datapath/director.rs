@@ -1,7 +1,7 @@
-//! A data plane with one service, three real servers and a number of established flows, and the
-//! programs that measure it (`xdp/src/bin/bench.rs`).
+//! A data plane with services, real servers and a number of established flows, and the programs that measure it
+//! (`xdp/src/bin/bench.rs`).
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
@@ -15,23 +15,108 @@ use evenkeel_model::{
 
 static OBJECT: &[u8] = include_bytes!("../../../../crates/bpf/src/bench.bpf.o");
 
-/// The service and the director's MAC address, as the rounds write them.
-const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 18, 14, 146));
-const PORT: u16 = 80;
+/// The director's MAC address, as the rounds write it.
 const MAC: MacAddress = MacAddress([2, 0, 0, 0, 0, 2]);
 
-const PROGRAMS: [&str; 6] = [
-    "measured",
-    "floor",
-    "yardstick",
-    "fill_yardstick",
-    "send_back",
-    "sink",
-];
+/// The port of the first service; that of each following one is the next.
+const PORT: u16 = 80;
+
+/// Programs that are the same for both versions of IP.
+const PROGRAMS: [&str; 2] = ["send_back", "sink"];
+
+/// A version of IP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Family {
+    V4,
+    V6,
+}
+
+impl Family {
+    pub(crate) const ALL: [Self; 2] = [Self::V4, Self::V6];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::V4 => "ipv4",
+            Self::V6 => "ipv6",
+        }
+    }
+
+    /// The virtual address, as the rounds write it.
+    const fn address(self) -> IpAddr {
+        match self {
+            Self::V4 => IpAddr::V4(Ipv4Addr::new(198, 18, 14, 146)),
+            Self::V6 => IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0xe, 0x92)),
+        }
+    }
+
+    /// A real server's address.
+    fn server(self, number: u16) -> IpAddr {
+        let [high, low] = number.to_be_bytes();
+        match self {
+            Self::V4 => IpAddr::from([198, 19, high, low]),
+            Self::V6 => IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0xf, number]),
+        }
+    }
+
+    /// The length of a frame, padded to Ethernet's least.
+    const fn frame_len(self) -> usize {
+        match self {
+            Self::V4 => 60,
+            Self::V6 => 74,
+        }
+    }
+
+    /// A program of this version.
+    const fn program(self, program: Program) -> &'static str {
+        match (program, self) {
+            (Program::Floor, Self::V4) => "floor",
+            (Program::Floor, Self::V6) => "floor6",
+            (Program::Yardstick, Self::V4) => "yardstick",
+            (Program::Yardstick, Self::V6) => "yardstick6",
+            (Program::FillYardstick, Self::V4) => "fill_yardstick",
+            (Program::FillYardstick, Self::V6) => "fill_yardstick6",
+            (Program::Measured, Self::V4) => "measured",
+            (Program::Measured, Self::V6) => "measured6",
+        }
+    }
+}
+
+/// What is run on packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Program {
+    /// Writes the headers of each round.
+    Floor,
+    /// Looks the client up in a table.
+    Yardstick,
+    /// Enters the client into that table.
+    FillYardstick,
+    /// The balancing program.
+    Measured,
+}
+
+impl Program {
+    const ALL: [Self; 4] = [
+        Self::Floor,
+        Self::Yardstick,
+        Self::FillYardstick,
+        Self::Measured,
+    ];
+}
+
+/// A service, of this scheduler and so many servers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Kind {
+    pub(crate) scheduler: Scheduler,
+    pub(crate) servers: u16,
+}
 
 const SYN: u64 = 0x02;
 const ACK: u64 = 0x10;
 const XDP_TX: u32 = 3;
+
+/// Places the flows, so that every run meets the same buckets: by some secrets, one in a million finds both of its own
+/// full.
+const SECRET: u64 = 0x6576_656e_6b65_656c;
 
 /// Longest wait for what must happen within a second or two.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -49,7 +134,8 @@ impl Work {
     const EVEN: usize = 3;
     const ODD: usize = 4;
     const MISSED: usize = 5;
-    const LEN: usize = 6;
+    const PORT: usize = 6;
+    const LEN: usize = 7;
 }
 
 /// Which packets a run is made of.
@@ -76,13 +162,19 @@ pub(crate) struct Counts {
 
 pub(crate) struct Director {
     plane: DataPlane,
+    family: Family,
     clients: u32,
     next_new: Shared,
 }
 
 impl Director {
-    /// Loads the programs and opens the flows of `clients`.
-    pub(crate) fn new(clients: u32, half_open: u32) -> anyhow::Result<Self> {
+    /// Loads the programs, puts the services, and opens the flows of `clients` with the first one.
+    pub(crate) fn new(
+        family: Family,
+        clients: u32,
+        half_open: u32,
+        services: &[Kind],
+    ) -> anyhow::Result<Self> {
         let options = Options {
             pin_dir: "/nowhere".into(),
             interface: "none".into(),
@@ -95,25 +187,33 @@ impl Director {
             sizes: Sizes {
                 connections: 1 << 20,
                 half_open,
+                arena_words: 1 << 21,
                 ..Sizes::default()
             },
         };
         let mut plane = DataPlane::load_object(&options, OBJECT)?;
+        for program in Program::ALL.map(|program| family.program(program)) {
+            plane.load_program(program)?;
+        }
         for program in PROGRAMS {
             plane.load_program(program)?;
         }
         // Opened all at once, they are all unassured for a second: more than is allowed.
         let globals = plane.tables().globals.get(0).context("no globals")?;
         globals.unassured_max.store(u64::MAX, SeqCst);
-        plane.put_service(&service())?;
-        plane.set_gate(ADDRESS, GateState::Open)?;
+        globals.secret.store(SECRET, SeqCst);
+        for (port, kind) in (PORT..).zip(services) {
+            plane.put_service(&service(family, port, *kind))?;
+        }
+        plane.set_gate(family.address(), GateState::Open)?;
         let director = Self {
             plane,
+            family,
             clients,
             next_new: Shared::new(NEW_CLIENTS),
         };
         director.open_flows()?;
-        director.run("fill_yardstick", Packets::InTurn, clients)?;
+        director.run(Program::FillYardstick, Packets::InTurn, clients, 0)?;
         director.expect_hits()?;
         Ok(director)
     }
@@ -121,29 +221,37 @@ impl Director {
     /// Opens every flow and waits until all are assured.
     fn open_flows(&self) -> anyhow::Result<()> {
         let before = self.counts()?;
-        self.run("measured", Packets::Opening, self.clients * 2)?;
+        self.run(Program::Measured, Packets::Opening, self.clients * 2, 0)?;
         let end = Instant::now() + PATIENCE;
         let mut packets = u64::from(self.clients) * 2;
         while packets == u64::from(self.clients) * 2 || self.plane.usage().unassured > 0 {
             ensure!(Instant::now() < end, "the flows do not become assured");
-            self.run("measured", Packets::InTurn, self.clients)?;
+            self.run(Program::Measured, Packets::InTurn, self.clients, 0)?;
             packets += u64::from(self.clients);
         }
         self.expect(&before, packets, u64::from(self.clients))
     }
 
-    /// Runs a program on `repeat` packets; the average time of each in nanoseconds.
-    pub(crate) fn run(&self, program: &str, packets: Packets, repeat: u32) -> anyhow::Result<f64> {
-        self.prepare(packets, repeat)?;
+    /// Runs a program on `repeat` packets to one of the services; the average time of each in nanoseconds.
+    pub(crate) fn run(
+        &self,
+        program: Program,
+        packets: Packets,
+        repeat: u32,
+        service: u16,
+    ) -> anyhow::Result<f64> {
+        self.prepare(packets, repeat, service)?;
         let run = Run {
-            program,
+            program: self.family.program(program),
             repeat,
             ..Run::default()
         };
-        let ran = self.plane.run_with(&[0; 60], run)?;
+        let ran = self
+            .plane
+            .run_with(&vec![0; self.family.frame_len()], run)?;
         ensure!(
             ran.verdict == XDP_TX,
-            "`{program}`: verdict {} on {packets:?}",
+            "{program:?}: verdict {} on {packets:?}",
             ran.verdict
         );
         #[expect(clippy::cast_precision_loss, reason = "far below 2^52 ns")]
@@ -152,19 +260,20 @@ impl Director {
 
     /// Sends `repeat` frames of known clients out of an interface of this namespace.
     pub(crate) fn generate(&self, interface: u32, repeat: u32) -> anyhow::Result<()> {
-        self.prepare(Packets::Known, repeat)?;
+        self.prepare(Packets::Known, repeat, 0)?;
         let run = Run {
-            program: "floor",
+            program: self.family.program(Program::Floor),
             repeat,
             ingress: Some(interface),
             live_frames: Some(64),
         };
-        self.plane.run_with(&[0; 60], run)?;
+        self.plane
+            .run_with(&vec![0; self.family.frame_len()], run)?;
         Ok(())
     }
 
     /// Tells the programs which clients' headers to write.
-    fn prepare(&self, packets: Packets, repeat: u32) -> anyhow::Result<()> {
+    fn prepare(&self, packets: Packets, repeat: u32, service: u16) -> anyhow::Result<()> {
         let work = self.plane.array::<[Shared; Work::LEN]>("WORK")?;
         let work = work.get(0).context("`WORK` is empty")?;
         let (first, clients, shift, even, odd) = match packets {
@@ -183,7 +292,13 @@ impl Director {
         work[Work::SHIFT].store(shift, SeqCst);
         work[Work::EVEN].store(even, SeqCst);
         work[Work::ODD].store(odd, SeqCst);
+        work[Work::PORT].store((PORT + service).into(), SeqCst);
         Ok(())
+    }
+
+    /// Known clients.
+    pub(crate) const fn clients(&self) -> u32 {
+        self.clients
     }
 
     /// Attaches a program to an interface of this namespace.
@@ -200,12 +315,11 @@ impl Director {
 
     pub(crate) fn counts(&self) -> anyhow::Result<Counts> {
         let services = self.plane.snapshot()?;
-        let service = services.first().context("the service is gone")?;
         let drops = self.plane.drops()?;
         let events = self.plane.events()?;
         Ok(Counts {
-            packets: service.stats.packets,
-            flows: service.stats.conns,
+            packets: services.iter().map(|s| s.stats.packets).sum(),
+            flows: services.iter().map(|s| s.stats.conns).sum(),
             drops: drops.iter().map(|counter| counter.value).sum(),
             events: events.iter().map(|counter| counter.value).collect(),
         })
@@ -266,23 +380,26 @@ impl Director {
     }
 }
 
-fn service() -> ServiceEntry {
-    let server = |host: u8| ServerEntry {
-        address: SocketAddr::new(IpAddr::from([198, 18, 14, host]), PORT),
-        weight: Weight::ONE,
-        hash_weight: Weight::ONE,
-        forwarding: Forwarding::DirectRouting,
-        hop: MacAddress([2, 0, 0, 0, 1, host]).into(),
-        thresholds: Thresholds::default(),
+fn service(family: Family, port: u16, kind: Kind) -> ServiceEntry {
+    let server = |number: u16| {
+        let [high, low] = number.to_be_bytes();
+        ServerEntry {
+            address: SocketAddr::new(family.server(number), port),
+            weight: Weight::ONE,
+            hash_weight: Weight::ONE,
+            forwarding: Forwarding::DirectRouting,
+            hop: MacAddress([2, 0, 0, 1, high, low]).into(),
+            thresholds: Thresholds::default(),
+        }
     };
     ServiceEntry {
         key: ServiceKey::Single {
             protocol: Protocol::Tcp,
-            address: SocketAddr::new(ADDRESS, PORT),
+            address: SocketAddr::new(family.address(), port),
         },
         group: Listens::default(),
-        scheduler: Scheduler::RoundRobin,
+        scheduler: kind.scheduler,
         options: ServiceOptions::default(),
-        servers: [12, 13, 14].map(server).to_vec(),
+        servers: (1..=kind.servers).map(server).collect(),
     }
 }

@@ -27,15 +27,12 @@ use anyhow::{Context as _, bail, ensure};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 
-use crate::closed_loop::ClosedLoop;
-use crate::director::Director;
+use crate::closed_loop::Lane;
+use crate::director::Family;
 use crate::repeated::Repeated;
 use crate::report::Report;
 
 const USAGE: &str = "usage: datapath [--rounds N] [--json FILE]";
-
-/// Flows of the large cases.
-const MANY: u32 = 1_000_000;
 
 /// Half-open entries that there is room for: so many that a run of new flows fills no bucket.
 const HALF_OPEN: u32 = 1 << 21;
@@ -84,22 +81,30 @@ fn measure(options: &Options) -> anyhow::Result<()> {
     stay_on_one_processor().context("staying on one processor")?;
     closed_loop::enter_namespace().context("entering a network namespace")?;
 
-    let mut one = Director::new(1, 1 << 16).context("setting up one flow")?;
-    let mut many = Director::new(MANY, HALF_OPEN).context("setting up many flows")?;
-    let lanes = ClosedLoop::new(&mut one, &mut many).context("setting up the closed loop")?;
-    let mut repeated = Repeated::new(&one, &many);
-    let mut lanes = lanes.between(&one, &many);
+    let mut families = Vec::new();
+    for family in Family::ALL {
+        let repeated = Repeated::new(family);
+        families.push(repeated.with_context(|| format!("setting up {}", family.name()))?);
+    }
+    let mut lanes = Vec::new();
+    if let Some(of_v4) = families.first_mut() {
+        lanes = closed_loop::lanes(&mut of_v4.directors).context("setting up the closed loop")?;
+    }
     for _ in 0..options.rounds {
-        repeated.round()?;
-        lanes.round()?;
+        for repeated in &mut families {
+            repeated.round()?;
+        }
+        if let Some(of_v4) = families.first() {
+            closed_loop::round(&mut lanes, &of_v4.directors)?;
+        }
     }
     let report = Report {
         kernel: fs::read_to_string("/proc/sys/kernel/osrelease")?
             .trim()
             .to_owned(),
         rounds: options.rounds,
-        repeated: repeated.into_samples(),
-        closed_loop: lanes.into_figures(),
+        repeated: families.into_iter().map(Repeated::into_samples).collect(),
+        closed_loop: lanes.into_iter().map(Lane::into_figures).collect(),
         control: control::measure().context("measuring user space")?,
     };
     print!("{report}");

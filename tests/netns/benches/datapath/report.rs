@@ -16,57 +16,13 @@ const BARE: &str = "bare_tx";
 pub(crate) struct Report {
     pub(crate) kernel: String,
     pub(crate) rounds: u32,
-    pub(crate) repeated: Nanoseconds,
+    /// By version of IP.
+    pub(crate) repeated: Vec<Nanoseconds>,
     pub(crate) closed_loop: Vec<Figures>,
     pub(crate) control: Control,
 }
 
-/// A case of the repeated runs.
-struct Case<'a> {
-    name: &'static str,
-    samples: &'a Samples,
-    yardstick: &'a Samples,
-}
-
 impl Report {
-    /// A median without what writing the headers takes.
-    fn net(&self, samples: &Samples) -> f64 {
-        samples.median() - self.repeated.floor.median()
-    }
-
-    fn yardsticks(&self) -> [(&'static str, &Samples); 2] {
-        [
-            ("1", &self.repeated.yardstick_one),
-            ("1000000", &self.repeated.yardstick_many),
-        ]
-    }
-
-    /// The data plane's cases, each with the yardstick of as many flows.
-    fn cases(&self) -> [Case<'_>; 3] {
-        let Nanoseconds {
-            floor: _,
-            yardstick_one,
-            yardstick_many,
-            known_one,
-            known_many,
-            new,
-        } = &self.repeated;
-        [
-            ("known_1", known_one, yardstick_one),
-            ("known_1000000", known_many, yardstick_many),
-            ("new", new, yardstick_many),
-        ]
-        .map(|(name, samples, yardstick)| Case {
-            name,
-            samples,
-            yardstick,
-        })
-    }
-
-    fn ratio(&self, case: &Case<'_>) -> f64 {
-        self.net(case.samples) / self.net(case.yardstick)
-    }
-
     /// How a case of the closed loop compares with sending back alone.
     fn ratio_to_bare(&self, figures: &Figures) -> f64 {
         let bare = self.closed_loop.iter().find(|other| other.name == BARE);
@@ -75,23 +31,29 @@ impl Report {
 
     /// The figures as JSON.
     pub(crate) fn to_json(&self) -> Value {
-        let yardsticks = self.yardsticks().map(|(flows, samples)| {
-            let figures = json!({
-                "net_ns": rounded(self.net(samples)),
-                "min_ns": rounded(samples.min()),
-                "median_ns": rounded(samples.median()),
-                "max_ns": rounded(samples.max()),
-            });
-            (flows.to_owned(), figures)
+        let floors = self.repeated.iter().map(|taken| {
+            let floor = json!(rounded(taken.floor.median()));
+            (taken.family.name().to_owned(), floor)
         });
-        let cases = self.cases().map(|case| {
-            json!({
-                "name": case.name,
-                "net_ns": rounded(self.net(case.samples)),
-                "ratio_to_yardstick": rounded(self.ratio(&case)),
-                "min_ns": rounded(case.samples.min()),
-                "median_ns": rounded(case.samples.median()),
-                "max_ns": rounded(case.samples.max()),
+        let yardsticks = self.repeated.iter().map(|taken| {
+            let of_flows = taken.yardsticks.iter().map(|(flows, samples)| {
+                let net = rounded(taken.net(samples));
+                (
+                    flows.to_string(),
+                    with_range(json!({ "net_ns": net }), samples),
+                )
+            });
+            let of_flows = Value::Object(of_flows.collect());
+            (taken.family.name().to_owned(), of_flows)
+        });
+        let cases = self.repeated.iter().flat_map(|taken| {
+            taken.cases.iter().map(|case| {
+                let figures = json!({
+                    "name": case.name,
+                    "net_ns": rounded(taken.net(&case.samples)),
+                    "ratio_to_yardstick": rounded(taken.ratio(case)),
+                });
+                with_range(figures, &case.samples)
             })
         });
         let lanes = self.closed_loop.iter().map(|figures| {
@@ -107,13 +69,21 @@ impl Report {
         json!({
             "kernel": self.kernel,
             "rounds": self.rounds,
-            "floor_ns": rounded(self.repeated.floor.median()),
-            "yardstick_ns": Value::Object(yardsticks.into_iter().collect()),
-            "cases": cases,
+            "floor_ns": Value::Object(floors.collect()),
+            "yardstick_ns": Value::Object(yardsticks.collect()),
+            "cases": cases.collect::<Vec<_>>(),
             "closed_loop": lanes.collect::<Vec<_>>(),
             "control": self.control.to_json(),
         })
     }
+}
+
+/// The figures, with what the samples were.
+fn with_range(mut figures: Value, samples: &Samples) -> Value {
+    figures["min_ns"] = json!(rounded(samples.min()));
+    figures["median_ns"] = json!(rounded(samples.median()));
+    figures["max_ns"] = json!(rounded(samples.max()));
+    figures
 }
 
 fn rounded(figure: f64) -> f64 {
@@ -126,24 +96,26 @@ impl fmt::Display for Report {
         writeln!(f, "kernel {kernel}, {rounds} rounds, one processor\n")?;
         writeln!(
             f,
-            "{:<24}{:>8}{:>8}{:>8}{:>8}{:>14}",
+            "{:<28}{:>8}{:>8}{:>8}{:>8}{:>14}",
             "ns per packet", "min", "median", "max", "net", "x yardstick"
         )?;
-        let floor = &self.repeated.floor;
-        write_row(f, "floor", floor)?;
-        writeln!(f)?;
-        for (flows, samples) in self.yardsticks() {
-            write_row(f, &format!("yardstick_{flows}"), samples)?;
-            writeln!(f, "{:>8.0}", self.net(samples))?;
-        }
-        for case in self.cases() {
-            write_row(f, case.name, case.samples)?;
-            let (net, ratio) = (self.net(case.samples), self.ratio(&case));
-            writeln!(f, "{net:>8.0}{ratio:>14.2}")?;
+        for taken in &self.repeated {
+            let family = taken.family.name();
+            write_row(f, &format!("{family}_floor"), &taken.floor)?;
+            writeln!(f)?;
+            for (flows, samples) in &taken.yardsticks {
+                write_row(f, &format!("{family}_yardstick_{flows}"), samples)?;
+                writeln!(f, "{:>8.0}", taken.net(samples))?;
+            }
+            for case in &taken.cases {
+                write_row(f, &case.name, &case.samples)?;
+                let (net, ratio) = (taken.net(&case.samples), taken.ratio(case));
+                writeln!(f, "{net:>8.0}{ratio:>14.2}")?;
+            }
         }
         writeln!(
             f,
-            "\n{:<24}{:>8}{:>8}{:>8}{:>8}{:>14}",
+            "\n{:<28}{:>8}{:>8}{:>8}{:>8}{:>14}",
             "closed loop, Mpps", "min", "median", "max", "loss", "x bare_tx"
         )?;
         for figures in &self.closed_loop {
@@ -153,7 +125,7 @@ impl fmt::Display for Report {
             let ratio = self.ratio_to_bare(figures);
             writeln!(
                 f,
-                "{name:<24}{min:>8.2}{median:>8.2}{max:>8.2}{loss:>8}{ratio:>14.2}"
+                "{name:<28}{min:>8.2}{median:>8.2}{max:>8.2}{loss:>8}{ratio:>14.2}"
             )?;
         }
         write!(f, "{}", self.control)
@@ -162,5 +134,5 @@ impl fmt::Display for Report {
 
 fn write_row(f: &mut fmt::Formatter<'_>, name: &str, samples: &Samples) -> fmt::Result {
     let (min, median, max) = (samples.min(), samples.median(), samples.max());
-    write!(f, "{name:<24}{min:>8.0}{median:>8.0}{max:>8.0}")
+    write!(f, "{name:<28}{min:>8.0}{median:>8.0}{max:>8.0}")
 }
