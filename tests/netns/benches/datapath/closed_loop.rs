@@ -131,7 +131,7 @@ fn run(lane: &Lane, director: &Director) -> anyhow::Result<(f64, u32)> {
     Ok((took.as_secs_f64(), u32::try_from(sunk)?))
 }
 
-fn ip(arguments: &[&str]) -> anyhow::Result<()> {
+pub(crate) fn ip(arguments: &[&str]) -> anyhow::Result<()> {
     let output = Command::new("ip")
         .args(arguments)
         .output()

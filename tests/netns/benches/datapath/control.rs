@@ -15,12 +15,17 @@ use evenkeel_model::{
 };
 use serde_json::{Value, json};
 
+use crate::swap::{self, Swap};
+
 /// Services of the large case, and the servers of each.
 const SERVICES: u16 = 10_000;
 const SERVERS: u16 = 10;
 
 /// Servers of the service that gets one more.
 const MANY: u16 = 1_000;
+
+/// The director's MAC address.
+pub(crate) const MAC: MacAddress = MacAddress([2, 0, 0, 0, 0, 2]);
 
 /// Times that a change is made; the median counts.
 const CHANGES: usize = 21;
@@ -33,6 +38,7 @@ pub(crate) struct Control {
     add: Vec<(Scheduler, Duration)>,
     memory: Vec<(u32, f64)>,
     sweep: Vec<(u32, Duration)>,
+    swap: Vec<Swap>,
 }
 
 pub(crate) fn measure() -> anyhow::Result<Control> {
@@ -63,6 +69,7 @@ pub(crate) fn measure() -> anyhow::Result<Control> {
         .collect::<anyhow::Result<Vec<_>>>()?,
         memory,
         sweep,
+        swap: swap::measure().context("measuring changes under traffic")?,
     })
 }
 
@@ -72,7 +79,7 @@ fn plane(connections: u32, sizes: Sizes) -> anyhow::Result<DataPlane> {
         interface: "none".into(),
         link_index: 1,
         others: Vec::new(),
-        mac: MacAddress([2, 0, 0, 0, 0, 2]),
+        mac: MAC,
         address: None,
         address6: None,
         mode: Mode::Native,
@@ -84,7 +91,7 @@ fn plane(connections: u32, sizes: Sizes) -> anyhow::Result<DataPlane> {
     Ok(DataPlane::load_detached(&options)?)
 }
 
-fn service(number: u16, scheduler: Scheduler, servers: u16) -> ServiceEntry {
+pub(crate) fn service(number: u16, scheduler: Scheduler, servers: u16) -> ServiceEntry {
     let port = 1 + number;
     let server = |host: u16| {
         let [high, low] = host.to_be_bytes();
@@ -225,9 +232,18 @@ impl Control {
             .add
             .iter()
             .map(|(scheduler, time)| (scheduler.name().to_owned(), json!(milliseconds(*time))));
+        let swap = self.swap.iter().map(|swap| {
+            json!({
+                "slots": swap.slots,
+                "call_ms": swap.call.median(),
+                "seen_ms": swap.seen.median(),
+                "seen_max_ms": swap.seen.max(),
+            })
+        });
         json!({
             "load_10000_services_of_10_ms": milliseconds(self.load),
             "add_server_to_1000_ms": Value::Object(add.collect()),
+            "table_swap": swap.collect::<Vec<_>>(),
             "bytes_per_connection": of("connections", &self.memory),
             "sweep_pass_ms": of("connections", &sweep),
             "program_bytes": self.program.bytes,
@@ -245,6 +261,17 @@ impl fmt::Display for Control {
         for (scheduler, time) in &self.add {
             let (name, time) = (scheduler.name(), milliseconds(*time));
             writeln!(f, "a server more for one of {MANY}, {name}: {time} ms")?;
+        }
+        for swap in &self.swap {
+            writeln!(
+                f,
+                "a table of {} slots: changed in {:.3} ms; from the last packet by the old one to the first by the new \
+                 one {:.4} ms, at most {:.4}",
+                swap.slots,
+                swap.call.median(),
+                swap.seen.median(),
+                swap.seen.max()
+            )?;
         }
         for (connections, bytes) in &self.memory {
             writeln!(

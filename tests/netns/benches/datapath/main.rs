@@ -18,6 +18,7 @@ mod control;
 mod director;
 mod repeated;
 mod report;
+mod swap;
 
 use std::fs;
 use std::path::PathBuf;
