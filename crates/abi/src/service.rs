@@ -306,6 +306,8 @@ impl ServiceFlags {
     pub const GONE_RESET: u64 = 1 << 6;
     /// Its addresses are of IPv6; for user space.
     pub const IPV6: u64 = 1 << 7;
+    /// Flows of a server that leaves go on; for user space.
+    pub const GONE_KEEP: u64 = 1 << 8;
 }
 
 /// Where a service stands: two halves, of which `select` names the one in force.
@@ -332,10 +334,12 @@ pub struct ServiceSlot {
 pub struct ServerFlags;
 
 impl ServerFlags {
-    /// The server is in its service's list: its flows are forwarded.
+    /// The server is in its service's list, or [`KEPT`](Self::KEPT): its flows are forwarded.
     pub const PRESENT: u16 = 1;
     /// The server is this director: its packets pass to the stack as they are.
     pub const LOCAL: u16 = 2;
+    /// The server has left the list, and its flows go on all the same: it gets no others.
+    pub const KEPT: u16 = 4;
 }
 
 /// A real server of one service; a cache line.

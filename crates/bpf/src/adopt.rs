@@ -11,7 +11,8 @@ use std::time::Instant;
 
 use aya::maps::MapData;
 use evenkeel_abi::{
-    Globals, Load, SCHEMA, Server, ServerFlags, Service, ServiceKey as Key, high, low, map,
+    Globals, Load, SCHEMA, Server, ServerFlags, Service, ServiceFlags, ServiceKey as Key, high,
+    low, map,
 };
 use evenkeel_model::{
     Fragments, Listens, Protocol, Scheduler, ServerEntry, ServiceEntry, ServiceKey, Thresholds,
@@ -32,6 +33,7 @@ use crate::maps::{Mismatch, specs};
 use crate::numbers::{Pool, ServerNumbers};
 use crate::options::Sizes;
 use crate::pins::Pins;
+use crate::service::take_out;
 use crate::service_options;
 use crate::tables::{Tables, map_array};
 use crate::takes::{self, virtual_addresses};
@@ -272,6 +274,15 @@ fn read_server(server: &Server, load: &Load, service: u32) -> Option<ServerEntry
     })
 }
 
+/// Whether flows of servers that left a service go on.
+fn keeps(tables: &Tables, service: u32) -> bool {
+    let Some(slot) = tables.services.get(service) else {
+        return false;
+    };
+    let half = &slot.halves[usize::from(slot.select.load(Acquire) & 1 == 1)];
+    slot.used.load(Acquire) != 0 && half.flags.load(Relaxed) & ServiceFlags::GONE_KEEP != 0
+}
+
 /// Takes over the servers' numbers; those in no list are leaving.
 fn adopt_servers(
     tables: &Tables,
@@ -293,8 +304,7 @@ fn adopt_servers(
             continue;
         }
         if let Some(server) = tables.servers.get(number) {
-            server.mac.store(0, Release);
-            server.weights.store(0, Relaxed);
+            take_out(server, keeps(tables, owner.0));
         }
         book.servers.leave(number, owner);
     }

@@ -149,6 +149,13 @@ impl ServerNumbers {
         self.leaving.insert(number, Leaving { owner, idle_since });
     }
 
+    /// Servers of this service that are in no list any more.
+    pub(crate) fn leaving_of(&self, service: u32) -> impl Iterator<Item = u32> {
+        let leaving = self.leaving.iter();
+        let leaving = leaving.filter(move |(_, leaving)| leaving.owner.0 == service);
+        leaving.map(|(number, _)| *number)
+    }
+
     /// Every program that ran at `called` has ended.
     pub(crate) fn grace_passed(&mut self, called: Instant) {
         self.pool.grace_passed(called);

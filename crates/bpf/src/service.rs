@@ -11,8 +11,8 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::time::Instant;
 
 use aya::maps::MapError;
-use evenkeel_abi::{low, map, pair};
-use evenkeel_model::{Listens, ServerEntry, ServiceEntry, ServiceKey, Thresholds};
+use evenkeel_abi::{Server, ServerFlags, low, map, pair};
+use evenkeel_model::{Listens, OnRemoval, ServerEntry, ServiceEntry, ServiceKey, Thresholds};
 
 use crate::book::{Listed, Record};
 use crate::convert::{address6_words, egress, mac_word, store, store_server};
@@ -112,7 +112,7 @@ impl DataPlane {
             return Ok(());
         };
         for (server, data) in listed.numbers.iter().zip(&listed.entry.servers) {
-            self.take_out(*server, number, data.address);
+            self.take_out(*server, number, data.address, false);
         }
         let now = Instant::now();
         for extent in listed.extents {
@@ -225,6 +225,14 @@ impl DataPlane {
         for (&server, data) in draft.numbers.iter().zip(&entry.servers) {
             self.fill_server(server, number, &entry.key, data);
         }
+        if !keeps(entry) {
+            // What was kept so far is gone.
+            for left in self.book.servers.leaving_of(number) {
+                if let Some(words) = self.tables.servers.get(left) {
+                    take_out(words, false);
+                }
+            }
+        }
         let gate = self.single_gate(&entry.key);
         let other = 1 - (slot.select.load(Acquire) & 1);
         fill(&slot.halves[usize::from(other == 1)], gate, &draft, entry);
@@ -240,7 +248,7 @@ impl DataPlane {
         if let Some(old) = old {
             for (server, data) in old.numbers.iter().zip(&old.entry.servers) {
                 if !draft.numbers.contains(server) {
-                    self.take_out(*server, number, data.address);
+                    self.take_out(*server, number, data.address, keeps(entry));
                 }
             }
             for extent in &old.extents {
@@ -324,14 +332,31 @@ impl DataPlane {
         }
     }
 
-    /// Takes a server out whose service does not list it any more; its connections are gone.
-    pub(crate) fn take_out(&mut self, number: u32, service: u32, address: SocketAddr) {
+    /// Takes a server out whose service does not list it any more; its connections are gone, unless they are kept.
+    fn take_out(&mut self, number: u32, service: u32, address: SocketAddr, keep: bool) {
         if let Some(words) = self.tables.servers.get(number) {
-            words.mac.store(0, Release);
-            words.weights.store(0, Relaxed);
+            take_out(words, keep);
         }
         self.book.servers.leave(number, (service, address));
     }
+}
+
+/// Whether flows of servers that leave the service go on.
+fn keeps(entry: &ServiceEntry) -> bool {
+    entry.options.on_removal == OnRemoval::Keep
+}
+
+/// Writes that a server is in no list any more.
+pub(crate) fn take_out(server: &Server, keep: bool) {
+    let mac = server.mac.load(Acquire);
+    let flags = Server::unpack_flags(mac);
+    let kept = if keep && flags & ServerFlags::PRESENT != 0 {
+        Server::pack_mac(Server::unpack_mac(mac), flags | ServerFlags::KEPT)
+    } else {
+        0
+    };
+    server.mac.store(kept, Release);
+    server.weights.store(0, Relaxed);
 }
 
 fn check(entry: &ServiceEntry) -> Result<(), PutError> {

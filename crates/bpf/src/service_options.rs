@@ -44,6 +44,8 @@ pub(crate) fn read(half: &Service, slots: u32) -> ServiceOptions {
         timeouts: read_timeouts(&half.timeouts),
         on_removal: if has(ServiceFlags::GONE_RESET) {
             OnRemoval::Reset
+        } else if has(ServiceFlags::GONE_KEEP) {
+            OnRemoval::Keep
         } else {
             OnRemoval::Drop
         },
@@ -77,6 +79,10 @@ fn flags(key: &ServiceKey, options: &ServiceOptions, is_v6: bool) -> u64 {
         (
             options.on_removal == OnRemoval::Reset,
             ServiceFlags::GONE_RESET,
+        ),
+        (
+            options.on_removal == OnRemoval::Keep,
+            ServiceFlags::GONE_KEEP,
         ),
     ];
     let set = flags.into_iter().filter(|(is_set, _)| *is_set);

@@ -121,6 +121,8 @@ impl DataPlane {
         });
         for number in &freed {
             if let Some(server) = self.tables.servers.get(*number) {
+                // One that was kept is not any more.
+                server.mac.store(0, Release);
                 server.owner.store(0, Release);
             }
         }

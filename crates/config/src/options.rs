@@ -38,7 +38,11 @@ pub(crate) fn read(
     let maglev = read_maglev(section, scheduler, faults);
     let on_removal = match section.get(&keys::ON_REMOVAL) {
         Some(field) => {
-            let supported = [("drop", OnRemoval::Drop), ("reset", OnRemoval::Reset)];
+            let supported = [
+                ("drop", OnRemoval::Drop),
+                ("reset", OnRemoval::Reset),
+                ("keep", OnRemoval::Keep),
+            ];
             field.choice("way of connections", &supported, &[], faults)
         }
         None => Ok(OnRemoval::Drop),

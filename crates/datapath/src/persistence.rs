@@ -9,7 +9,7 @@ use evenkeel_wire::ipv6;
 use crate::established::{self, Place, REFRESH_MIN};
 use crate::hash::flow_hash;
 use crate::ip::{address_at, of_group, under_prefix};
-use crate::table::{exchange, is_present};
+use crate::table::{exchange, is_listed};
 use crate::{Frame, Tables};
 
 /// What the key of an IPv6 packet's template has in place of addresses: a digest of the client's under a prefix of this
@@ -67,7 +67,7 @@ pub fn persistent_server<T: Tables + ?Sized>(
     let template = Template::of(tables, service, template)?;
     let place = template.place?;
     let word = place.way.word;
-    if word.expiry() <= tables.now() || !is_present(tables, word.server()) {
+    if word.expiry() <= tables.now() || !is_listed(tables, word.server()) {
         return None;
     }
     if template.expiry.0 >= word.expiry().0 + REFRESH_MIN {

@@ -24,12 +24,23 @@ pub(crate) enum Known<Entry> {
     At(u32),
 }
 
-/// Whether a server is in its service's list.
+/// Whether flows of a server are forwarded.
 #[inline(always)]
 pub(crate) fn is_present<T: Tables + ?Sized>(tables: &T, server: u32) -> bool {
+    flags(tables, server) & ServerFlags::PRESENT != 0
+}
+
+/// Whether a server is in its service's list.
+#[inline(always)]
+pub(crate) fn is_listed<T: Tables + ?Sized>(tables: &T, server: u32) -> bool {
+    flags(tables, server) & (ServerFlags::PRESENT | ServerFlags::KEPT) == ServerFlags::PRESENT
+}
+
+#[inline(always)]
+fn flags<T: Tables + ?Sized>(tables: &T, server: u32) -> u16 {
     tables
         .server(server)
-        .is_some_and(|s| Server::unpack_flags(s.mac.load(Acquire)) & ServerFlags::PRESENT != 0)
+        .map_or(0, |server| Server::unpack_flags(server.mac.load(Acquire)))
 }
 
 /// Fills an entry that nobody else may read yet, then publishes it with its word.

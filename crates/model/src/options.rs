@@ -74,7 +74,7 @@ impl Timeouts {
     }
 }
 
-/// What a packet meets whose TCP connection's server has left the service; UDP flows are placed anew.
+/// What a packet meets whose flow's server has left the service; UDP flows are placed anew unless they are kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnRemoval {
     /// It is dropped and counted, as in IPVS.
@@ -82,6 +82,8 @@ pub enum OnRemoval {
     Drop,
     /// The client is told by a reset.
     Reset,
+    /// It goes to the server all the same, until the flow ends.
+    Keep,
 }
 
 /// Flags of the schedulers sh and mh (`ipvsadm -b`).

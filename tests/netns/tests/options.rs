@@ -178,3 +178,42 @@ fn clients_of_a_server_that_is_taken_out_are_reset() {
     assert!(director.dropped("server-gone-reset") >= 2);
     assert_eq!(director.dropped("server-gone"), 0);
 }
+
+#[test]
+fn connections_of_a_server_that_is_taken_out_go_on_where_they_are_kept() {
+    let cluster = Cluster::boot("t-keep", 3);
+    (1..=3).for_each(|number| answer(&cluster, number));
+    let with = |servers: &[u8]| {
+        let service = service("keeping", RESETTING, servers, CHECK);
+        let says = "scheduler = \"rr\"\non-removal = \"keep\"";
+        config(&[service.replace("scheduler = \"rr\"", says)])
+    };
+    let _daemon = cluster.start_daemon(&with(&[1, 2]));
+    cluster.wait_until_ready();
+    let (mut streams, servers) = connect(&cluster, RESETTING, 4);
+    assert!(servers.contains(&2), "{servers:?}");
+    let director = cluster.director();
+    let _told = director.reload(&with(&[1]));
+    cluster.eventually("the server is out", || {
+        cluster.service(RESETTING).servers.len() == 1
+    });
+    for stream in &mut streams {
+        stream.write_all(&[1]).expect("it is open");
+    }
+    let unacknowledged = || {
+        let words = ["ss", "-Htn", "state", "established", "dport", "8004"];
+        let listed = cluster.run("client", &words);
+        let queues = listed
+            .lines()
+            .map(|line| line.split_whitespace().nth(1).map(str::to_owned));
+        queues
+            .map(|queue| queue.expect("a queue"))
+            .collect::<Vec<_>>()
+    };
+    cluster.eventually("all that was sent is acknowledged", || {
+        unacknowledged() == ["0"; 4]
+    });
+    let (_more, servers) = connect(&cluster, RESETTING, 2);
+    assert_eq!(servers, [1, 1]);
+    assert_eq!(director.dropped("server-gone"), 0);
+}

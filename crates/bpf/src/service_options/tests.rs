@@ -49,9 +49,15 @@ fn read_back(key: ServiceKey, prefixes: [u8; 5]) {
             assert_eq!(read(&half, 101), options);
         }
     }
-    let half = Service::default();
-    write(&half, &entry(key, ServiceOptions::default()));
-    assert_eq!(read(&half, 101), ServiceOptions::default());
+    for on_removal in [OnRemoval::Drop, OnRemoval::Keep] {
+        let options = ServiceOptions {
+            on_removal,
+            ..ServiceOptions::default()
+        };
+        let half = Service::default();
+        write(&half, &entry(key, options));
+        assert_eq!(read(&half, 101), options);
+    }
 }
 
 #[test]

@@ -1,7 +1,10 @@
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use evenkeel_model::rr::RoundRobin;
-use evenkeel_model::{GateState, MacAddress, OnRemoval, Protocol, ServerEntry, ServiceKey, Weight};
+use evenkeel_model::{
+    GateState, MacAddress, OnRemoval, Persistence, Protocol, ServerEntry, ServiceKey, Weight,
+};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
@@ -304,5 +307,53 @@ fn clients_of_a_server_that_left_are_reset_where_the_service_says_so() {
         // A SYN begins anew.
         let (verdict, host) = send(&plane, 1000, SYN);
         assert!(verdict == TX && host != gone);
+    });
+}
+
+#[test]
+fn flows_of_a_server_that_left_go_on_where_the_service_keeps_them() {
+    in_room(|room| {
+        let options = room.options();
+        let mut entry = service(&[server(12, 1), server(13, 1)]);
+        entry.options.on_removal = OnRemoval::Keep;
+        entry.options.persistence = Some(Persistence {
+            timeout: Duration::from_secs(300),
+            prefix: 32,
+        });
+        let whole = entry.clone();
+        let (mut plane, _) = DataPlane::start(&options).unwrap();
+        plane.put_service(&entry).unwrap();
+        plane.set_gate(VIP.into(), GateState::Open).unwrap();
+        let left = send(&plane, 1000, SYN).1;
+        assert_eq!(send(&plane, 1000, ACK), (TX, left));
+        assert_eq!(send(&plane, 1001, SYN), (TX, left), "by the template");
+
+        entry.servers.retain(|server| server.hop.mac.0[5] != left);
+        let stays = entry.servers[0].hop.mac.0[5];
+        plane.put_service(&entry).unwrap();
+        assert_eq!(send(&plane, 1000, ACK), (TX, left));
+        assert_eq!(send(&plane, 1001, ACK), (TX, left), "half-open ones too");
+        assert_eq!(
+            send(&plane, 1002, SYN),
+            (TX, stays),
+            "the template is none any more"
+        );
+        assert_eq!(
+            send(&plane, 1003, ACK),
+            (TX, stays),
+            "unknown flows are not kept"
+        );
+        drop(plane);
+
+        let (mut plane, adopted) = DataPlane::start(&options).unwrap();
+        assert_eq!(adopted, [entry.clone()]);
+        assert_eq!(send(&plane, 1000, ACK), (TX, left), "over a restart");
+        plane.put_service(&whole).unwrap();
+        assert_eq!(send(&plane, 1000, ACK), (TX, left));
+        plane.put_service(&entry).unwrap();
+        assert_eq!(send(&plane, 1000, ACK), (TX, left));
+        entry.options.on_removal = OnRemoval::Drop;
+        plane.put_service(&entry).unwrap();
+        assert_eq!(send(&plane, 1000, ACK).0, DROP);
     });
 }
