@@ -121,7 +121,11 @@ impl FlowKey {
     }
 }
 
-/// States of connections: IPVS's of TCP with its numbers (include/net/ip_vs.h), then its only one of UDP.
+/// States of connections: IPVS's of TCP with its numbers (include/net/ip_vs.h), then its only one of UDP, and those of
+/// SCTP that the client's packets alone can lead to.
+///
+/// SCTP's ESTABLISHED and CLOSED are TCP's [`Established`](Self::Established) and [`Close`](Self::Close): they count
+/// and are left alike.
 #[repr(u8)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ConnState {
@@ -147,13 +151,21 @@ pub enum ConnState {
     Listen = 9,
     /// SYNACK.
     SynAck = 10,
-    /// Any UDP flow; a number of our own, for IPVS numbers each protocol's states anew.
+    /// Any UDP flow; from here on numbers of our own, for IPVS numbers each protocol's states anew.
     Udp = 11,
+    /// SCTP, INIT1.
+    Init1 = 12,
+    /// SCTP, INIT.
+    Init = 13,
+    /// SCTP, COOKIE_ECHOED.
+    CookieEchoed = 14,
+    /// SCTP, SHUTDOWN_RECEIVED.
+    ShutdownReceived = 15,
 }
 
 impl ConnState {
     /// All states, by number.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 16] = [
         Self::None,
         Self::Established,
         Self::SynSent,
@@ -166,9 +178,13 @@ impl ConnState {
         Self::Listen,
         Self::SynAck,
         Self::Udp,
+        Self::Init1,
+        Self::Init,
+        Self::CookieEchoed,
+        Self::ShutdownReceived,
     ];
 
-    /// The name as ipvsadm prints it.
+    /// The name as ipvsadm prints it; that of [`Close`](Self::Close) is TCP's.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -184,6 +200,10 @@ impl ConnState {
             Self::Listen => "LISTEN",
             Self::SynAck => "SYNACK",
             Self::Udp => "UDP",
+            Self::Init1 => "INIT1",
+            Self::Init => "INIT",
+            Self::CookieEchoed => "C-ECHOED",
+            Self::ShutdownReceived => "S-RECEIVED",
         }
     }
 }

@@ -15,7 +15,8 @@ pub struct Connections {
     pub connections: Vec<Connection>,
 }
 
-/// IPVS's states of a connection, by IPVS's names: those of TCP, and the one of UDP.
+/// IPVS's states of a connection, by IPVS's names: those of TCP, the one of UDP, and those of SCTP that the client's
+/// packets alone lead to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum ConnectionState {
@@ -31,6 +32,11 @@ pub enum ConnectionState {
     Listen,
     Synack,
     Udp,
+    Init1,
+    Init,
+    CookieEchoed,
+    ShutdownReceived,
+    Closed,
 }
 
 impl ConnectionState {
@@ -50,6 +56,11 @@ impl ConnectionState {
             Self::Listen => "LISTEN",
             Self::Synack => "SYNACK",
             Self::Udp => "UDP",
+            Self::Init1 => "INIT1",
+            Self::Init => "INIT",
+            Self::CookieEchoed => "C-ECHOED",
+            Self::ShutdownReceived => "S-RECEIVED",
+            Self::Closed => "CLOSED",
         }
     }
 }

@@ -34,7 +34,7 @@ pub use status::{
     ServerStatus, ServiceStatus, Status, TableStatus, XdpMode,
 };
 pub use trace::{
-    ChosenBy, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, TraceAnswer, TraceQuery, TraceVerdict,
+    ChosenBy, SCTP_INIT, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, TraceAnswer, TraceQuery, TraceVerdict,
     TracedEntry, TracedServer, TracedService,
 };
 pub use virtual_routers::{
@@ -76,6 +76,8 @@ pub enum Protocol {
     Tcp,
     /// UDP.
     Udp,
+    /// SCTP.
+    Sctp,
 }
 
 impl Protocol {
@@ -85,6 +87,7 @@ impl Protocol {
         match self {
             Self::Tcp => "TCP",
             Self::Udp => "UDP",
+            Self::Sctp => "SCTP",
         }
     }
 
@@ -94,6 +97,7 @@ impl Protocol {
         match self {
             Self::Tcp => "tcp",
             Self::Udp => "udp",
+            Self::Sctp => "sctp",
         }
     }
 
@@ -103,6 +107,7 @@ impl Protocol {
         match self {
             Self::Tcp => 6,
             Self::Udp => 17,
+            Self::Sctp => 132,
         }
     }
 }

@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{ConnectionState, Forwarding, GateStatus, Protocol, RouterRole};
 
+/// SCTP's INIT, in [`TraceQuery::flags`].
+pub const SCTP_INIT: u8 = 1;
 /// TCP's FIN, in [`TraceQuery::flags`].
 pub const TCP_FIN: u8 = 0x01;
 /// TCP's SYN.
@@ -25,7 +27,8 @@ pub struct TraceQuery {
     pub client: SocketAddr,
     /// The virtual address and port; IPv4.
     pub virtual_address: SocketAddr,
-    /// TCP's flags, as in its header; a SYN if left out, and of no meaning with UDP.
+    /// TCP's flags, as in its header, or the type of an SCTP packet's first chunk; a SYN if left out, and of no meaning
+    /// with UDP.
     #[serde(default = "syn")]
     pub flags: u8,
 }

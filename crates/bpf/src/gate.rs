@@ -215,6 +215,7 @@ fn fragments_of(gate: &Gate, protocol: Protocol) -> u32 {
     match protocol {
         Protocol::Tcp => low(word),
         Protocol::Udp => high(word),
+        Protocol::Sctp => 0,
     }
 }
 
@@ -224,6 +225,8 @@ pub(crate) fn set_fragments(gate: &Gate, protocol: Protocol, service: u32) {
     let word = match protocol {
         Protocol::Tcp => pair(service, high(word)),
         Protocol::Udp => pair(low(word), service),
+        // Those of SCTP follow their first one alone.
+        Protocol::Sctp => word,
     };
     gate.fragments.store(word, Release);
 }

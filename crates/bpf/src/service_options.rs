@@ -4,10 +4,10 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use evenkeel_abi::{ConnState, Service, ServiceFlags, Shared, Tick, high, low, pair};
-use evenkeel_datapath::tcp::TIMEOUTS;
+use evenkeel_datapath::tcp::{SCTP_TIMEOUTS, TIMEOUTS};
 use evenkeel_model::{
-    Fragments, MaglevOptions, MaglevSlots, OnRemoval, Persistence, SchedulerFlags, ServiceEntry,
-    ServiceKey, ServiceOptions, Timeouts,
+    Fragments, MaglevOptions, MaglevSlots, OnRemoval, Persistence, Protocol, SchedulerFlags,
+    ServiceEntry, ServiceKey, ServiceOptions, Timeouts,
 };
 
 /// Writes them.
@@ -20,7 +20,15 @@ pub(crate) fn write(half: &Service, entry: &ServiceEntry) {
         pair(ticks, mask(persistence.prefix, is_v6))
     });
     half.persistence.store(persistence, Relaxed);
-    for (word, ticks) in half.timeouts.iter().zip(timeouts(&options.timeouts)) {
+    let listens = entry.listens();
+    let is_sctp = listens
+        .iter()
+        .any(|listen| listen.protocol == Protocol::Sctp);
+    for (word, ticks) in half
+        .timeouts
+        .iter()
+        .zip(timeouts(&options.timeouts, is_sctp))
+    {
         word.store(ticks, Relaxed);
     }
 }
@@ -117,10 +125,14 @@ const fn whole_seconds(ticks: u64) -> Duration {
 /// How long entries live without a packet, in ticks, by the number of their state.
 ///
 /// As `ip_vs_set_timeout` in net/netfilter/ipvs/ip_vs_ctl.c changes them: the rest is the kernel's.
-fn timeouts(options: &Timeouts) -> [u64; 16] {
-    let mut all = TIMEOUTS;
+fn timeouts(options: &Timeouts, is_sctp: bool) -> [u64; 16] {
+    let (mut all, established) = if is_sctp {
+        (SCTP_TIMEOUTS, options.sctp)
+    } else {
+        (TIMEOUTS, options.tcp)
+    };
     let changeable = [
-        (ConnState::Established, options.tcp),
+        (ConnState::Established, established),
         (ConnState::FinWait, options.tcp_fin),
         (ConnState::Udp, options.udp),
     ];
@@ -134,17 +146,21 @@ fn timeouts(options: &Timeouts) -> [u64; 16] {
 
 /// The timeouts of a service as it stands in the maps; IPVS's own are taken for none.
 fn read_timeouts(words: &[Shared; 16]) -> Timeouts {
+    let close = usize::from(ConnState::Close as u8);
+    let is_sctp =
+        words.get(close).map(|word| word.load(Relaxed)) == SCTP_TIMEOUTS.get(close).copied();
     let of = |state: ConnState| {
         let state = usize::from(state as u8);
         let ticks = words.get(state)?.load(Relaxed);
         let is_own = TIMEOUTS.get(state) != Some(&ticks);
         is_own.then(|| whole_seconds(ticks))
     };
+    let established = of(ConnState::Established);
     Timeouts {
-        tcp: of(ConnState::Established),
+        tcp: established.filter(|_| !is_sctp),
         tcp_fin: of(ConnState::FinWait),
         udp: of(ConnState::Udp),
-        sctp: None,
+        sctp: established.filter(|_| is_sctp),
     }
 }
 

@@ -27,6 +27,8 @@ pub(crate) enum CheckedPort {
     First(u16),
     /// None: it is of UDP, which is not checked yet.
     Udp,
+    /// The same of SCTP.
+    Sctp,
     /// None: the service has any port.
     Any,
 }
@@ -73,6 +75,10 @@ pub(crate) fn read(
             CheckedPort::First(port) => Ok(Some(port)),
             CheckedPort::Udp => {
                 let of = ("a UDP service", "UDP ports are not checked yet");
+                Err(report_no_port(&section, of, faults))
+            }
+            CheckedPort::Sctp => {
+                let of = ("an SCTP service", "SCTP ports are not checked yet");
                 Err(report_no_port(&section, of, faults))
             }
             CheckedPort::Any => {

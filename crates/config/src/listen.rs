@@ -11,8 +11,6 @@ use crate::overlap::{Addresses, Virtual};
 use crate::reader::{Field, Section};
 use crate::{address, keys};
 
-const PLANNED_PROTOCOLS: [&str; 1] = ["sctp"];
-
 /// Most entries of one `listen`.
 const LISTEN_MAX: usize = 1_024;
 
@@ -148,16 +146,19 @@ fn check_families(
 }
 
 fn read_protocols(field: &Field<'_>, faults: &mut Faults<'_>) -> Result<Vec<Protocol>, Reported> {
-    let supported = [("tcp", Protocol::Tcp), ("udp", Protocol::Udp)];
-    let mut read =
-        |field: &Field<'_>| field.choice("protocol", &supported, &PLANNED_PROTOCOLS, faults);
+    let supported = [
+        ("tcp", Protocol::Tcp),
+        ("udp", Protocol::Udp),
+        ("sctp", Protocol::Sctp),
+    ];
+    let mut read = |field: &Field<'_>| field.choice("protocol", &supported, &[], faults);
     if field.value.as_array().is_none() {
         return Ok(vec![read(field)?]);
     }
     let entries = field.entries(&keys::PROTOCOL_ENTRY, faults)?;
     let mut protocols: Vec<Protocol> = Vec::new();
     for entry in &entries {
-        let protocol = entry.choice("protocol", &supported, &PLANNED_PROTOCOLS, faults)?;
+        let protocol = entry.choice("protocol", &supported, &[], faults)?;
         if protocols.contains(&protocol) {
             return Err(entry.fault(
                 format!(
@@ -170,6 +171,14 @@ fn read_protocols(field: &Field<'_>, faults: &mut Faults<'_>) -> Result<Vec<Prot
             ));
         }
         protocols.push(protocol);
+    }
+    if protocols.contains(&Protocol::Sctp) && protocols.contains(&Protocol::Tcp) {
+        return Err(field.fault(
+            "one service can't have TCP and SCTP",
+            "protocols whose connections have the same timeouts",
+            "write one service for TCP and one for SCTP",
+            faults,
+        ));
     }
     if protocols.is_empty() {
         return Err(field.fault(

@@ -77,28 +77,31 @@ fn read_timeouts(
     faults: &mut Faults<'_>,
 ) -> Result<Timeouts, Reported> {
     let section = field.section(&keys::TIMEOUTS_TABLE, faults)?;
-    let mut of = |key: &'static Key, wanted: Protocol| {
+    let mut of = |key: &'static Key, wanted: &[Protocol]| {
         let Some(field) = section.get(key) else {
             return Ok(None);
         };
-        if taking.is_ok_and(|taking| !taking.has(wanted)) {
+        if taking.is_ok_and(|taking| !wanted.iter().any(|of| taking.has(*of))) {
+            let names: Vec<&str> = wanted.iter().map(|of| of.name()).collect();
             return Err(faults.add(
                 field.key_span,
                 format!("`{}` has no meaning in this service", key.name),
-                format!("a service of {}", wanted.name()),
+                format!("a service of {}", names.join(" or ")),
                 "remove it",
             ));
         }
         seconds(&field, faults).map(Some)
     };
-    let tcp = of(&keys::ESTABLISHED, Protocol::Tcp);
-    let tcp_fin = of(&keys::FIN_WAIT, Protocol::Tcp);
-    let udp = of(&keys::UDP, Protocol::Udp);
+    let established = of(&keys::ESTABLISHED, &[Protocol::Tcp, Protocol::Sctp]);
+    let tcp_fin = of(&keys::FIN_WAIT, &[Protocol::Tcp]);
+    let udp = of(&keys::UDP, &[Protocol::Udp]);
+    let is_sctp = taking.is_ok_and(|taking| taking.has(Protocol::Sctp));
+    let established = established?;
     Ok(Timeouts {
-        tcp: tcp?,
+        tcp: established.filter(|_| !is_sctp),
         tcp_fin: tcp_fin?,
         udp: udp?,
-        sctp: None,
+        sctp: established.filter(|_| is_sctp),
     })
 }
 

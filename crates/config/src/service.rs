@@ -148,6 +148,14 @@ fn read_fragments(
     let (Fragments::ByAddress, Ok(taking)) = (fragments, taking) else {
         return Ok(fragments);
     };
+    if taking.has(Protocol::Sctp) {
+        return Err(field.fault(
+            "fragments of SCTP follow their first one alone",
+            "`\"follow\"` in a service of SCTP",
+            "remove `fragments`: SCTP finds the path's MTU and sends none",
+            faults,
+        ));
+    }
     let places = taking.listens.iter();
     let places: BTreeSet<_> = places
         .map(|listen| (listen.address, listen.protocol))
@@ -179,9 +187,13 @@ fn read_one_packet(
     faults: &mut Faults<'_>,
 ) -> Result<bool, Reported> {
     let one_packet = field.boolean(faults)?;
-    if one_packet && taking.is_ok_and(|taking| taking.has(Protocol::Tcp)) {
+    let others = [Protocol::Tcp, Protocol::Sctp];
+    let other = others
+        .into_iter()
+        .find(|other| taking.is_ok_and(|taking| taking.has(*other)));
+    if let Some(other) = other.filter(|_| one_packet) {
         return Err(field.fault(
-            "packets of TCP can't be scheduled one by one",
+            format!("packets of {} can't be scheduled one by one", other.name()),
             "`true` in a service of UDP alone",
             "remove `one-packet`, or write `protocol = \"udp\"`",
             faults,
@@ -198,6 +210,7 @@ fn read_check(
 ) -> Result<Option<Check>, Reported> {
     let port = taking.map_or(CheckedPort::Own, |taking| {
         match (taking.has(Protocol::Tcp), taking.key, taking.first_port) {
+            (false, ..) if taking.has(Protocol::Sctp) => CheckedPort::Sctp,
             (false, ..) => CheckedPort::Udp,
             (true, ServiceKey::Single { .. }, _) => CheckedPort::Own,
             (true, ServiceKey::Group(_), Some(port)) => CheckedPort::First(port),
@@ -213,6 +226,10 @@ fn read_check(
         CheckedPort::Udp => (
             "a UDP service has no `check`",
             "UDP ports are not checked yet",
+        ),
+        CheckedPort::Sctp => (
+            "an SCTP service has no `check`",
+            "SCTP ports are not checked yet",
         ),
         CheckedPort::Any => (
             "a service of any port has no `check`",

@@ -15,11 +15,13 @@ pub enum Protocol {
     Tcp,
     /// UDP, protocol number 17.
     Udp,
+    /// SCTP, protocol number 132.
+    Sctp,
 }
 
 impl Protocol {
     /// All protocols that this version knows.
-    pub const ALL: [Self; 2] = [Self::Tcp, Self::Udp];
+    pub const ALL: [Self; 3] = [Self::Tcp, Self::Udp, Self::Sctp];
 
     /// The IP protocol number (IANA).
     #[must_use]
@@ -27,6 +29,7 @@ impl Protocol {
         match self {
             Self::Tcp => 6,
             Self::Udp => 17,
+            Self::Sctp => 132,
         }
     }
 
@@ -36,6 +39,7 @@ impl Protocol {
         match self {
             Self::Tcp => "TCP",
             Self::Udp => "UDP",
+            Self::Sctp => "SCTP",
         }
     }
 }

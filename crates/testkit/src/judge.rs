@@ -192,6 +192,16 @@ impl NativeTables {
                 ..read
             });
         }
+        if net.protocol == 132 {
+            let (ports, asks) = sctp(net.payload)?;
+            let read = self.read_flow(net.addresses, ports, net.protocol)?;
+            return Some(Read {
+                asks,
+                is_open: self.is_open(read.service),
+                is_beyond: net.is_beyond,
+                ..read
+            });
+        }
         let mut read = match packet.transport? {
             TransportSlice::Tcp(tcp) => {
                 let ports = [tcp.source_port(), tcp.destination_port()];
@@ -268,6 +278,10 @@ impl NativeTables {
                     let udp = UdpHeaderSlice::from_slice(net.payload).ok()?;
                     let ports = [udp.source_port(), udp.destination_port()];
                     (ports, false, udp.length() < 8)
+                }
+                132 => {
+                    let (ports, asks) = sctp(net.payload)?;
+                    (ports, asks, false)
                 }
                 _ => return None,
             };
@@ -472,4 +486,14 @@ fn grown(before: &BTreeMap<u32, Stats>, now: &BTreeMap<u32, Stats>) -> Option<(u
     let (index, packets, bytes) = grown.next()?;
     assert_eq!((packets, grown.next()), (1, None), "one packet, one count");
     Some((index, bytes))
+}
+
+/// The ports of an SCTP packet, and whether its first chunk is an INIT.
+fn sctp(payload: &[u8]) -> Option<([u16; 2], bool)> {
+    let (header, _) = payload.split_first_chunk::<16>()?;
+    let [a, b, c, d, .., kind, _, _, _] = *header;
+    Some((
+        [u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])],
+        kind == 1,
+    ))
 }

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 
 use etherparse::checksum::Sum16BitWords;
 use etherparse::{IpHeaders, IpNumber, Ipv4Header, PacketBuilder, PacketBuilderStep, TcpHeader};
+use evenkeel_wire::ipv4;
 pub use evenkeel_wire::tcp as flags;
 
 mod crafted;
@@ -112,6 +113,59 @@ impl Datagram {
         builder
             .write(&mut out, &vec![0x5a; self.payload])
             .expect("the payload fits a packet");
+        out
+    }
+}
+
+/// A client's SCTP packet to a service.
+#[derive(Clone, Debug)]
+pub struct Sctp {
+    /// Client's address and port.
+    pub client: SocketAddr,
+    /// Virtual address and port, of the same family.
+    pub service: SocketAddr,
+    /// Time to live.
+    pub ttl: u8,
+    /// Destination MAC address.
+    pub destination: [u8; 6],
+    /// Its chunks, each as type and length of its value, which is zeros.
+    pub chunks: Vec<(u8, u16)>,
+}
+
+impl Sctp {
+    /// A packet of one chunk that arrives at the director.
+    #[must_use]
+    pub fn new(client: impl Into<SocketAddr>, service: impl Into<SocketAddr>, kind: u8) -> Self {
+        Self {
+            client: client.into(),
+            service: service.into(),
+            ttl: 64,
+            destination: DIRECTOR,
+            chunks: vec![(kind, 12)],
+        }
+    }
+
+    /// The frame; its checksum, which no director looks at, is 0.
+    ///
+    /// # Panics
+    ///
+    /// If the chunks are too long for a packet.
+    #[must_use]
+    pub fn frame(&self) -> Vec<u8> {
+        let mut message = Vec::new();
+        message.extend(self.client.port().to_be_bytes());
+        message.extend(self.service.port().to_be_bytes());
+        message.extend([0, 0, 0, 1, 0, 0, 0, 0]);
+        for (kind, value) in &self.chunks {
+            message.extend([*kind, 0]);
+            message.extend((value + 4).to_be_bytes());
+            message.resize(message.len() + usize::from(value.next_multiple_of(4)), 0);
+        }
+        let builder = ip_packet(self.destination, self.client, self.service, self.ttl);
+        let mut out = Vec::new();
+        builder
+            .write(&mut out, IpNumber(ipv4::SCTP), &message)
+            .expect("the chunks fit a packet");
         out
     }
 }

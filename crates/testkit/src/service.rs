@@ -7,7 +7,7 @@ use evenkeel_abi::{
     Costs, GateState, SchedulerId, Server, ServerFlags, Service, ServiceFlags, ServiceKey, Span,
     high, low, pair,
 };
-use evenkeel_datapath::tcp::TIMEOUTS;
+use evenkeel_datapath::tcp::{SCTP_TIMEOUTS, TIMEOUTS};
 use evenkeel_model::{buckets, hash_table, mh, wrr};
 use evenkeel_wire::ipv4;
 
@@ -55,6 +55,15 @@ impl TestService {
     pub const fn udp(self) -> Self {
         Self {
             protocol: ipv4::UDP,
+            ..self
+        }
+    }
+
+    /// The same with SCTP.
+    #[must_use]
+    pub const fn sctp(self) -> Self {
+        Self {
+            protocol: ipv4::SCTP,
             ..self
         }
     }
@@ -178,7 +187,11 @@ impl NativeTables {
             u64::from(service.fragments_by_address) * ServiceFlags::FRAGMENTS_BY_ADDRESS;
         let resets = u64::from(service.resets) * ServiceFlags::GONE_RESET;
         half.flags.store(by_address | resets, SeqCst);
-        for (word, ticks) in half.timeouts.iter().zip(TIMEOUTS) {
+        let timeouts = match service.protocol {
+            ipv4::SCTP => SCTP_TIMEOUTS,
+            _ => TIMEOUTS,
+        };
+        for (word, ticks) in half.timeouts.iter().zip(timeouts) {
             word.store(ticks, SeqCst);
         }
         self.services[number as usize].used.store(1, SeqCst);
@@ -191,7 +204,8 @@ impl NativeTables {
         };
         match service.protocol {
             ipv4::TCP => word.store(pair(change(tcp), udp), SeqCst),
-            _ => word.store(pair(tcp, change(udp)), SeqCst),
+            ipv4::UDP => word.store(pair(tcp, change(udp)), SeqCst),
+            _ => {}
         }
         half.scheduler.store(service.scheduler, SeqCst);
         half.costs.store(costs(service.scheduler).0, SeqCst);

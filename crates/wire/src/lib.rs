@@ -63,6 +63,8 @@ pub mod ipv4 {
     pub const TCP: u8 = 6;
     /// Protocol number of UDP.
     pub const UDP: u8 = 17;
+    /// Protocol number of SCTP.
+    pub const SCTP: u8 = 132;
     /// Protocol number of VRRP.
     pub const VRRP: u8 = 112;
 }
@@ -133,6 +135,36 @@ pub mod udp {
     pub const LENGTH: usize = 4;
     /// Length of the header.
     pub const LEN: usize = 8;
+}
+
+/// SCTP, RFC 9260; offsets from its header's first byte.
+pub mod sctp {
+    /// Type of the first chunk and its flags, then its length: header and value, without padding.
+    pub const CHUNK: usize = 12;
+    /// Length of a chunk's header.
+    pub const CHUNK_LEN: usize = 4;
+    /// Length of the header and of that of the first chunk, without which a packet means nothing.
+    pub const MIN_LEN: usize = CHUNK + CHUNK_LEN;
+    /// Type of a chunk: DATA.
+    pub const DATA: u8 = 0;
+    /// INIT.
+    pub const INIT: u8 = 1;
+    /// INIT ACK.
+    pub const INIT_ACK: u8 = 2;
+    /// ABORT.
+    pub const ABORT: u8 = 6;
+    /// SHUTDOWN.
+    pub const SHUTDOWN: u8 = 7;
+    /// SHUTDOWN ACK.
+    pub const SHUTDOWN_ACK: u8 = 8;
+    /// ERROR.
+    pub const ERROR: u8 = 9;
+    /// COOKIE ECHO.
+    pub const COOKIE_ECHO: u8 = 10;
+    /// COOKIE ACK.
+    pub const COOKIE_ACK: u8 = 11;
+    /// SHUTDOWN COMPLETE.
+    pub const SHUTDOWN_COMPLETE: u8 = 14;
 }
 
 /// ICMP, RFC 792.

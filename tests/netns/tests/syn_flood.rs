@@ -349,7 +349,12 @@ fn walked(held: &Connections) -> Counts {
             | ConnectionState::CloseWait
             | ConnectionState::LastAck
             | ConnectionState::Listen
-            | ConnectionState::Udp => entry.1 += 1,
+            | ConnectionState::Udp
+            | ConnectionState::Init1
+            | ConnectionState::Init
+            | ConnectionState::CookieEchoed
+            | ConnectionState::ShutdownReceived
+            | ConnectionState::Closed => entry.1 += 1,
         }
     }
     counts

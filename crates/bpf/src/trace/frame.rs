@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use evenkeel_model::{MacAddress, Protocol};
-use evenkeel_wire::{checksum, eth, ipv4, tcp, udp};
+use evenkeel_wire::{checksum, eth, ipv4, sctp, tcp, udp};
 
 use crate::trace::TracePacket;
 
@@ -50,6 +50,12 @@ fn transport(packet: &TracePacket) -> Vec<u8> {
         Protocol::Udp => {
             header.extend([0, 8, 0, 0]);
             debug_assert_eq!(header.len(), udp::LEN, "a datagram without data");
+        }
+        Protocol::Sctp => {
+            // Verification tag and checksum, then the chunk, which has no value.
+            header.extend([0; 8]);
+            header.extend([packet.flags, 0, 0, 4]);
+            debug_assert_eq!(header.len(), sctp::MIN_LEN, "a header and that of a chunk");
         }
     }
     header

@@ -137,3 +137,55 @@ fn only_a_syn_alone_asks_for_a_connection() {
         assert_eq!(asks(flags), u64::from(alone), "flags {flags:#x}");
     }
 }
+
+/// The table for packets of one side as the kernel's source prints it, less the states that it never leads to; then how
+/// the states live.
+#[test]
+fn sctp_goes_by_the_kernels_table_for_the_clients_side() {
+    let columns = ["I1", "IN", "CE", "ES", "SR", "CL"];
+    let states = [
+        Init1,
+        Init,
+        CookieEchoed,
+        ConnState::Established,
+        ShutdownReceived,
+        ConnState::Close,
+    ];
+    let rows = [
+        (0, "I1 IN CE ES SR CL"),
+        (1, "IN IN CE ES SR IN"),
+        (2, "CE CE CE ES SR CL"),
+        (3, "I1 IN CE ES SR CL"),
+        (6, "CL CL CL CL CL CL"),
+        (7, "I1 IN CE SR SR CL"),
+        (8, "IN IN CE CL SR CL"),
+        (9, "I1 IN CE ES SR CL"),
+        (10, "ES ES CE ES SR CL"),
+        (11, "I1 IN ES ES SR CL"),
+        (14, "CL CL CE ES CL CL"),
+        (15, "I1 IN CE ES SR CL"),
+    ];
+    for (kind, row) in rows {
+        for (state, cell) in states.into_iter().zip(row.split(' ')) {
+            let next = columns.iter().position(|name| *name == cell).unwrap();
+            assert_eq!(
+                next_state(Seen::InputOnly, state as u8, flags_of_chunk(kind)),
+                states[next] as u8,
+                "{state:?} with chunk {kind}"
+            );
+        }
+    }
+    let seconds = [4, 61, 61, 900, 61, 61];
+    for (state, seconds) in states.into_iter().zip(seconds) {
+        assert_eq!(
+            SCTP_TIMEOUTS[state as usize],
+            Tick::in_secs(seconds),
+            "{state:?}"
+        );
+        assert_eq!(
+            state_is_active(state as u8),
+            state == ConnState::Established
+        );
+        assert_eq!(is_reusable(state as u8), state == ConnState::Close);
+    }
+}

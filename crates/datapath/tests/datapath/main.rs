@@ -10,5 +10,6 @@ mod local;
 mod packets;
 mod properties;
 mod schedulers;
+mod sctp;
 mod stories;
 mod udp;

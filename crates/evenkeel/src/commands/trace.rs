@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use evenkeel_api::{
-    ChosenBy, Client, GateStatus, Protocol, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, TraceAnswer,
-    TraceQuery, TraceVerdict, TracedEntry,
+    ChosenBy, Client, GateStatus, Protocol, SCTP_INIT, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN,
+    TraceAnswer, TraceQuery, TraceVerdict, TracedEntry,
 };
 
 use crate::command_error::CommandError;
@@ -49,6 +49,10 @@ struct ProtocolArgs {
     /// A UDP packet.
     #[arg(long, conflicts_with_all = ["syn", "ack", "fin", "rst"])]
     udp: bool,
+
+    /// An SCTP packet: an INIT.
+    #[arg(long, conflicts_with_all = ["syn", "ack", "fin", "rst"])]
+    sctp: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -102,14 +106,18 @@ pub(crate) fn run(args: &Args, socket: PathBuf) -> Result<ExitCode, CommandError
         return Err(error.hint("Give two IPv4 addresses, or two IPv6 addresses."));
     }
     let packet = TraceQuery {
-        protocol: if args.protocol.udp {
-            Protocol::Udp
-        } else {
-            Protocol::Tcp
+        protocol: match (args.protocol.udp, args.protocol.sctp) {
+            (true, _) => Protocol::Udp,
+            (false, true) => Protocol::Sctp,
+            (false, false) => Protocol::Tcp,
         },
         client,
         virtual_address: service,
-        flags: args.flags.bits(),
+        flags: if args.protocol.sctp {
+            SCTP_INIT
+        } else {
+            args.flags.bits()
+        },
     };
     let answer = super::runtime()?.block_on(Client::new(socket).trace(&packet))?;
     let text = if args.json {
@@ -156,7 +164,7 @@ fn render(answer: &TraceAnswer) -> String {
 
 fn packet(packet: &TraceQuery) -> String {
     let flags = match packet.protocol {
-        Protocol::Udp => String::new(),
+        Protocol::Udp | Protocol::Sctp => String::new(),
         Protocol::Tcp => {
             let set = FLAGS.iter().filter(|(bit, _)| packet.flags & bit != 0);
             let names: Vec<&str> = set.map(|(_, name)| *name).collect();

@@ -18,6 +18,7 @@ impl Daemon {
             protocol: match packet.protocol {
                 Protocol::Tcp => model::Protocol::Tcp,
                 Protocol::Udp => model::Protocol::Udp,
+                Protocol::Sctp => model::Protocol::Sctp,
             },
             client: packet.client,
             address: packet.virtual_address,
@@ -53,8 +54,8 @@ impl Daemon {
                 name: named.map(|service| service.name.clone()),
                 scheduler: scheduler.name().to_owned(),
             }),
-            entry: trace.entry.map(entry),
-            entry_after: trace.entry_after.map(entry),
+            entry: trace.entry.map(|of| entry(of, packet.protocol)),
+            entry_after: trace.entry_after.map(|of| entry(of, packet.protocol)),
             chosen_by: trace.chosen.map(chosen_by),
             server: trace.server.map(|server| TracedServer {
                 address: server.address,
@@ -104,10 +105,10 @@ const fn chosen_by(chosen: Chosen) -> ChosenBy {
     }
 }
 
-fn entry(entry: evenkeel_bpf::TracedEntry) -> TracedEntry {
+fn entry(entry: evenkeel_bpf::TracedEntry, protocol: Protocol) -> TracedEntry {
     TracedEntry {
         half_open: entry.half_open,
-        state: view::state(entry.state),
+        state: view::state(entry.state, protocol.number()),
         expires_s: entry.expires.as_secs(),
         assured: entry.assured,
         server: entry.server,

@@ -344,6 +344,7 @@ pub(crate) const fn protocol(protocol: model::Protocol) -> Protocol {
     match protocol {
         model::Protocol::Tcp => Protocol::Tcp,
         model::Protocol::Udp => Protocol::Udp,
+        model::Protocol::Sctp => Protocol::Sctp,
     }
 }
 
@@ -361,7 +362,7 @@ fn connection(held: &evenkeel_bpf::Connection) -> Connection {
             .find(|of| of.number() == held.protocol)
             .map(protocol),
         template: held.template,
-        state: state(held.state),
+        state: state(held.state, held.protocol),
         client: held.client,
         virtual_address: held.address,
         destination: held.server,
@@ -371,7 +372,8 @@ fn connection(held: &evenkeel_bpf::Connection) -> Connection {
     }
 }
 
-pub(crate) const fn state(state: evenkeel_abi::ConnState) -> ConnectionState {
+/// The state of a connection of this protocol number.
+pub(crate) const fn state(state: evenkeel_abi::ConnState, protocol: u8) -> ConnectionState {
     use evenkeel_abi::ConnState as Held;
 
     match state {
@@ -381,11 +383,16 @@ pub(crate) const fn state(state: evenkeel_abi::ConnState) -> ConnectionState {
         Held::SynRecv => ConnectionState::SynRecv,
         Held::FinWait => ConnectionState::FinWait,
         Held::TimeWait => ConnectionState::TimeWait,
+        Held::Close if protocol == model::Protocol::Sctp.number() => ConnectionState::Closed,
         Held::Close => ConnectionState::Close,
         Held::CloseWait => ConnectionState::CloseWait,
         Held::LastAck => ConnectionState::LastAck,
         Held::Listen => ConnectionState::Listen,
         Held::SynAck => ConnectionState::Synack,
         Held::Udp => ConnectionState::Udp,
+        Held::Init1 => ConnectionState::Init1,
+        Held::Init => ConnectionState::Init,
+        Held::CookieEchoed => ConnectionState::CookieEchoed,
+        Held::ShutdownReceived => ConnectionState::ShutdownReceived,
     }
 }

@@ -86,6 +86,7 @@ pub(crate) fn rules(mut services: Vec<ServiceListing>, names: &Names) -> String 
                 let option = match protocol {
                     Protocol::Tcp => "-t",
                     Protocol::Udp => "-u",
+                    Protocol::Sctp => "--sctp-service",
                 };
                 format!("{option} {}", names.show(protocol, address))
             }

@@ -120,7 +120,7 @@ fn host_name(host: IpAddr) -> Option<String> {
 fn port_name(protocol: Protocol, port: u16) -> Option<String> {
     // getnameinfo gives the names of TCP ports unless told otherwise.
     let flags = match protocol {
-        Protocol::Tcp => NUMERIC_HOST,
+        Protocol::Tcp | Protocol::Sctp => NUMERIC_HOST,
         Protocol::Udp => NUMERIC_HOST | DATAGRAM,
     };
     let address = SocketAddr::new(IpAddr::from([127, 0, 0, 1]), port);

@@ -5,8 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use evenkeel_model::{Fragments, Protocol, Scheduler};
 use evenkeel_testkit::packet::flags::{ACK, FIN, RST, SYN};
 use evenkeel_testkit::packet::{
-    Advert, Covers, DIRECTOR, Datagram, IcmpError, Segment, advert6, arp_request, arp_request_to,
-    as_v6, fragments, fragments6, icmp6_error, icmp6_quoting, solicitation, with_headers,
+    self as packet, Advert, Covers, DIRECTOR, Datagram, IcmpError, Segment, advert6, arp_request,
+    arp_request_to, as_v6, fragments, fragments6, icmp6_error, icmp6_quoting, solicitation,
+    with_headers,
 };
 use evenkeel_wire::ipv4;
 
@@ -68,7 +69,7 @@ const fn by_address(spec: Spec) -> Spec {
     }
 }
 
-use Protocol::{Tcp, Udp};
+use Protocol::{Sctp, Tcp, Udp};
 use Scheduler::{
     DestinationHash as Dh, Failover as Fo, LeastConnection as Lc, Maglev, MaglevHash as Mh,
     NeverQueue as Nq, Overflow as Ovf, RoundRobin as Rr, ShortestExpectedDelay as Sed,
@@ -77,7 +78,7 @@ use Scheduler::{
 };
 
 /// The services; the second has a quiesced server at times, the third none at all.
-pub(crate) const SERVICES: [Spec; 28] = [
+pub(crate) const SERVICES: [Spec; 31] = [
     spec(146, 80, Tcp, Rr),
     weighing(spec(147, 443, Tcp, Rr), &[1, 0, 1], &[1, 3, 1]),
     weighing(spec(148, 25, Tcp, Rr), &[], &[]),
@@ -96,6 +97,8 @@ pub(crate) const SERVICES: [Spec; 28] = [
     by_address(weighing(spec(152, 86, Udp, Sh), &[2, 3, 3], &[0, 1, 1])),
     weighing(spec(152, 87, Tcp, Mh), &[2, 3, 3], &[0, 1, 1]),
     weighing(spec(152, 88, Tcp, Twos), &[2, 3, 3], &[0, 1, 1]),
+    spec(153, 2905, Sctp, Rr),
+    weighing(spec(153, 2906, Sctp, Wlc), &[1, 2, 3], &[3, 0, 1]),
     local(spec(151, 80, Tcp, Rr)),
     local(weighing(spec(151, 53, Udp, Wrr), &[1, 2], &[2, 1])),
     v6(spec(146, 80, Tcp, Rr)),
@@ -114,10 +117,11 @@ pub(crate) const SERVICES: [Spec; 28] = [
     ))),
     v6(weighing(spec(152, 87, Tcp, Mh), &[2, 3, 3], &[0, 1, 1])),
     v6(local(spec(151, 80, Tcp, Rr))),
+    v6(spec(153, 2905, Sctp, Rr)),
 ];
 
 /// The place of the first service of IPv6.
-pub(crate) const FIRST_V6: usize = 20;
+pub(crate) const FIRST_V6: usize = 22;
 
 /// Virtual routers that the director takes part in, by their places in the map; the first three have addresses, and the
 /// third is of IPv6.
@@ -216,6 +220,7 @@ impl Corpus {
         let protocol = match service.protocol {
             Tcp => ipv4::TCP,
             Udp => ipv4::UDP,
+            Sctp => ipv4::SCTP,
         };
         let SocketAddr::V4(address) = service.address else {
             return self.icmp6(client, service.address, protocol);
@@ -359,6 +364,15 @@ impl Corpus {
                 let frame = datagram.frame();
                 self.with_udp_length(frame)
             }
+            Sctp => {
+                let packet = packet::Sctp {
+                    ttl,
+                    destination,
+                    chunks: self.chunks(),
+                    ..packet::Sctp::new(client, service, 0)
+                };
+                packet.frame()
+            }
         }
     }
 
@@ -376,6 +390,18 @@ impl Corpus {
             0,
             FIN | SYN | RST | ACK,
         ])
+    }
+
+    /// Chunks as clients send them, and others.
+    fn chunks(&mut self) -> Vec<(u8, u16)> {
+        let kind = self.pick(&[
+            1, 1, 1, 10, 10, 0, 0, 3, 4, 7, 8, 14, 6, 9, 2, 11, 13, 15, 64, 255,
+        ]);
+        let first = (kind, self.pick(&[0, 4, 5, 16, 700]));
+        match self.below(3) {
+            0 => vec![first, (self.pick(&[6, 6, 0, 10]), 0)],
+            _ => vec![first],
+        }
     }
 
     /// A datagram that says another length now and then, or has no checksum.

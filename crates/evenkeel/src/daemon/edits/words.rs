@@ -104,6 +104,7 @@ fn key(service: ServiceId) -> Result<ServiceKey, EditRefusal> {
     let protocol = match protocol {
         evenkeel_api::Protocol::Tcp => model::Protocol::Tcp,
         evenkeel_api::Protocol::Udp => model::Protocol::Udp,
+        evenkeel_api::Protocol::Sctp => model::Protocol::Sctp,
     };
     Ok(ServiceKey::single(protocol, address))
 }

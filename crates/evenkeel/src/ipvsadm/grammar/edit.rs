@@ -162,13 +162,13 @@ fn service(values: &Values) -> Result<ServiceId, Refused> {
     }
 }
 
-/// The service in the API's words, which has none for SCTP.
+/// The service in the API's words.
 fn service_id(name: ServiceName) -> Result<ServiceId, Refused> {
     let (protocol, address) = match name {
         ServiceName::Address(protocol, address) => (protocol, address),
         ServiceName::FirewallMark(group) => return Ok(ServiceId::Group { group }),
     };
-    let known = [Protocol::Tcp, Protocol::Udp];
+    let known = [Protocol::Tcp, Protocol::Udp, Protocol::Sctp];
     let protocol = known.into_iter().find(|known| known.number() == protocol);
     Ok(ServiceId::Single {
         protocol: protocol.ok_or_else(|| refused("Protocol not supported"))?,

@@ -225,11 +225,6 @@ fn what_is_not_there_yet_is_refused_as_by_a_kernel_without_it() {
     };
     refuses(&[
         (
-            "-A --sctp-service 1.2.3.4:80",
-            "Protocol not supported",
-            255,
-        ),
-        (
             "-A -u 1.2.3.4:80 --pe sip",
             "Scheduler or persistence engine not found",
             255,
