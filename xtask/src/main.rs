@@ -42,6 +42,8 @@ Usage: cargo xtask COMMAND
   bpf --check        rebuild it in another folder and compare the bytes
   bpf --print-hash   print the hash of the sources that go into it
   vm test            boot the stock 6.1 kernel and run the tests of the kernel floor
+  vm bench [--json FILE] [--rounds N]
+                     boot it and measure the data plane beside that kernel's IPVS
   vm run -- CMD...   boot it and run CMD as root
 ";
 
@@ -74,6 +76,7 @@ fn run(args: &[&str]) -> anyhow::Result<ExitCode> {
         ["bpf", "--check"] => bpf::check(),
         ["bpf", "--print-hash"] => bpf::print_hash(),
         ["vm", "test"] => vm::test(),
+        ["vm", "bench", rest @ ..] => vm::bench::run(rest),
         ["vm", "run", "--", command @ ..] if !command.is_empty() => vm::run(command),
         [] | ["help" | "-h" | "--help"] => {
             print!("{USAGE}");

@@ -3,6 +3,7 @@
 //! The machine sees this host's files read-only under a layer in memory, so that what was built
 //! here runs there. Nothing is installed on the host; what is downloaded stays in `target/vm`.
 
+pub(crate) mod bench;
 mod initramfs;
 mod kernel;
 
@@ -71,6 +72,8 @@ struct Outcome {
     status: u8,
     /// A line told of a test that could not run.
     skipped: bool,
+    /// What a benchmark measured, as JSON.
+    figures: Option<String>,
 }
 
 /// Boots, runs the shell's `line`, and prints what it prints.
@@ -169,17 +172,25 @@ fn converse(command: &mut Command) -> anyhow::Result<Option<Outcome>> {
     let output = machine.stdout.take().context("qemu without an output")?;
     let mut status = None;
     let mut skipped = false;
+    let mut figures = None;
     let mut out = std::io::stdout();
     for line in BufReader::new(output).split(b'\n') {
         let line = line?;
         let text = String::from_utf8_lossy(&line);
         let text = text.trim_end_matches('\r');
         skipped |= suite::tells_of_a_skip(text);
-        match text.strip_prefix(STATUS_MARK) {
-            Some(number) => status = number.parse().ok(),
-            None => writeln!(out, "{text}")?,
+        if let Some(number) = text.strip_prefix(STATUS_MARK) {
+            status = number.parse().ok();
+        } else if let Some(json) = text.strip_prefix(bench::FIGURES_MARK) {
+            figures = Some(json.to_owned());
+        } else {
+            writeln!(out, "{text}")?;
         }
     }
     machine.wait()?;
-    Ok(status.map(|status| Outcome { status, skipped }))
+    Ok(status.map(|status| Outcome {
+        status,
+        skipped,
+        figures,
+    }))
 }
