@@ -6,9 +6,9 @@ use core::sync::atomic::Ordering::Relaxed;
 
 use evenkeel_abi::{Costs, DropReason, FlowKey, ServiceKey, Word, pair};
 use evenkeel_datapath::{
-    Flow, Method, Plan, Rounds, Tables as _, Transport, chunk, digest, enter, establish, find_service, least_loaded,
-    less_loaded_of_two, note_fragment, note_server, persistent_server, place_by_address, plan,
-    ports_of_fragment, schedule, server_of_flow,
+    Flow, Method, Plan, Rounds, Row, ServiceAt, Tables as _, Transport, by_locality, chunk, digest, enter, establish, find_service, least_loaded,
+    less_loaded_of_two, note_fragment, note_server, persistent_server, place_by_address, plan, replicate, row_of,
+    ports_of_fragment, schedule, server_of_flow, thin_out,
 };
 
 use crate::tables::ANYWHERE;
@@ -87,17 +87,51 @@ pub(crate) extern "C" fn evenkeel_plan(
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub(crate) extern "C" fn evenkeel_schedule(
-    service: u32,
+    at: u64,
     addresses: u64,
     ports_protocol: u64,
     method: u64,
 ) -> u64 {
-    match schedule(&ANYWHERE, service, &key(addresses, ports_protocol), Method::of(method)) {
+    match schedule(&ANYWHERE, ServiceAt(at), &key(addresses, ports_protocol), Method::of(method)) {
         Ok(server) => server.into(),
         Err(DropReason::NoServer) => NO_SERVER,
         Err(DropReason::TableFull) => FULL,
         Err(_) => INTERNAL,
     }
+}
+
+/// As [`evenkeel_schedule`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn evenkeel_by_locality(at: u64) -> u64 {
+    match by_locality(&ANYWHERE, ServiceAt(at)) {
+        Ok(server) => server.into(),
+        Err(DropReason::NoServer) => NO_SERVER,
+        Err(_) => INTERNAL,
+    }
+}
+
+/// As [`evenkeel_least_loaded`]; the row in one word.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn evenkeel_row_of(at: u64) -> u64 {
+    row_of(&ANYWHERE, ServiceAt(at)).map_or(NO_SERVER, Row::packed)
+}
+
+/// As [`evenkeel_row_of`]; returns nothing, which such a function can't.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn evenkeel_replicate(row: u64, server: u32) -> u64 {
+    let _noted = replicate(&ANYWHERE, Row::unpacked(row), server);
+    0
+}
+
+/// As [`evenkeel_replicate`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn evenkeel_thin_out(row: u64) -> u64 {
+    let _gone = thin_out(&ANYWHERE, Row::unpacked(row));
+    0
 }
 
 /// As [`evenkeel_plan`]; 1 unless another packet took the flow's place.

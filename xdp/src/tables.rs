@@ -15,13 +15,13 @@ use evenkeel_abi::{
     Globals, HINTS, LINKS_MAX, Link, Load, ROUTERS_MAX, Router, SERVERS_MAX, SERVICES_MAX, Server,
     ServiceKey, ServiceSlot, Shared, State, Stats, Tick, Word, high, low,
 };
-use evenkeel_datapath::{Flow, Method, Plan, Rounds, Tables, Transport};
+use evenkeel_datapath::{Flow, Method, Plan, Rounds, Row, ServiceAt, Tables, Transport};
 
 use crate::functions::{
-    EARLY, FULL, INTERNAL, NO_SERVER, evenkeel_digest, evenkeel_enter, evenkeel_establish, evenkeel_find_service,
+    EARLY, FULL, INTERNAL, NO_SERVER, evenkeel_by_locality, evenkeel_digest, evenkeel_enter, evenkeel_establish, evenkeel_find_service,
     evenkeel_least_loaded, evenkeel_less_loaded_of_two, evenkeel_note_fragment,
     evenkeel_note_server, evenkeel_persistent_server, evenkeel_place_by_address, evenkeel_plan,
-    evenkeel_ports_of_fragment, evenkeel_schedule, evenkeel_server_of_flow, run_chunk,
+    evenkeel_ports_of_fragment, evenkeel_replicate, evenkeel_row_of, evenkeel_schedule, evenkeel_server_of_flow, evenkeel_thin_out, run_chunk,
 };
 
 const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
@@ -276,13 +276,40 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
-    fn schedule(&self, service: u32, key: &FlowKey, method: Method) -> Result<u32, DropReason> {
-        match evenkeel_schedule(service, key.addresses, key.ports_protocol, method as u64) {
+    fn schedule(&self, at: ServiceAt, key: &FlowKey, method: Method) -> Result<u32, DropReason> {
+        match evenkeel_schedule(at.0, key.addresses, key.ports_protocol, method as u64) {
             NO_SERVER => Err(DropReason::NoServer),
             FULL => Err(DropReason::TableFull),
             INTERNAL => Err(DropReason::Internal),
             server => Ok(server as u32),
         }
+    }
+
+    #[inline(always)]
+    fn by_locality(&self, at: ServiceAt) -> Result<u32, DropReason> {
+        match evenkeel_by_locality(at.0) {
+            NO_SERVER => Err(DropReason::NoServer),
+            INTERNAL => Err(DropReason::Internal),
+            server => Ok(server as u32),
+        }
+    }
+
+    #[inline(always)]
+    fn row_of(&self, at: ServiceAt) -> Option<Row> {
+        let row = evenkeel_row_of(at.0);
+        (row != NO_SERVER).then_some(Row::unpacked(row))
+    }
+
+    #[inline(always)]
+    fn replicate(&self, row: Row, server: u32) -> Option<()> {
+        evenkeel_replicate(row.packed(), server);
+        Some(())
+    }
+
+    #[inline(always)]
+    fn thin_out(&self, row: Row) -> Option<()> {
+        evenkeel_thin_out(row.packed());
+        Some(())
     }
 
     #[inline(always)]

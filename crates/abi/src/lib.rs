@@ -13,6 +13,7 @@
 pub mod conn;
 pub mod counter;
 mod gate;
+mod locality;
 #[cfg(feature = "user")]
 mod pod;
 mod port_step;
@@ -22,6 +23,7 @@ pub mod shared;
 pub use conn::{BUCKET_WAYS, Bucket, Clients, Conn, ConnState, FlowKey, Tick, Word};
 pub use counter::{DropReason, Event, Stats};
 pub use gate::{Gate, GateState, Router};
+pub use locality::Locality;
 pub use port_step::PortStep;
 pub use service::{
     Costs, Egress, Link, Load, SchedulerId, Server, ServerFlags, Service, ServiceFlags, ServiceKey,

@@ -163,6 +163,11 @@ impl SchedulerId {
     pub const MH: u64 = 11;
     /// twos: the ring; the cursor is where chance stands.
     pub const TWOS: u64 = 12;
+    /// lblc: the server that an address has, which `ring` remembers, see [`Locality`](crate::Locality); else as wlc,
+    /// of `list`.
+    pub const LBLC: u64 = 13;
+    /// lblcr: as lblc, with several servers for an address.
+    pub const LBLCR: u64 = 14;
     /// maglev: `hash_all`, and `hash_fresh` where that names a quiesced server.
     pub const MAGLEV: u64 = 3;
 }
@@ -185,6 +190,10 @@ impl Costs {
     pub const FO: Self = Self::of([0, 0, 1, 0, 1, 0, 0]);
     /// ovf: the weight alone, while there are no more active connections.
     pub const OVF: Self = Self::of([0, 0, 1, 0, 1, 0, 1]);
+
+    /// Whether a server has less than half of the active connections that its weight stands for, overloaded or not:
+    /// the one that has the least does, if any.
+    pub const SLACK: Self = Self(Self::of([1, 0, 0, 0, 1, 0, 0]).0 | 1 << 57);
 
     const fn of([active, inactive, flow, idle, weight, any_weight, full]: [u64; 7]) -> Self {
         Self(
@@ -248,7 +257,14 @@ impl Costs {
     #[must_use]
     #[inline(always)]
     pub const fn full(self) -> u64 {
-        self.factor(56)
+        self.0 >> 56 & 1
+    }
+
+    /// 1: no share while it is overloaded.
+    #[must_use]
+    #[inline(always)]
+    pub const fn unless_overloaded(self) -> u64 {
+        1 ^ (self.0 >> 57 & 1)
     }
 }
 
@@ -261,10 +277,11 @@ pub struct Service {
     pub gate: Shared,
     /// One of [`SchedulerId`].
     pub scheduler: Shared,
-    /// Every server in IPVS's list order; for user space, which reads it back on adoption.
+    /// Every server in IPVS's list order; for lblc and lblcr, and for user space, which reads it back on adoption.
     pub list: Span,
     /// The servers with a weight, in IPVS's list order. The word before the span's first is a cursor:
-    /// with rr the position used last. With wrr the span holds a table of levels instead, see [`SchedulerId::WRR`].
+    /// with rr the position used last. With wrr the span holds a table of levels instead, see [`SchedulerId::WRR`],
+    /// with lblc and lblcr one of addresses, see [`Locality`](crate::Locality).
     pub ring: Span,
     /// Consistent hash over all servers, quiesced ones included: unknown flows.
     pub hash_all: Span,

@@ -28,6 +28,7 @@ use crate::draft::{self, extents};
 use crate::error::{StartError, failed};
 use crate::gate::set_fragments;
 use crate::levels;
+use crate::locality::{self, is_local};
 use crate::mapped::MappedArray;
 use crate::maps::{Mismatch, specs};
 use crate::numbers::{Pool, ServerNumbers};
@@ -218,6 +219,9 @@ fn read_service(
     extents.push(if scheduler == Scheduler::WeightedRoundRobin {
         levels::extent(tables, ring)
             .ok_or_else(|| format!("the levels of service `{key}` are not in order"))?
+    } else if is_local(scheduler) {
+        locality::extent(tables, ring)
+            .ok_or_else(|| format!("the addresses of service `{key}` are out of bounds"))?
     } else {
         ring.ring_extent()
     });

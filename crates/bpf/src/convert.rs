@@ -125,6 +125,8 @@ pub(crate) const fn scheduler_word(scheduler: Scheduler) -> u64 {
         Scheduler::NeverQueue => SchedulerId::NQ,
         Scheduler::Failover => SchedulerId::FO,
         Scheduler::Overflow => SchedulerId::OVF,
+        Scheduler::Locality => SchedulerId::LBLC,
+        Scheduler::ReplicatedLocality => SchedulerId::LBLCR,
         Scheduler::DestinationHash => SchedulerId::DH,
         Scheduler::SourceHash => SchedulerId::SH,
         Scheduler::MaglevHash => SchedulerId::MH,
@@ -144,6 +146,8 @@ pub(crate) const fn costs(scheduler: Scheduler) -> Costs {
         Scheduler::Overflow => Costs::OVF,
         Scheduler::RoundRobin
         | Scheduler::WeightedRoundRobin
+        | Scheduler::Locality
+        | Scheduler::ReplicatedLocality
         | Scheduler::DestinationHash
         | Scheduler::SourceHash
         | Scheduler::MaglevHash

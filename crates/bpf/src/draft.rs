@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
 use evenkeel_abi::{Service, high, low, pair};
 use evenkeel_model::hash_table::{build_sized, fallback_size, table_size};
-use evenkeel_model::wrr::{Cursor, Level};
+use evenkeel_model::wrr::Level;
 use evenkeel_model::{MaglevSlots, Scheduler, ServerEntry, ServiceEntry, Weight, buckets, mh};
 
 use crate::arena::Extent;
@@ -14,6 +14,7 @@ use crate::convert::{costs, scheduler_word};
 use crate::cursor::weighted;
 use crate::error::PutError;
 use crate::levels;
+use crate::locality::Rows;
 use crate::plane::DataPlane;
 use crate::service_options;
 use crate::tables::Tables;
@@ -22,10 +23,10 @@ use crate::tables::Tables;
 pub(crate) struct Draft {
     /// Numbers of its servers, in list order.
     pub(crate) numbers: Vec<u32>,
-    /// Its ring, or wrr's levels.
+    /// Its ring, wrr's levels, or a table of addresses.
     pub(crate) ring: Table,
-    /// Where wrr's levels begin; `None`: there is a ring.
-    pub(crate) level_cursor: Option<Cursor>,
+    /// What stands in the word before levels or addresses; `None`: there is a ring.
+    pub(crate) begin: Option<u64>,
     /// The words that it takes.
     pub(crate) extents: Vec<Extent>,
     list: Table,
@@ -50,6 +51,8 @@ enum Content {
     Ring(Vec<u32>),
     /// wrr's levels after a cursor.
     Levels(Vec<Level<u32>>),
+    /// The addresses of lblc and lblcr after the number of a row's places.
+    Addresses(Rows),
 }
 
 impl Content {
@@ -60,6 +63,7 @@ impl Content {
             Self::Entries(entries) => words(entries),
             Self::Ring(entries) => 1 + words(entries),
             Self::Levels(levels) => levels::words(levels),
+            Self::Addresses(rows) => rows.words(),
         }
     }
 
@@ -68,6 +72,7 @@ impl Content {
             Self::Entries(entries) => write_entries(tables, extent.start, entries),
             Self::Ring(entries) => write_entries(tables, extent.start + 1, entries),
             Self::Levels(levels) => levels::write(tables, extent, levels),
+            Self::Addresses(rows) => rows.write(tables, extent),
         }
     }
 }
@@ -81,14 +86,14 @@ impl DataPlane {
         old: Option<&Listed>,
     ) -> Result<Draft, PutError> {
         let (all, fresh) = self.hashes(numbers, entry);
-        let (ring, level_cursor) = self.ring(numbers, entry, old);
+        let (ring, begin) = self.ring(numbers, entry, old);
         let mut contents = vec![Content::Entries(numbers.to_vec()), ring];
         contents.push(Content::Entries(all));
         contents.extend(fresh.map(Content::Entries));
         let (tables, extents) = self.write(&contents)?;
         Ok(Draft {
             numbers: numbers.to_vec(),
-            level_cursor,
+            begin,
             extents,
             list: tables[0],
             ring: tables[1],
@@ -127,17 +132,23 @@ impl DataPlane {
         (all, Some(by_number(build_sized(&weights, seed, size))))
     }
 
-    /// What the scheduler goes round, and where in wrr's levels it begins.
+    /// What the scheduler goes round, and what stands before it unless that is a ring.
     fn ring(
         &self,
         numbers: &[u32],
         entry: &ServiceEntry,
         old: Option<&Listed>,
-    ) -> (Content, Option<Cursor>) {
+    ) -> (Content, Option<u64>) {
         match entry.scheduler {
             Scheduler::WeightedRoundRobin => {
                 let table = weighted(&self.tables, numbers, entry, old);
-                (Content::Levels(table.levels), Some(table.cursor))
+                let begin = levels::word_of(table.cursor);
+                (Content::Levels(table.levels), Some(begin))
+            }
+            Scheduler::Locality | Scheduler::ReplicatedLocality => {
+                let rows = Rows::draft(&self.tables, &self.book, numbers, entry, old);
+                let begin = rows.begin();
+                (Content::Addresses(rows), Some(begin))
             }
             Scheduler::DestinationHash => {
                 let dealt = buckets::destination_hash(numbers.len());

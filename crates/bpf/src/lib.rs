@@ -26,6 +26,7 @@ mod gate;
 mod grace;
 mod holders;
 mod levels;
+mod locality;
 mod mapped;
 mod maps;
 mod measure;

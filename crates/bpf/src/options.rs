@@ -1,5 +1,6 @@
 //! What a data plane is started with.
 
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 
@@ -7,6 +8,7 @@ use evenkeel_abi::{ARENA_WORDS, BUCKET_WAYS, GATES_MAX, SERVERS_MAX, SERVICES_MA
 use evenkeel_model::{MacAddress, MaglevSlots, Scheduler, VirtualService};
 
 use crate::draft::slots;
+use crate::locality::most_words;
 
 /// Where the program runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +63,8 @@ pub struct Sizes {
     pub servers: u32,
     /// Words of 8 bytes for rings and hash tables: some 20 to 35 for each server of a service (with maglev 55 to 100), twice as many while one
     /// of the service's servers is quiesced, and as much again while the service changes. With wrr further
-    /// ones for each distinct weight: two, and one for every two servers of at least that weight.
+    /// ones for each distinct weight: two, and one for every two servers of at least that weight. With lblc further
+    /// 8 for each address, with lblcr these and two for each address and server.
     pub arena_words: u32,
 }
 
@@ -89,6 +92,8 @@ impl Sizes {
             let count = service.servers.len();
             servers += count as u64;
             words += words_of(service.scheduler, service.options.maglev.slots, count);
+            let addresses = service.addresses().collect::<BTreeSet<_>>().len();
+            words += most_words(service.scheduler, addresses, count);
         }
         let room = |now: u32, needed: u64, most: u32| {
             let doubled = u32::try_from(needed * 2).unwrap_or(u32::MAX);

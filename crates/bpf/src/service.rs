@@ -19,9 +19,10 @@ use crate::convert::{address6_words, egress, mac_word, store, store_server};
 use crate::cursor::Start;
 use crate::draft::{Draft, fill};
 use crate::error::{PutError, io_cause, map_failed};
-use crate::levels;
+use crate::locality::is_local;
 use crate::plane::DataPlane;
 use crate::tables::zero;
+use crate::takes::addresses;
 
 /// Most servers of one service: as many as wlc looks at for a new flow.
 const SERVERS_MAX: usize = 1024;
@@ -239,7 +240,7 @@ impl DataPlane {
         let start = Start::of(&self.tables, &draft.numbers, entry, old);
         if let Some(word) = self.tables.arena.get(draft.ring.cursor()) {
             let position = u64::from(start.position);
-            let begin = draft.level_cursor.map_or(position, levels::word_of);
+            let begin = draft.begin.unwrap_or(position);
             word.store(begin, Relaxed);
         }
         self.mark_fragments(number, entry);
@@ -403,7 +404,11 @@ fn same_tables(a: &ServiceEntry, b: &ServiceEntry) -> bool {
             s.thresholds,
         )
     };
+    // A table of addresses has room for those that there were.
+    let same_addresses =
+        !is_local(a.scheduler) || addresses(&a.listens()) == addresses(&b.listens());
     a.scheduler == b.scheduler
+        && same_addresses
         && a.options == b.options
         && a.servers.iter().map(shape).eq(b.servers.iter().map(shape))
 }

@@ -10,6 +10,7 @@ use evenkeel_abi::{BUCKET_WAYS, Bucket, Clients, Conn, FlowKey, Shared, Tick, Wo
 use evenkeel_datapath::table::weigh;
 
 use crate::holders::{Holders, KEPT, RENEWED_BELOW};
+use crate::locality::Remembered;
 use crate::mapped::MappedArray;
 use crate::plane::DataPlane;
 use crate::tables::Tables;
@@ -113,11 +114,17 @@ impl DataPlane {
     fn sweep_numbers(&mut self) -> u32 {
         let now = Instant::now();
         let loads = &self.tables.loads;
+        let services = self.book.services.values();
+        let remembered = Remembered::of(
+            &self.tables,
+            services.filter_map(|record| record.listed.as_ref()),
+        );
         let freed = self.book.servers.sweep(now, |number| {
-            loads.get(number).is_none_or(|load| {
+            let is_idle = loads.get(number).is_none_or(|load| {
                 let counters = [&load.active, &load.inactive, &load.persistent];
                 counters.iter().all(|counter| counter.load(Acquire) == 0)
-            })
+            });
+            is_idle && !remembered.has(number)
         });
         for number in &freed {
             if let Some(server) = self.tables.servers.get(*number) {

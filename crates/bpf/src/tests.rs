@@ -6,6 +6,7 @@ mod contract;
 mod groups;
 mod interfaces;
 mod ipv6;
+mod locality;
 mod maglev;
 mod packets;
 mod persistence;

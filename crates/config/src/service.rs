@@ -16,8 +16,6 @@ use crate::overlap::{Addresses, Host};
 use crate::reader::{Field, Section};
 use crate::{address, check, keys, listen, options};
 
-/// Schedulers of IPVS that this version does not have.
-const PLANNED_SCHEDULERS: [&str; 2] = ["lblc", "lblcr"];
 /// IPVS's other forwarding methods, by their names here, in ipvsadm and in ldirectord.
 const PLANNED_FORWARDING: [&str; 6] = [
     "tunnel",
@@ -71,7 +69,7 @@ fn read<'t>(
     let scheduler = match section.get(&keys::SCHEDULER) {
         Some(field) => {
             let supported = Scheduler::ALL.map(|scheduler| (scheduler.name(), scheduler));
-            field.choice("scheduler", &supported, &PLANNED_SCHEDULERS, faults)
+            field.choice("scheduler", &supported, &[], faults)
         }
         None => Ok(Scheduler::RoundRobin),
     };

@@ -208,6 +208,7 @@ fn every_key_reaches_the_director() {
     assert_eq!(dns_over_tcp.scheduler, Scheduler::WeightedLeastConnection);
     assert_eq!(log.scheduler, Scheduler::WeightedRoundRobin);
     assert_eq!(log.check, None);
+    assert_eq!(unchecked.scheduler, Scheduler::ReplicatedLocality);
     assert_eq!(unchecked.check, None);
     assert_eq!(unchecked.servers, []);
     assert_eq!(group.key.group().map(GroupNumber::get), Some(7));

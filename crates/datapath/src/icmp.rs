@@ -90,15 +90,15 @@ fn follow<F: Frame, T: Tables>(
     // The packet went from the service to the client.
     let [service_high, service_low, client_high, client_low] = ports;
     let port = u16::from_ne_bytes([service_high, service_low]);
-    let Some(Found { number, .. }) = lookup::find(tables, of.service_key(port)) else {
+    let Some(Found { at, .. }) = lookup::find(tables, of.service_key(port)) else {
         return Ok(Verdict::Pass);
     };
     let ports = u32::from_ne_bytes([client_high, client_low, service_high, service_low]);
     let server = tables
-        .server_of_flow(number, &Flow::new(of.key(ports), placed_by))
+        .server_of_flow(at.service(), &Flow::new(of.key(ports), placed_by))
         .ok_or(DropReason::NoServer)?;
     let verdict = forward(frame, tables, link, server, ip.is_v6)?;
-    tables.count(number, server, ip.total_len as u64, false);
+    tables.count(at.service(), server, ip.total_len as u64, false);
     Ok(verdict)
 }
 

@@ -28,6 +28,7 @@ mod icmp;
 mod ip;
 mod ipv6;
 mod loads;
+mod locality;
 mod lookup;
 #[cfg(not(target_arch = "bpf"))]
 mod memory;
@@ -55,7 +56,8 @@ pub use icmp::{entry_of, server_of_flow};
 pub use ip::{Flow, folded, folded_addresses, of_group, under_prefix};
 pub use ipv6::{Upper, skip_headers};
 pub use loads::{least_loaded, less_loaded_of_two};
-pub use lookup::find_service;
+pub use locality::{Row, by_locality, replicate, row_of, thin_out};
+pub use lookup::{ServiceAt, find_service};
 #[cfg(not(target_arch = "bpf"))]
 pub use memory::MemoryFrame;
 pub use persistence::{note_server, persistent_server, template_digest};
@@ -269,8 +271,27 @@ pub trait Tables {
     ///
     /// # Errors
     /// As [`schedule`](fn@schedule).
-    fn schedule(&self, service: u32, key: &FlowKey, method: Method) -> Result<u32, DropReason> {
-        schedule(self, service, key, method)
+    fn schedule(&self, at: ServiceAt, key: &FlowKey, method: Method) -> Result<u32, DropReason> {
+        schedule(self, at, key, method)
+    }
+    /// The server that lblc or lblcr chooses, see [`by_locality`](fn@by_locality); a method for the same reason.
+    ///
+    /// # Errors
+    /// As [`by_locality`](fn@by_locality).
+    fn by_locality(&self, at: ServiceAt) -> Result<u32, DropReason> {
+        by_locality(self, at)
+    }
+    /// What a service remembers of an address, see [`row_of`](fn@row_of); a method for the same reason.
+    fn row_of(&self, at: ServiceAt) -> Option<Row> {
+        row_of(self, at)
+    }
+    /// Makes a server a member of an address, see [`replicate`](fn@replicate); a method for the same reason.
+    fn replicate(&self, row: Row, server: u32) -> Option<()> {
+        replicate(self, row, server)
+    }
+    /// Takes the most loaded member of an address out, see [`thin_out`](fn@thin_out); a method for the same reason.
+    fn thin_out(&self, row: Row) -> Option<()> {
+        thin_out(self, row)
     }
     /// Enters a flow as planned, see [`enter`](fn@enter); a method for the same reason.
     fn enter(&self, key: &FlowKey, transport: Transport, plan: Plan, server: u32) -> bool {

@@ -12,7 +12,8 @@ use crate::scheduler::at;
 /// IPVS's wlc, lc, sed, nq, fo and ovf: the server with the lowest cost for its share, the first of equals.
 ///
 /// `ip_vs_{wlc,lc,sed,nq,fo,ovf}_schedule` in net/netfilter/ipvs, as one loop over numbers that user space has
-/// chosen ([`Costs`]). Looks at the first 1,024 of the `len` servers that the list at `start` of the arena has. `None`:
+/// chosen ([`Costs`]). Looks at the first 2,048 of the `len` entries that the list at `start` of the arena has: lblcr's
+/// members stand there twice. `None`:
 /// there is none with a weight that is not overloaded; no server wins whose weight has just become 0.
 #[must_use]
 #[inline(always)]
@@ -30,7 +31,7 @@ pub fn least_loaded<T: Tables + ?Sized>(
         share: 1,
         found: 0,
     };
-    tables.repeat(SERVERS, &mut least);
+    tables.repeat(SERVERS * 2, &mut least);
     low(least.found).checked_sub(1)
 }
 
@@ -74,7 +75,7 @@ impl Rounds for Least {
             .wrapping_mul(weight)
             .wrapping_add(costs.any_weight().wrapping_mul(1 ^ is_zero(weight)))
             .wrapping_mul(1 ^ full)
-            .wrapping_mul(1 ^ load.overloaded.load(Relaxed));
+            .wrapping_mul(1 ^ load.overloaded.load(Relaxed) & costs.unless_overloaded());
         let lower = is_below(cost.wrapping_mul(self.share), self.cost.wrapping_mul(share));
         self.cost = select(lower, cost, self.cost);
         self.share = select(lower, share, self.share);
@@ -187,7 +188,7 @@ fn picked_from<T: Tables + ?Sized>(tables: &T, start: u32, index: u32) -> Option
 
 /// A server's overhead (`ip_vs_dest_conn_overhead`) and weight.
 #[inline(always)]
-fn overhead<T: Tables + ?Sized>(tables: &T, server: u32) -> Option<(u64, u64)> {
+pub(crate) fn overhead<T: Tables + ?Sized>(tables: &T, server: u32) -> Option<(u64, u64)> {
     let load = tables.server_load(server)?;
     let active = load.active.load(Relaxed);
     let overhead = (active << 8)

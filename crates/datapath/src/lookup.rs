@@ -2,20 +2,46 @@
 
 use core::sync::atomic::Ordering::{Acquire, Relaxed};
 
-use evenkeel_abi::{PortStep, Service, ServiceFlags, ServiceKey, ServiceSlot, Span, low};
+use evenkeel_abi::{
+    PortStep, Service, ServiceFlags, ServiceKey, ServiceSlot, Span, high, low, pair,
+};
 
 use crate::Tables;
 use crate::branchless::{is_below, is_zero, select};
 
 /// The service of a packet.
 pub(crate) struct Found<'t> {
-    /// Its number.
-    pub(crate) number: u32,
+    pub(crate) at: ServiceAt,
     pub(crate) slot: &'t ServiceSlot,
     /// The half in force.
     pub(crate) service: &'t Service,
-    /// Number of the gate of the packet's address.
-    pub(crate) gate: u32,
+}
+
+/// A service, and the gate of a packet's address: their numbers, in one word, so that the program has one to keep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServiceAt(pub u64);
+
+impl ServiceAt {
+    /// A service at an address with this gate.
+    #[must_use]
+    #[inline(always)]
+    pub const fn new(service: u32, gate: u32) -> Self {
+        Self(pair(service, gate))
+    }
+
+    /// Number of the service.
+    #[must_use]
+    #[inline(always)]
+    pub const fn service(self) -> u32 {
+        low(self.0)
+    }
+
+    /// Number of the gate.
+    #[must_use]
+    #[inline(always)]
+    pub const fn gate(self) -> u32 {
+        high(self.0)
+    }
 }
 
 /// Finds a service: the hint saves the hash look-up where it is right, which its slot tells; to a group there is none.
@@ -28,19 +54,17 @@ pub(crate) fn find<T: Tables>(tables: &T, key: ServiceKey) -> Option<Found<'_>> 
     {
         let service = in_force(slot);
         return Some(Found {
-            number: hint,
+            at: ServiceAt::new(hint, low(service.gate.load(Relaxed))),
             slot,
             service,
-            gate: low(service.gate.load(Relaxed)),
         });
     }
     let (number, gate) = tables.find_service(&key)?;
     let slot = tables.service(number)?;
     Some(Found {
-        number,
+        at: ServiceAt::new(number, gate),
         slot,
         service: in_force(slot),
-        gate,
     })
 }
 

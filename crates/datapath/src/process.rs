@@ -131,9 +131,9 @@ fn packet<F: Frame, T: Tables>(frame: &mut F, tables: &T, link: &Link, ip: &Ip) 
         }
         return Verdict::Pass;
     };
-    let Found { number, slot, .. } = found;
+    let Found { at, slot, .. } = found;
     let gate = tables
-        .gate(found.gate)
+        .gate(at.gate())
         .map_or(GateState::CLOSED, |g| g.state.load(Acquire));
     if gate == GateState::CLOSED {
         return Verdict::Pass;
@@ -145,12 +145,17 @@ fn packet<F: Frame, T: Tables>(frame: &mut F, tables: &T, link: &Link, ip: &Ip) 
     let ports = u32::from_ne_bytes(ports);
     // Not a question of `ip.fragment` itself: what the verifier learned of that it would follow to the end.
     if ip.fragment.wrapping_mul(slot.used.load(Relaxed)) != 0 {
-        frame.note_first(tables, number, ports);
+        frame.note_first(tables, at.service(), ports);
     }
     let key = ip.key(ports);
     match balance(frame, tables, link, &found, ip, &key) {
         Ok((choice, verdict)) => {
-            tables.count(number, choice.server, ip.total_len as u64, choice.new_flow);
+            tables.count(
+                at.service(),
+                choice.server,
+                ip.total_len as u64,
+                choice.new_flow,
+            );
             verdict
         }
         Err(reason) => refuse(frame, tables, link, key.is_v6(), reason),

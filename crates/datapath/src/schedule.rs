@@ -71,8 +71,8 @@ fn as_planned<F: Frame, T: Tables>(
     transport: Transport,
 ) -> Result<Choice, DropReason> {
     let Flow { key, placing } = flow;
-    let (number, service) = (found.number, found.service);
-    let plan = tables.plan(number, flow, transport);
+    let (at, service) = (found.at, found.service);
+    let plan = tables.plan(at.service(), flow, transport);
     let method = match plan.step() {
         Step::Known(server) => {
             return Ok(Choice {
@@ -89,13 +89,13 @@ fn as_planned<F: Frame, T: Tables>(
     let server = if method == Method::Scheduler && service.persistence.load(Relaxed) != 0 {
         of_client(frame, tables, found, flow)?
     } else {
-        tables.schedule(number, placing, method)?
+        tables.schedule(at, placing, method)?
     };
     if tables.enter(key, transport, plan, server) {
         return Ok(Choice { server, new_flow });
     }
     // Another packet was faster: the flow goes where its next packets will go without an entry.
-    let server = tables.schedule(number, placing, Method::without_entry(new_flow))?;
+    let server = tables.schedule(at, placing, Method::without_entry(new_flow))?;
     Ok(Choice { server, new_flow })
 }
 
@@ -107,7 +107,7 @@ fn of_client<F: Frame, T: Tables>(
     found: &Found<'_>,
     Flow { key, placing }: &Flow,
 ) -> Result<u32, DropReason> {
-    let number = found.number;
+    let number = found.at.service();
     let prefix = high(found.service.persistence.load(Relaxed));
     let of = ServiceKey::unpacked(found.slot.key.load(Relaxed));
     let template = if key.is_v6() {
@@ -118,7 +118,7 @@ fn of_client<F: Frame, T: Tables>(
     if let Some(server) = tables.persistent_server(number, &template) {
         return Ok(server);
     }
-    let server = tables.schedule(number, placing, Method::Scheduler)?;
+    let server = tables.schedule(found.at, placing, Method::Scheduler)?;
     tables.note_server(number, &template, server);
     if template.is_v6() {
         frame.note_client(tables, &template, prefix);

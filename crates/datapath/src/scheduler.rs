@@ -10,6 +10,7 @@ use crate::Tables;
 use crate::branchless::{is_below, is_zero, select};
 use crate::buckets::{Dealt, FALLS, client, static_bucket};
 use crate::hash::{chance, flow_hash, slot};
+use crate::lookup::ServiceAt;
 use crate::rounds::{Rounds, SERVERS};
 use crate::turns::{round_robin, weighted_round_robin};
 
@@ -58,15 +59,15 @@ impl Method {
 #[inline(always)]
 pub fn schedule<T: Tables + ?Sized>(
     tables: &T,
-    service: u32,
+    at: ServiceAt,
     key: &FlowKey,
     method: Method,
 ) -> Result<u32, DropReason> {
     let globals = tables.globals().ok_or(DropReason::Internal)?;
-    let slot = tables.service(service).ok_or(DropReason::Internal)?;
+    let slot = tables.service(at.service()).ok_or(DropReason::Internal)?;
     let service = &slot.halves[(slot.select.load(Acquire) & 1) as usize];
     match method {
-        Method::Scheduler => by_scheduler(tables, globals, service, key),
+        Method::Scheduler => by_scheduler(tables, globals, service, key, at),
         Method::HashAll => by_hash(tables, globals, service, &service.hash_all, key),
         Method::HashAllNew => {
             let server = by_hash(tables, globals, service, &service.hash_all, key)?;
@@ -86,6 +87,7 @@ fn by_scheduler<T: Tables + ?Sized>(
     globals: &Globals,
     service: &Service,
     key: &FlowKey,
+    at: ServiceAt,
 ) -> Result<u32, DropReason> {
     match service.scheduler.load(Relaxed) {
         SchedulerId::RR => round_robin(tables, &service.ring),
@@ -123,6 +125,7 @@ fn by_scheduler<T: Tables + ?Sized>(
                 .ok_or(DropReason::NoServer)
         }
         SchedulerId::MAGLEV => consistent(tables, globals, service, key),
+        SchedulerId::LBLC | SchedulerId::LBLCR => tables.by_locality(at),
         SchedulerId::WLC
         | SchedulerId::LC
         | SchedulerId::SED

@@ -31,6 +31,8 @@ pub fn pick(scheduler: Scheduler, servers: &[Loaded]) -> Option<usize> {
         Scheduler::Overflow => heaviest(servers, |&(weight, active, _)| active <= weight.into()),
         Scheduler::RoundRobin
         | Scheduler::WeightedRoundRobin
+        | Scheduler::Locality
+        | Scheduler::ReplicatedLocality
         | Scheduler::DestinationHash
         | Scheduler::SourceHash
         | Scheduler::MaglevHash

@@ -12,6 +12,7 @@ pub mod hash_table;
 pub mod hop;
 pub mod least;
 pub mod listen;
+pub mod locality;
 pub mod mh;
 pub mod options;
 pub mod overlay;

@@ -63,6 +63,10 @@ pub enum Scheduler {
     Failover,
     /// `ovf`: the server with the greatest weight that has no more active connections than that.
     Overflow,
+    /// `lblc`: the server that the virtual address has, while it is not busy, else as `wlc`.
+    Locality,
+    /// `lblcr`: the least loaded of the servers that the virtual address has; where it is busy another one comes to them.
+    ReplicatedLocality,
     /// `dh`: by a static hash of the virtual address.
     DestinationHash,
     /// `sh`: by a static hash of the client's address, in proportion to the weights.
@@ -77,7 +81,7 @@ pub enum Scheduler {
 
 impl Scheduler {
     /// All schedulers that this version knows.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::RoundRobin,
         Self::WeightedRoundRobin,
         Self::LeastConnection,
@@ -86,6 +90,8 @@ impl Scheduler {
         Self::NeverQueue,
         Self::Failover,
         Self::Overflow,
+        Self::Locality,
+        Self::ReplicatedLocality,
         Self::DestinationHash,
         Self::SourceHash,
         Self::MaglevHash,
@@ -105,6 +111,8 @@ impl Scheduler {
             Self::NeverQueue => "nq",
             Self::Failover => "fo",
             Self::Overflow => "ovf",
+            Self::Locality => "lblc",
+            Self::ReplicatedLocality => "lblcr",
             Self::DestinationHash => "dh",
             Self::SourceHash => "sh",
             Self::MaglevHash => "mh",

@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::atomic::Ordering::SeqCst;
 
 use evenkeel_abi::{
-    Costs, GateState, SchedulerId, Server, ServerFlags, Service, ServiceFlags, ServiceKey, Span,
-    high, low, pair,
+    Costs, GateState, Locality, SchedulerId, Server, ServerFlags, Service, ServiceFlags,
+    ServiceKey, Span, high, low, pair,
 };
 use evenkeel_datapath::tcp::{SCTP_TIMEOUTS, TIMEOUTS};
 use evenkeel_model::{buckets, hash_table, mh, wrr};
@@ -242,6 +242,8 @@ impl NativeTables {
         let mut at = if scheduler == SchedulerId::WRR {
             self.arena[cursor as usize].store(0, SeqCst);
             self.lend_levels(&half.ring, cursor + 1, &fresh)
+        } else if matches!(scheduler, SchedulerId::LBLC | SchedulerId::LBLCR) {
+            self.lend_row(half, cursor, servers.len())
         } else {
             let last = fresh.len().saturating_sub(1) as u64;
             self.arena[cursor as usize].store(last, SeqCst);
@@ -249,6 +251,8 @@ impl NativeTables {
         };
         at = self.lend(&half.hash_all, at, &hashed(servers));
         at = self.lend(&half.hash_fresh, at, &hashed(&fresh));
+        let all: Vec<_> = servers.iter().map(|server| server.number).collect();
+        at = self.lend(&half.list, at, &all);
         assert!(at as usize <= cursor as usize + part, "the tables fit");
     }
 
@@ -265,6 +269,23 @@ impl NativeTables {
             self.arena[word as usize].store(pair(two[0], second), SeqCst);
         }
         start + u32::try_from(entries.len().div_ceil(2)).expect("a table fits the arena")
+    }
+
+    /// Writes the empty row of an address, with a place for each server if there are members, and the number of
+    /// places before it; returns the first word after it.
+    fn lend_row(&self, half: &Service, cursor: u32, servers: usize) -> u32 {
+        let replicated = half.scheduler.load(SeqCst) == SchedulerId::LBLCR;
+        let places = if replicated { servers } else { 0 };
+        let places = u32::try_from(places).expect("a table fits the arena");
+        let end = cursor + 1 + Locality::MEMBERS + places;
+        for word in &self.arena[cursor as usize..end as usize] {
+            word.store(0, SeqCst);
+        }
+        self.arena[cursor as usize].store(places.into(), SeqCst);
+        let servers = cursor + 1 + Locality::SERVERS;
+        self.arena[servers as usize].store(places.into(), SeqCst);
+        half.ring.store(cursor + 1, 1);
+        end
     }
 
     /// Writes the levels of wrr and their lists; returns the first word after them.

@@ -16,10 +16,11 @@ const PERSISTENT: u16 = 8001;
 const LIMITED: u16 = 8002;
 const EDITED: u16 = 8003;
 const RESETTING: u16 = 8004;
+const LOCAL: u16 = 8005;
 
 /// Answers with the server's number and keeps the connection until the client ends it.
 fn answer(cluster: &Cluster, number: u8) {
-    for port in [PERSISTENT, LIMITED, EDITED, RESETTING] {
+    for port in [PERSISTENT, LIMITED, EDITED, RESETTING, LOCAL] {
         let (bound, is_bound) = channel();
         let _thread = cluster.node(&server(number)).thread(move || {
             let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).expect("it is free");
@@ -82,6 +83,33 @@ fn edit_by_hand(cluster: &Cluster) {
     let (_held, _servers) = connect(cluster, EDITED, 1);
     let listed = ipvsadm(cluster, "-Lcn");
     assert!(listed.contains(" 01:1"), "{listed}");
+}
+
+/// A server has an address's connections until it has more than its weight and another one has none.
+fn goes_by_locality(cluster: &Cluster) {
+    let of = format!("-t {VIP}:{LOCAL}");
+    let _told = ipvsadm(cluster, &format!("-A {of} -s lblc"));
+    for number in 1..=3 {
+        let _told = ipvsadm(cluster, &format!("-a {of} -r 198.18.14.1{}", number + 1));
+    }
+    cluster.eventually("all servers are listed", || {
+        ipvsadm(cluster, &format!("-Ln {of}"))
+            .matches("Route")
+            .count()
+            == 3
+    });
+    let listed = ipvsadm(cluster, &format!("-Ln {of}"));
+    assert!(
+        listed.contains(&format!("{VIP}:{LOCAL} lblc\n")),
+        "{listed}"
+    );
+    let (_held, servers) = connect(cluster, LOCAL, 7);
+    let [a, b, c] = [servers[0], servers[2], servers[4]];
+    assert!(a != b && b != c && c != a, "{servers:?}");
+    assert_eq!(servers, [a, a, b, b, c, c, c]);
+    let _told = ipvsadm(cluster, &format!("-E {of} -s lblcr"));
+    let (_held, servers) = connect(cluster, LOCAL, 2);
+    assert_eq!(servers[0], servers[1], "nobody is idle");
 }
 
 #[test]
@@ -147,6 +175,7 @@ fn persistence_thresholds_and_timeouts_carry_real_connections() {
     drop(held);
 
     edit_by_hand(&cluster);
+    goes_by_locality(&cluster);
 }
 
 #[test]

@@ -77,7 +77,9 @@ fn counters_equal_the_tables_after_packets_sweeps_and_changes_at_once() {
                     .map(|(host, weight)| server(host, weight))
                     .collect();
                 let mut entry = service(&servers);
-                entry.scheduler = Scheduler::ALL[usize::try_from(random.below(4)).unwrap()];
+                let schedulers = u64::try_from(Scheduler::ALL.len()).unwrap();
+                let which = usize::try_from(random.below(schedulers)).unwrap();
+                entry.scheduler = Scheduler::ALL[which];
                 plane.put_service(&entry).unwrap();
                 age(plane.tables(), &mut random);
                 swept += plane.sweep(SweepBudget::default()).established;

@@ -56,7 +56,12 @@ fn group6() -> ServiceEntry {
 }
 
 /// A client's TCP packet.
-fn packet6(from: Ipv6Addr, client_port: u16, (to, port): (Ipv6Addr, u16), flags: u8) -> Vec<u8> {
+pub(super) fn packet6(
+    from: Ipv6Addr,
+    client_port: u16,
+    (to, port): (Ipv6Addr, u16),
+    flags: u8,
+) -> Vec<u8> {
     let mut frame = MAC.0.to_vec();
     frame.extend([2, 0, 0, 0, 9, 9, 0x86, 0xdd]);
     frame.extend([0x60, 0, 0, 0, 0, 20, PROTOCOL, 64]);

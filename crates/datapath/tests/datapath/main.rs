@@ -7,6 +7,7 @@ mod gates;
 mod icmp;
 mod ipv6;
 mod local;
+mod locality;
 mod packets;
 mod properties;
 mod schedulers;

@@ -99,7 +99,7 @@ fn packets(is_udp: bool) -> impl Strategy<Value = Vec<Crafted>> {
 
 /// A service of either protocol with any scheduler, its servers' weights and packets for it.
 fn case() -> impl Strategy<Value = (TestService, Vec<u32>, Vec<Crafted>)> {
-    let schedulers = SchedulerId::RR..=SchedulerId::TWOS;
+    let schedulers = SchedulerId::RR..=SchedulerId::LBLCR;
     (schedulers, any::<bool>(), vec(0u32..3, 0..4)).prop_flat_map(|(scheduler, is_udp, weights)| {
         let service = TestService::new(SERVICE).scheduled(scheduler);
         let service = if is_udp { service.udp() } else { service };

@@ -30,7 +30,7 @@ fn op() -> impl Strategy<Value = Op> {
 
 /// A service of either protocol and family with any scheduler.
 fn service() -> impl Strategy<Value = TestService> {
-    let schedulers = SchedulerId::RR..=SchedulerId::TWOS;
+    let schedulers = SchedulerId::RR..=SchedulerId::LBLCR;
     (schedulers, any::<bool>(), any::<bool>()).prop_map(move |(scheduler, udp, is_v6)| {
         let address = if is_v6 {
             as_v6(SERVICE)

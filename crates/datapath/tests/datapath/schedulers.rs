@@ -179,7 +179,7 @@ fn wlc_looks_at_1024_servers() {
     grow(&mut tables.arena, 1 << 23);
     tables.servers.resize_with(2048, Default::default);
     tables.loads.resize_with(2048, Default::default);
-    let servers: Vec<_> = (1..1100).map(|number| TestServer::new(number, 1)).collect();
+    let servers: Vec<_> = (1..1025).map(|number| TestServer::new(number, 1)).collect();
     let service = TestService::new(SERVICE).scheduled(SchedulerId::WLC);
     tables.put_service(service, &servers);
     let pick = |i| {
@@ -195,11 +195,7 @@ fn wlc_looks_at_1024_servers() {
     tables.loads[1024].inactive.store(1, SeqCst);
     assert_eq!(pick(0), 1024);
     tables.loads[1024].inactive.store(9, SeqCst);
-    assert_eq!(
-        pick(1),
-        1,
-        "the 1025th, without any connection, is not looked at"
-    );
+    assert_eq!(pick(1), 1);
 }
 
 #[test]

@@ -71,14 +71,14 @@ const fn by_address(spec: Spec) -> Spec {
 
 use Protocol::{Sctp, Tcp, Udp};
 use Scheduler::{
-    DestinationHash as Dh, Failover as Fo, LeastConnection as Lc, Maglev, MaglevHash as Mh,
-    NeverQueue as Nq, Overflow as Ovf, RoundRobin as Rr, ShortestExpectedDelay as Sed,
-    SourceHash as Sh, TwoChoices as Twos, WeightedLeastConnection as Wlc,
-    WeightedRoundRobin as Wrr,
+    DestinationHash as Dh, Failover as Fo, LeastConnection as Lc, Locality as Lblc, Maglev,
+    MaglevHash as Mh, NeverQueue as Nq, Overflow as Ovf, ReplicatedLocality as Lblcr,
+    RoundRobin as Rr, ShortestExpectedDelay as Sed, SourceHash as Sh, TwoChoices as Twos,
+    WeightedLeastConnection as Wlc, WeightedRoundRobin as Wrr,
 };
 
 /// The services; the second has a quiesced server at times, the third none at all.
-pub(crate) const SERVICES: [Spec; 31] = [
+pub(crate) const SERVICES: [Spec; 34] = [
     spec(146, 80, Tcp, Rr),
     weighing(spec(147, 443, Tcp, Rr), &[1, 0, 1], &[1, 3, 1]),
     weighing(spec(148, 25, Tcp, Rr), &[], &[]),
@@ -99,6 +99,8 @@ pub(crate) const SERVICES: [Spec; 31] = [
     weighing(spec(152, 88, Tcp, Twos), &[2, 3, 3], &[0, 1, 1]),
     spec(153, 2905, Sctp, Rr),
     weighing(spec(153, 2906, Sctp, Wlc), &[1, 2, 3], &[3, 0, 1]),
+    weighing(spec(152, 89, Tcp, Lblc), &[2, 3, 9], &[0, 1, 1]),
+    weighing(spec(152, 90, Udp, Lblcr), &[2, 3, 9], &[0, 1, 1]),
     local(spec(151, 80, Tcp, Rr)),
     local(weighing(spec(151, 53, Udp, Wrr), &[1, 2], &[2, 1])),
     v6(spec(146, 80, Tcp, Rr)),
@@ -116,12 +118,13 @@ pub(crate) const SERVICES: [Spec; 31] = [
         &[0, 1, 1],
     ))),
     v6(weighing(spec(152, 87, Tcp, Mh), &[2, 3, 3], &[0, 1, 1])),
+    v6(weighing(spec(152, 90, Tcp, Lblcr), &[2, 3, 9], &[0, 1, 1])),
     v6(local(spec(151, 80, Tcp, Rr))),
     v6(spec(153, 2905, Sctp, Rr)),
 ];
 
 /// The place of the first service of IPv6.
-pub(crate) const FIRST_V6: usize = 22;
+pub(crate) const FIRST_V6: usize = 24;
 
 /// Virtual routers that the director takes part in, by their places in the map; the first three have addresses, and the
 /// third is of IPv6.

@@ -49,6 +49,7 @@ fn mirror_half(k: &Service, n: &Service) {
         copy(k, n);
     }
     for (k, n) in [
+        (&k.list, &n.list),
         (&k.ring, &n.ring),
         (&k.hash_all, &n.hash_all),
         (&k.hash_fresh, &n.hash_fresh),
@@ -102,6 +103,7 @@ impl Twins {
         let mut native = NativeTables::new(connections, buckets);
         let conn_buckets = kernel.tables().conns.as_slice().len();
         native.conns.resize_with(conn_buckets, Default::default);
+        assert!(SERVICES.len() < native.services.len(), "room for them");
         let servers = kernel.tables().servers.as_slice().len();
         native.servers.resize_with(servers, Default::default);
         native.loads.resize_with(servers, Default::default);

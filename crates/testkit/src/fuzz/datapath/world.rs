@@ -12,7 +12,7 @@ use crate::{NativeTables, TestServer, TestService};
 const RESETTING: u8 = 0;
 
 /// The schedulers that a byte of the input chooses from.
-const SCHEDULERS: [u64; 13] = [
+const SCHEDULERS: [u64; 15] = [
     SchedulerId::RR,
     SchedulerId::WRR,
     SchedulerId::WLC,
@@ -26,6 +26,8 @@ const SCHEDULERS: [u64; 13] = [
     SchedulerId::SH,
     SchedulerId::MH,
     SchedulerId::TWOS,
+    SchedulerId::LBLC,
+    SchedulerId::LBLCR,
 ];
 
 /// Services: the even ones are of TCP, each odd one of UDP at the address of the one before it.
