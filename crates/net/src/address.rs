@@ -96,6 +96,17 @@ pub enum AddressError {
         #[source]
         source: RequestError,
     },
+    /// The interface takes no addresses of IPv6.
+    #[error(
+        "could not add address `{address}`: IPv6 is off on interface `{link}`; switch it on by \
+         `sysctl -w net.ipv6.conf.{link}.disable_ipv6=0`"
+    )]
+    Ipv6Off {
+        /// The address.
+        address: IpAddr,
+        /// Name of the interface.
+        link: String,
+    },
     /// Removing it failed.
     #[error("could not remove address `{address}`")]
     Remove {
@@ -142,6 +153,11 @@ impl Netlink {
             return Ok(());
         };
         let source = RequestError::from(error);
+        // `inet6_addr_add` in net/ipv6/addrconf.c; who may not add any gets EPERM.
+        if address.is_ipv6() && source.is(libc::EACCES) {
+            let link = self.link_label(link).await;
+            return Err(AddressError::Ipv6Off { address, link });
+        }
         if !source.is(libc::EEXIST) {
             return Err(AddressError::Add { address, source });
         }

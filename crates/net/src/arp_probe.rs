@@ -82,7 +82,7 @@ pub async fn holders(
 
     let probe = match address {
         IpAddr::V4(address) => packet::arp_frame(own, probe(own, address)).to_vec(),
-        IpAddr::V6(address) => solicitation::question(own, address),
+        IpAddr::V6(address) => solicitation::question(own, address).to_vec(),
     };
     let mut found = BTreeSet::new();
     let mut until = Instant::now();

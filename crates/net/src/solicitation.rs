@@ -27,13 +27,11 @@ pub(crate) fn advertisement(mac: MacAddress, address: Ipv6Addr) -> [u8; FRAME_LE
     target.copy_from_slice(&address.octets());
     option.copy_from_slice(&link_layer(mac));
     frame(mac, address, ALL_NODES, &message)
-        .try_into()
-        .unwrap_or([0; FRAME_LENGTH])
 }
 
 /// The frame that asks who has `address`, by a host that has none itself (RFC 4862 §5.4.2).
-pub(crate) fn question(mac: MacAddress, address: Ipv6Addr) -> Vec<u8> {
-    let mut message = [0; icmp6::TARGET + 16];
+pub(crate) fn question(mac: MacAddress, address: Ipv6Addr) -> [u8; FRAME_LENGTH - OPTION] {
+    let mut message = [0; MESSAGE - OPTION];
     message[0] = icmp6::NEIGHBOUR_SOLICITATION;
     let (_, target) = message.split_at_mut(icmp6::TARGET);
     target.copy_from_slice(&address.octets());
@@ -65,26 +63,39 @@ fn link_layer(mac: MacAddress) -> [u8; OPTION] {
     [TARGET_LINK_LAYER, 1, a, b, c, d, e, f]
 }
 
-/// A message with its headers and checksum.
-fn frame(mac: MacAddress, source: Ipv6Addr, destination: Ipv6Addr, message: &[u8]) -> Vec<u8> {
+/// A message with its headers and checksum; as long as both are.
+fn frame<const LENGTH: usize>(
+    mac: MacAddress,
+    source: Ipv6Addr,
+    destination: Ipv6Addr,
+    message: &[u8],
+) -> [u8; LENGTH] {
     let length = u16::try_from(message.len()).unwrap_or(0);
+    let [high, low] = length.to_be_bytes();
     let [.., a, b, c, d] = destination.octets();
-    let mut out = vec![0x33, 0x33, a, b, c, d];
-    out.extend(mac.0);
-    out.extend(eth::IPV6);
-    out.extend([0x60, 0, 0, 0]);
-    out.extend(length.to_be_bytes());
-    out.extend([ipv6::ICMP, icmp6::HOP_LIMIT]);
-    out.extend(source.octets());
-    out.extend(destination.octets());
+    let (source, destination) = (source.octets(), destination.octets());
     let pseudo_header = checksum::add(length.into(), ipv6::ICMP.into());
-    let summed = [&source.octets()[..], &destination.octets(), message].concat();
-    let (words, _rest) = summed.as_chunks::<2>();
-    let words = words.iter().map(|word| u16::from_be_bytes(*word));
-    let sum = checksum::finish(words.fold(pseudo_header, checksum::add));
-    out.extend(message);
-    if let Some(place) = out.get_mut(eth::LEN + ipv6::LEN + 2..eth::LEN + ipv6::LEN + 4) {
-        place.copy_from_slice(&sum.to_be_bytes());
+    let sum = [&source[..], &destination, message]
+        .into_iter()
+        .flat_map(|bytes| bytes.as_chunks::<2>().0)
+        .map(|word| u16::from_be_bytes(*word))
+        .fold(pseudo_header, checksum::add);
+    let [sum_high, sum_low] = checksum::finish(sum).to_be_bytes();
+    let parts: [&[u8]; 8] = [
+        &[0x33, 0x33, a, b, c, d],
+        &mac.0,
+        &eth::IPV6,
+        &[0x60, 0, 0, 0, high, low, ipv6::ICMP, icmp6::HOP_LIMIT],
+        &source,
+        &destination,
+        message.get(..2).unwrap_or_default(),
+        &[sum_high, sum_low],
+    ];
+    let rest = message.get(4..).unwrap_or_default();
+    let bytes = parts.into_iter().flatten().chain(rest);
+    let mut out = [0; LENGTH];
+    for (place, byte) in out.iter_mut().zip(bytes) {
+        *place = *byte;
     }
     out
 }

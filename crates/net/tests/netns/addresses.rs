@@ -126,6 +126,25 @@ fn the_kernels_refusal_is_the_cause() {
 }
 
 #[test]
+fn an_interface_without_ipv6_is_told_with_what_to_type() {
+    let (director, _server) = pair();
+    let setting = "/proc/sys/net/ipv6/conf/eth0/disable_ipv6";
+    director.enter(|| std::fs::write(setting, "1").unwrap());
+    director.block_on(|| async {
+        let (netlink, _events) = Netlink::open().await.unwrap();
+        let link = netlink.link("eth0").await.unwrap().index;
+        let error = netlink.add_address(link, ip("2001:db8::146")).await;
+        assert_eq!(
+            error.unwrap_err().to_string(),
+            "could not add address `2001:db8::146`: IPv6 is off on interface `eth0`; switch it on by \
+             `sysctl -w net.ipv6.conf.eth0.disable_ipv6=0`"
+        );
+        std::fs::write(setting, "0").unwrap();
+        netlink.add_address(link, ip("2001:db8::146")).await.unwrap();
+    });
+}
+
+#[test]
 fn routes_name_the_interface_and_the_router() {
     let (director, _server) = pair();
     for line in [

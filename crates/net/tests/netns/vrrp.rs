@@ -252,6 +252,7 @@ fn sending_receiving_waiting_and_announcing_allocate_nothing() {
     let (waker, reader) = Waker::pair().unwrap();
     let advertisement = packet(DIRECTOR, GROUP, 255, &PAYLOAD);
     let mac = MacAddress([2, 0, 0, 0, 0, 1]);
+    let announced6 = "2001:db8::146".parse().unwrap();
     let mut buffer = [0; 2048];
     let before = ALLOCATIONS.get();
     for _ in 0..3 {
@@ -261,6 +262,7 @@ fn sending_receiving_waiting_and_announcing_allocate_nothing() {
         assert_eq!(to.receive(&mut buffer).unwrap().unwrap().payload, PAYLOAD);
         assert_eq!(to.receive(&mut buffer).unwrap(), None);
         announcer.announce(link, mac, SERVER.into()).unwrap();
+        announcer.announce(link, mac, announced6).unwrap();
         waker.wake();
         reader.drain();
     }
