@@ -6,7 +6,7 @@
 #![no_std]
 #![no_main]
 
-use aya_ebpf::bindings::{BPF_F_MMAPABLE, xdp_action};
+use aya_ebpf::bindings::{BPF_F_MMAPABLE, xdp_action, xdp_md};
 use aya_ebpf::btf_maps::{Array, HashMap, PerCpuArray};
 use aya_ebpf::macros::{btf_map, xdp};
 use aya_ebpf::programs::XdpContext;
@@ -62,7 +62,7 @@ const ADDRESS6: [u8; 16] = [0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xe, 
 
 /// Writes the headers of this round's client, of IPv6 or of IPv4.
 #[inline(always)]
-fn write_round<const V6: bool>(frame: &mut XdpFrame) -> Option<()> {
+fn write_headers<const V6: bool>(frame: &mut XdpFrame) -> Option<()> {
     let work = WORK.get(0)?;
     let round = work.round.load(Relaxed);
     work.round.store(round + 1, Relaxed);
@@ -111,16 +111,44 @@ fn write_round<const V6: bool>(frame: &mut XdpFrame) -> Option<()> {
     frame.store(tcp + 12, [0x50, flags as u8])
 }
 
+/// Writes the headers of this round's client; 1 if there was room for them.
+///
+/// A global function, so that its stack is none of the balancing program's, which has none to spare.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn write_round4(ctx: *mut xdp_md) -> u64 {
+    let mut frame = XdpFrame::new(XdpContext::new(ctx));
+    write_headers::<false>(&mut frame).is_some().into()
+}
+
+/// As [`write_round4`], of IPv6.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn write_round6(ctx: *mut xdp_md) -> u64 {
+    let mut frame = XdpFrame::new(XdpContext::new(ctx));
+    write_headers::<true>(&mut frame).is_some().into()
+}
+
+#[inline(always)]
+fn write_round<const V6: bool>(ctx: &XdpContext) -> Option<()> {
+    let written = if V6 {
+        write_round6(ctx.ctx)
+    } else {
+        write_round4(ctx.ctx)
+    };
+    (written == 1).then_some(())
+}
+
 /// The cost of a round that does nothing but write its headers.
 #[xdp]
 pub fn floor(ctx: XdpContext) -> u32 {
-    aborted_or_sent(write_round::<false>(&mut XdpFrame::new(ctx)))
+    aborted_or_sent(write_round::<false>(&ctx))
 }
 
 /// As [`floor`], of IPv6.
 #[xdp]
 pub fn floor6(ctx: XdpContext) -> u32 {
-    aborted_or_sent(write_round::<true>(&mut XdpFrame::new(ctx)))
+    aborted_or_sent(write_round::<true>(&ctx))
 }
 
 #[inline(always)]
@@ -134,8 +162,7 @@ fn aborted_or_sent(done: Option<()>) -> u32 {
 /// The least that a stateful balancer does: parse, one look-up in a table of a million, send.
 #[xdp]
 pub fn yardstick(ctx: XdpContext) -> u32 {
-    let mut frame = XdpFrame::new(ctx);
-    match write_round::<false>(&mut frame).and_then(|()| look_up(&frame)) {
+    match write_round::<false>(&ctx).and_then(|()| look_up(&XdpFrame::new(ctx))) {
         Some(_) => xdp_action::XDP_TX,
         None => missed(),
     }
@@ -144,8 +171,7 @@ pub fn yardstick(ctx: XdpContext) -> u32 {
 /// As [`yardstick`], of IPv6.
 #[xdp]
 pub fn yardstick6(ctx: XdpContext) -> u32 {
-    let mut frame = XdpFrame::new(ctx);
-    match write_round::<true>(&mut frame).and_then(|()| look_up6(&frame)) {
+    match write_round::<true>(&ctx).and_then(|()| look_up6(&XdpFrame::new(ctx))) {
         Some(_) => xdp_action::XDP_TX,
         None => missed(),
     }
@@ -197,10 +223,10 @@ fn tuple6(frame: &XdpFrame) -> Option<[u32; 9]> {
 /// Enters this round's client into the yardstick's table.
 #[xdp]
 pub fn fill_yardstick(ctx: XdpContext) -> u32 {
-    let mut frame = XdpFrame::new(ctx);
-    let Some(()) = write_round::<false>(&mut frame) else {
+    let Some(()) = write_round::<false>(&ctx) else {
         return xdp_action::XDP_ABORTED;
     };
+    let frame = XdpFrame::new(ctx);
     let (Some(ip), Some(ports)) = (frame.load::<8>(LEN + 12), frame.load::<4>(LEN + 20)) else {
         return xdp_action::XDP_ABORTED;
     };
@@ -220,10 +246,10 @@ pub fn fill_yardstick(ctx: XdpContext) -> u32 {
 /// As [`fill_yardstick`], of IPv6.
 #[xdp]
 pub fn fill_yardstick6(ctx: XdpContext) -> u32 {
-    let mut frame = XdpFrame::new(ctx);
-    let Some(()) = write_round::<true>(&mut frame) else {
+    let Some(()) = write_round::<true>(&ctx) else {
         return xdp_action::XDP_ABORTED;
     };
+    let frame = XdpFrame::new(ctx);
     let Some(key) = tuple6(&frame) else {
         return xdp_action::XDP_ABORTED;
     };
@@ -237,9 +263,8 @@ pub fn fill_yardstick6(ctx: XdpContext) -> u32 {
 #[xdp]
 #[inline(always)]
 pub fn measured(ctx: XdpContext) -> u32 {
-    let mut frame = XdpFrame::new(ctx);
-    match write_round::<false>(&mut frame) {
-        Some(()) => balance(frame.ctx),
+    match write_round::<false>(&ctx) {
+        Some(()) => balance(ctx),
         None => xdp_action::XDP_ABORTED,
     }
 }
@@ -248,9 +273,8 @@ pub fn measured(ctx: XdpContext) -> u32 {
 #[xdp]
 #[inline(always)]
 pub fn measured6(ctx: XdpContext) -> u32 {
-    let mut frame = XdpFrame::new(ctx);
-    match write_round::<true>(&mut frame) {
-        Some(()) => balance(frame.ctx),
+    match write_round::<true>(&ctx) {
+        Some(()) => balance(ctx),
         None => xdp_action::XDP_ABORTED,
     }
 }
