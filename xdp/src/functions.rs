@@ -21,6 +21,8 @@ pub(crate) const INTERNAL: u64 = u64::MAX - 1;
 pub(crate) const EARLY: u64 = u64::MAX - 2;
 /// What [`evenkeel_schedule`] returns if the flow needs an entry and can't have one.
 pub(crate) const FULL: u64 = u64::MAX - 3;
+/// What [`evenkeel_schedule`] returns if [`evenkeel_by_locality`] is to be asked.
+pub(crate) const BY_LOCALITY: u64 = u64::MAX - 4;
 
 /// A chunk of a loop, which `bpf_loop` calls; 1 ends the loop.
 pub(crate) extern "C" fn run_chunk<R: Rounds>(number: u64, rounds: *mut c_void) -> i64 {
@@ -87,13 +89,14 @@ pub(crate) extern "C" fn evenkeel_plan(
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub(crate) extern "C" fn evenkeel_schedule(
-    at: u64,
+    service: u32,
     addresses: u64,
     ports_protocol: u64,
     method: u64,
 ) -> u64 {
-    match schedule(&ANYWHERE, ServiceAt(at), &key(addresses, ports_protocol), Method::of(method)) {
-        Ok(server) => server.into(),
+    match schedule(&ANYWHERE, service, &key(addresses, ports_protocol), Method::of(method)) {
+        Ok(Some(server)) => server.into(),
+        Ok(None) => BY_LOCALITY,
         Err(DropReason::NoServer) => NO_SERVER,
         Err(DropReason::TableFull) => FULL,
         Err(_) => INTERNAL,

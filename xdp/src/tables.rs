@@ -18,7 +18,7 @@ use evenkeel_abi::{
 use evenkeel_datapath::{Flow, Method, Plan, Rounds, Row, ServiceAt, Tables, Transport};
 
 use crate::functions::{
-    EARLY, FULL, INTERNAL, NO_SERVER, evenkeel_by_locality, evenkeel_digest, evenkeel_enter, evenkeel_establish, evenkeel_find_service,
+    BY_LOCALITY, EARLY, FULL, INTERNAL, NO_SERVER, evenkeel_by_locality, evenkeel_digest, evenkeel_enter, evenkeel_establish, evenkeel_find_service,
     evenkeel_least_loaded, evenkeel_less_loaded_of_two, evenkeel_note_fragment,
     evenkeel_note_server, evenkeel_persistent_server, evenkeel_place_by_address, evenkeel_plan,
     evenkeel_ports_of_fragment, evenkeel_replicate, evenkeel_row_of, evenkeel_schedule, evenkeel_server_of_flow, evenkeel_thin_out, run_chunk,
@@ -277,10 +277,11 @@ impl Tables for Maps {
 
     #[inline(always)]
     fn schedule(&self, at: ServiceAt, key: &FlowKey, method: Method) -> Result<u32, DropReason> {
-        match evenkeel_schedule(at.0, key.addresses, key.ports_protocol, method as u64) {
+        match evenkeel_schedule(at.service(), key.addresses, key.ports_protocol, method as u64) {
             NO_SERVER => Err(DropReason::NoServer),
             FULL => Err(DropReason::TableFull),
             INTERNAL => Err(DropReason::Internal),
+            BY_LOCALITY => self.by_locality(at),
             server => Ok(server as u32),
         }
     }

@@ -272,7 +272,10 @@ pub trait Tables {
     /// # Errors
     /// As [`schedule`](fn@schedule).
     fn schedule(&self, at: ServiceAt, key: &FlowKey, method: Method) -> Result<u32, DropReason> {
-        schedule(self, at, key, method)
+        match schedule(self, at.service(), key, method)? {
+            Some(server) => Ok(server),
+            None => self.by_locality(at),
+        }
     }
     /// The server that lblc or lblcr chooses, see [`by_locality`](fn@by_locality); a method for the same reason.
     ///

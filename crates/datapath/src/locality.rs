@@ -31,7 +31,7 @@ pub fn by_locality<T: Tables + ?Sized>(tables: &T, at: ServiceAt) -> Result<u32,
     {
         return Ok(server);
     }
-    let server = least_loaded(tables, service).ok_or(DropReason::NoServer)?;
+    let server = least_weighted(tables, service).ok_or(DropReason::NoServer)?;
     if let Some(row) = row {
         // Where another packet changes the row in this moment, it stays as that one leaves it.
         let _noted = if row.replicated != 0 {
@@ -43,9 +43,15 @@ pub fn by_locality<T: Tables + ?Sized>(tables: &T, at: ServiceAt) -> Result<u32,
     Ok(server)
 }
 
+/// 1 if a scheduler remembers addresses, else 0.
+#[inline(always)]
+pub(crate) const fn is_local(scheduler: u64) -> u64 {
+    is_zero(scheduler ^ SchedulerId::LBLC) | is_zero(scheduler ^ SchedulerId::LBLCR)
+}
+
 /// wlc's server, of all that the service has.
 #[inline(always)]
-fn least_loaded<T: Tables + ?Sized>(tables: &T, service: &Service) -> Option<u32> {
+fn least_weighted<T: Tables + ?Sized>(tables: &T, service: &Service) -> Option<u32> {
     let (start, len) = service.list.load();
     tables.least_loaded(Costs::WLC, start, len)
 }
@@ -213,9 +219,8 @@ pub fn row_of<T: Tables + ?Sized>(tables: &T, at: ServiceAt) -> Option<Row> {
     // The service may have got another scheduler since the one that asks was read, and its ring is no table of rows then.
     let scheduler = service.scheduler.load(Relaxed);
     let replicated = is_zero(scheduler ^ SchedulerId::LBLCR);
-    let is_local = replicated | is_zero(scheduler ^ SchedulerId::LBLC);
     let (start, rows) = service.ring.load();
-    if is_local == 0 || rows == 0 || start == 0 {
+    if is_local(scheduler) == 0 || rows == 0 || start == 0 {
         return None;
     }
     let places = low(tables.arena(start - 1)?.load(Relaxed));

@@ -10,7 +10,7 @@ use crate::Tables;
 use crate::branchless::{is_below, is_zero, select};
 use crate::buckets::{Dealt, FALLS, client, static_bucket};
 use crate::hash::{chance, flow_hash, slot};
-use crate::lookup::ServiceAt;
+use crate::locality::is_local;
 use crate::rounds::{Rounds, SERVERS};
 use crate::turns::{round_robin, weighted_round_robin};
 
@@ -52,22 +52,24 @@ impl Method {
     }
 }
 
-/// The server of a flow without an entry.
+/// The server of a flow without an entry. `None`: its address is asked ([`by_locality`](fn@crate::by_locality)), not
+/// from here, for the program's stack has no room for that besides.
 ///
 /// # Errors
 /// No server may have it, or the tables contradict each other.
 #[inline(always)]
 pub fn schedule<T: Tables + ?Sized>(
     tables: &T,
-    at: ServiceAt,
+    service: u32,
     key: &FlowKey,
     method: Method,
-) -> Result<u32, DropReason> {
+) -> Result<Option<u32>, DropReason> {
     let globals = tables.globals().ok_or(DropReason::Internal)?;
-    let slot = tables.service(at.service()).ok_or(DropReason::Internal)?;
+    let slot = tables.service(service).ok_or(DropReason::Internal)?;
     let service = &slot.halves[(slot.select.load(Acquire) & 1) as usize];
-    match method {
-        Method::Scheduler => by_scheduler(tables, globals, service, key, at),
+    let server = match method {
+        Method::Scheduler if is_local(service.scheduler.load(Relaxed)) != 0 => return Ok(None),
+        Method::Scheduler => by_scheduler(tables, globals, service, key),
         Method::HashAll => by_hash(tables, globals, service, &service.hash_all, key),
         Method::HashAllNew => {
             let server = by_hash(tables, globals, service, &service.hash_all, key)?;
@@ -77,7 +79,8 @@ pub fn schedule<T: Tables + ?Sized>(
             Ok(server)
         }
         Method::HashFresh => by_hash(tables, globals, service, &service.hash_fresh, key),
-    }
+    };
+    server.map(Some)
 }
 
 /// The server that a service's scheduler names for a new flow.
@@ -87,7 +90,6 @@ fn by_scheduler<T: Tables + ?Sized>(
     globals: &Globals,
     service: &Service,
     key: &FlowKey,
-    at: ServiceAt,
 ) -> Result<u32, DropReason> {
     match service.scheduler.load(Relaxed) {
         SchedulerId::RR => round_robin(tables, &service.ring),
@@ -125,7 +127,6 @@ fn by_scheduler<T: Tables + ?Sized>(
                 .ok_or(DropReason::NoServer)
         }
         SchedulerId::MAGLEV => consistent(tables, globals, service, key),
-        SchedulerId::LBLC | SchedulerId::LBLCR => tables.by_locality(at),
         SchedulerId::WLC
         | SchedulerId::LC
         | SchedulerId::SED
