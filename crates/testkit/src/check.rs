@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering::SeqCst;
 
-use evenkeel_abi::{Conn, Word};
+use evenkeel_abi::{Conn, Load, Word, high, low};
 
 use crate::tables::NativeTables;
 
 impl NativeTables {
-    /// Every counter equals what the tables hold, and no flow has two established entries.
+    /// Every counter equals what the tables hold, a server with thresholds is overloaded if and only if its connections
+    /// say so, and no flow has two established entries.
     ///
     /// # Panics
     ///
@@ -56,6 +57,7 @@ impl NativeTables {
                 loads.get(&server).copied().unwrap_or_default(),
                 "server {server}"
             );
+            check_overload(server, load);
         }
         self.check_keys(words.len());
     }
@@ -77,4 +79,22 @@ impl NativeTables {
             "one entry for each established flow"
         );
     }
+}
+
+/// Overloaded from the upper threshold on, and not below the lower one, or three quarters of the upper one.
+fn check_overload(server: u32, load: &Load) {
+    let thresholds = load.thresholds.load(SeqCst);
+    let (upper, lower) = (u64::from(low(thresholds)), u64::from(high(thresholds)));
+    let connections = load.active.load(SeqCst) + load.inactive.load(SeqCst);
+    let is_overloaded = load.overloaded.load(SeqCst) == 1;
+    if upper == 0 {
+        return;
+    }
+    let is_low = match lower {
+        0 => connections * 4 < upper * 3,
+        _ => connections < lower,
+    };
+    assert!(!is_low || !is_overloaded, "server {server} is not busy");
+    let is_full = connections >= upper && !is_low;
+    assert!(!is_full || is_overloaded, "server {server} is overloaded");
 }

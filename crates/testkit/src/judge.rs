@@ -1,46 +1,26 @@
 //! Whether the data plane did right with a frame, by what a parser that is not ours reads in it.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::Ordering::SeqCst;
 
 use etherparse::checksum::Sum16BitWords;
-use etherparse::{
-    Ipv4HeaderSlice, LaxSlicedPacket, SlicedPacket, TcpSlice, TransportSlice, UdpHeaderSlice,
-};
-use evenkeel_abi::{
-    DropReason, Egress, FlowKey, GateState, Server, ServerFlags, ServiceFlags, Stats, Word, high,
-    low,
-};
+use etherparse::{Ipv4HeaderSlice, SlicedPacket};
+use evenkeel_abi::{DropReason, Egress, GateState, Server, ServerFlags, Stats, Word, low};
 use evenkeel_datapath::tcp::is_reusable;
 use evenkeel_datapath::{MemoryFrame, Tables as _, Verdict, process};
 
-use crate::judge::net::{LaxNet, Net};
+use crate::judge::legible::legible;
+use crate::judge::net::Net;
+use crate::judge::read::Read;
 use crate::tables::NativeTables;
 
 mod answers;
+mod legible;
 mod net;
+mod read;
 
 /// Length of an Ethernet header.
 const ETHERNET: usize = 14;
-
-/// A packet of a service, as etherparse reads it.
-struct Read {
-    service: u32,
-    flow: FlowKey,
-    /// A fragment that is placed by addresses alone.
-    by_address: bool,
-    /// An ICMP error about the flow, not a packet of it.
-    is_error: bool,
-    /// A SYN that asks for a connection.
-    asks: bool,
-    /// Its service's gate is not closed.
-    is_open: bool,
-    /// A UDP datagram that says it has no bytes at all, which etherparse takes for one of any length.
-    has_no_length: bool,
-    /// More headers than the data plane looks behind.
-    is_beyond: bool,
-}
 
 /// The server that a packet was counted for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -75,7 +55,11 @@ impl NativeTables {
         let (tag, sent) = untagged(sent);
         let sent = &sent[..];
         let is_nested = sent.get(12..14).is_some_and(is_tag);
-        let read = if is_nested { None } else { self.read(sent) };
+        let read = if is_nested {
+            None
+        } else {
+            self.read(&readable(sent))
+        };
         let home = read.as_ref().and_then(|read| self.home(read));
         let before = self.before();
         let mut frame = MemoryFrame::new(on_wire);
@@ -86,6 +70,9 @@ impl NativeTables {
         let dropped = self.dropped_since(&before);
         if let (Some(counted), Some(home)) = (counted, home) {
             assert_eq!(counted.server, home, "a flow keeps its server");
+        }
+        if let Some(counted) = counted {
+            self.judge_server(counted, home);
         }
         match (verdict, counted) {
             (Verdict::Pass, _) => {
@@ -180,177 +167,6 @@ impl NativeTables {
         Some(*reason)
     }
 
-    /// What etherparse reads, if it is a service's and was sent to the director.
-    fn read(&self, frame: &[u8]) -> Option<Read> {
-        let packet = SlicedPacket::from_ethernet(frame).ok()?;
-        self.is_to_director(frame).then_some(())?;
-        let net = Net::of(packet.net.as_ref()?)?;
-        if net.fragment.is_some() && ![1, 58].contains(&net.protocol) {
-            let read = self.read_fragment(&net);
-            return read.map(|read| Read {
-                is_beyond: net.is_beyond,
-                ..read
-            });
-        }
-        if net.protocol == 132 {
-            let (ports, asks) = sctp(net.payload)?;
-            let read = self.read_flow(net.addresses, ports, net.protocol)?;
-            return Some(Read {
-                asks,
-                is_open: self.is_open(read.service),
-                is_beyond: net.is_beyond,
-                ..read
-            });
-        }
-        let mut read = match packet.transport? {
-            TransportSlice::Tcp(tcp) => {
-                let ports = [tcp.source_port(), tcp.destination_port()];
-                let mut read = self.read_flow(net.addresses, ports, 6)?;
-                read.asks = tcp.syn() && !tcp.ack() && !tcp.rst() && !tcp.fin();
-                read
-            }
-            TransportSlice::Udp(udp) => {
-                let ports = [udp.source_port(), udp.destination_port()];
-                let mut read = self.read_flow(net.addresses, ports, 17)?;
-                read.has_no_length = udp.length() == 0;
-                read
-            }
-            TransportSlice::Icmpv4(icmp) if [3, 11, 12].contains(&icmp.type_u8()) => {
-                self.read_error(&net, icmp.payload())?
-            }
-            TransportSlice::Icmpv6(icmp) if (1..=4).contains(&icmp.type_u8()) => {
-                self.read_error(&net, icmp.payload())?
-            }
-            TransportSlice::Icmpv4(_) | TransportSlice::Icmpv6(_) | TransportSlice::Igmp(_) => {
-                return None;
-            }
-        };
-        read.is_open = self.is_open(read.service);
-        read.is_beyond = net.is_beyond;
-        Some(read)
-    }
-
-    /// What an ICMP error says that quotes this.
-    fn read_error(&self, net: &Net<'_>, quoted: &[u8]) -> Option<Read> {
-        let lax = LaxSlicedPacket::from_ip(quoted).ok()?;
-        let quoted = LaxNet::of(lax.net.as_ref()?)?;
-        let (ports, _) = quoted.payload.split_first_chunk::<4>()?;
-        let [a, b, c, d] = *ports;
-        let [source, client] = quoted.addresses;
-        (!quoted.follows && source == net.addresses[1]).then_some(())?;
-        let ports = [u16::from_be_bytes([c, d]), u16::from_be_bytes([a, b])];
-        let mut read = self.read_flow([client, source], ports, quoted.protocol)?;
-        read.is_error = true;
-        Some(read)
-    }
-
-    fn is_open(&self, service: u32) -> bool {
-        let half = &self.services[service as usize].halves[0];
-        let gate = &self.gates[low(half.gate.load(SeqCst)) as usize];
-        gate.state.load(SeqCst) != GateState::CLOSED
-    }
-
-    /// What a fragment says: the first one of a packet its ports, another one where the table says that the
-    /// first one went, or what its address's service is that places fragments by addresses.
-    fn read_fragment(&self, net: &Net<'_>) -> Option<Read> {
-        let mut read = if net.follows() {
-            let (service, ports) = self.fragment_of(net)?;
-            Read {
-                service,
-                flow: self
-                    .flow_of(net.addresses, ports.unwrap_or(0), net.protocol)
-                    .key,
-                by_address: ports.is_none(),
-                is_error: false,
-                asks: false,
-                is_open: false,
-                has_no_length: false,
-                is_beyond: false,
-            }
-        } else {
-            let (ports, asks, has_no_length) = match net.protocol {
-                6 => {
-                    let tcp = TcpSlice::from_slice(net.payload).ok()?;
-                    let asks = tcp.syn() && !tcp.ack() && !tcp.rst() && !tcp.fin();
-                    ([tcp.source_port(), tcp.destination_port()], asks, false)
-                }
-                17 => {
-                    let udp = UdpHeaderSlice::from_slice(net.payload).ok()?;
-                    let ports = [udp.source_port(), udp.destination_port()];
-                    (ports, false, udp.length() < 8)
-                }
-                132 => {
-                    let (ports, asks) = sctp(net.payload)?;
-                    (ports, asks, false)
-                }
-                _ => return None,
-            };
-            let mut read = self.read_flow(net.addresses, ports, net.protocol)?;
-            (read.asks, read.has_no_length) = (asks, has_no_length);
-            let flags = self.services[read.service as usize].halves[0]
-                .flags
-                .load(SeqCst);
-            read.by_address = flags & ServiceFlags::FRAGMENTS_BY_ADDRESS != 0;
-            read
-        };
-        read.is_open = self.is_open(read.service);
-        Some(read)
-    }
-
-    /// The service and ports of a packet of which a first fragment came; without ports: the service that
-    /// places it by addresses.
-    fn fragment_of(&self, net: &Net<'_>) -> Option<(u32, Option<u32>)> {
-        let (identification, _) = net.fragment?;
-        let key = self
-            .flow_of(net.addresses, identification, net.protocol)
-            .key;
-        let ways = self.fragments.iter().flat_map(|bucket| &bucket.ways);
-        let known = ways
-            .filter(|way| {
-                way.addresses.load(SeqCst) == key.addresses
-                    && way.ports_protocol.load(SeqCst) == key.ports_protocol
-            })
-            .map(|way| (Word(way.word.load(SeqCst)), way.born.load(SeqCst)))
-            .find(|(word, _)| word.is_live() && word.expiry().0 > self.now.load(SeqCst));
-        if let Some((_, noted)) = known {
-            return Some((low(noted), Some(high(noted))));
-        }
-        let gate = self.gate_number(net.addresses[1])?;
-        let services = self.gates[gate as usize].fragments.load(SeqCst);
-        let service = match net.protocol {
-            6 => low(services),
-            17 => high(services),
-            _ => 0,
-        };
-        Some((service.checked_sub(1)?, None))
-    }
-
-    fn is_to_director(&self, frame: &[u8]) -> bool {
-        frame.starts_with(&Server::unpack_mac(self.link.mac.load(SeqCst)))
-    }
-
-    fn read_flow(
-        &self,
-        [client, address]: [IpAddr; 2],
-        [from, to]: [u16; 2],
-        protocol: u8,
-    ) -> Option<Read> {
-        let address = SocketAddr::new(address, to);
-        let key = self.service_key(address, protocol);
-        Some(Read {
-            service: *self.service_ids.get(&key)?,
-            flow: self
-                .flow(SocketAddr::new(client, from), address, protocol)
-                .key,
-            by_address: false,
-            is_error: false,
-            asks: false,
-            is_open: false,
-            has_no_length: false,
-            is_beyond: false,
-        })
-    }
-
     /// The server that the packet has to go to by its flow's entry.
     fn home(&self, read: &Read) -> Option<u32> {
         if read.by_address {
@@ -379,17 +195,19 @@ impl NativeTables {
         if let Some(counted) = counted {
             let read = read.expect("etherparse reads what a local server gets as a service's");
             self.judge_counted(read, counted);
+            let flags = self.flags(counted.server) & !ServerFlags::KEPT;
             let local = ServerFlags::PRESENT | ServerFlags::LOCAL;
-            assert_eq!(self.flags(counted.server), local, "the server is local");
+            assert_eq!(flags, local, "the server is local");
             return;
         }
         let is_open = read.is_some_and(|read| read.is_open);
         assert!(!is_open, "a service's packet reached the stack");
-        let fragment = SlicedPacket::from_ethernet(sent)
+        let readable = readable(sent);
+        let fragment = SlicedPacket::from_ethernet(&readable)
             .ok()
             .filter(|packet| packet.is_ip_payload_fragmented() && self.is_to_director(sent));
         if let Some(net) = fragment.and_then(|packet| Net::of(packet.net.as_ref()?))
-            && [1, 6, 17, 58].contains(&net.protocol)
+            && (net.is_icmp() || [6, 17, 132].contains(&net.protocol))
             && let Some(gate) = self.gate_number(net.addresses[1])
         {
             let state = self.gates[gate as usize].state.load(SeqCst);
@@ -400,8 +218,22 @@ impl NativeTables {
     fn judge_counted(&self, read: &Read, counted: Counted) {
         assert!(read.is_open, "the gate is closed");
         assert_eq!(counted.service, read.service, "it is this service's");
+    }
+
+    /// A server without an entry of the flow is one of the service's list; a flow keeps its own even if its port has
+    /// become another service's.
+    fn judge_server(&self, counted: Counted, home: Option<u32>) {
+        if home.is_some() {
+            return;
+        }
         let owner = low(self.servers[counted.server as usize].owner.load(SeqCst));
-        assert_eq!(owner, read.service + 1, "the server is the service's");
+        assert_eq!(owner, counted.service + 1, "the server is the service's");
+        let flags = self.flags(counted.server);
+        assert_eq!(
+            flags & ServerFlags::KEPT,
+            0,
+            "a kept server gets no new flow"
+        );
     }
 
     fn judge_forwarded(
@@ -412,14 +244,15 @@ impl NativeTables {
         (counted, verdict): (Counted, Verdict),
     ) {
         self.judge_counted(read, counted);
-        let flags = self.flags(counted.server);
+        let flags = self.flags(counted.server) & !ServerFlags::KEPT;
         assert_eq!(flags, ServerFlags::PRESENT, "the server is there");
         let mac = Server::unpack_mac(self.servers[counted.server as usize].mac.load(SeqCst));
         assert_eq!(out[..6], mac, "it goes to the server");
         assert_eq!(out.len(), sent.len(), "length");
         self.judge_source(out, verdict);
         assert_eq!(out[12..ETHERNET], sent[12..ETHERNET], "kind");
-        let came = SlicedPacket::from_ethernet(sent).expect("a good packet came");
+        let readable = readable(sent);
+        let came = SlicedPacket::from_ethernet(&readable).expect("a good packet came");
         let net = came.net.as_ref().and_then(Net::of).expect("one of IP");
         assert_eq!(counted.bytes, net.total_len, "bytes counted");
         assert!(net.ttl > 1, "its time was over");
@@ -472,6 +305,15 @@ fn untagged(frame: &[u8]) -> (Option<u16>, Vec<u8>) {
     (Some(tag), [&frame[..12], &frame[16..]].concat())
 }
 
+/// The frame as etherparse has to be given it.
+fn readable(frame: &[u8]) -> Vec<u8> {
+    let mut frame = frame.to_vec();
+    if let Some(packet) = frame.get_mut(ETHERNET..) {
+        legible(packet);
+    }
+    frame
+}
+
 fn is_zero_sum(header: &[u8]) -> bool {
     Sum16BitWords::new().add_slice(header).ones_complement() == 0
 }
@@ -486,14 +328,4 @@ fn grown(before: &BTreeMap<u32, Stats>, now: &BTreeMap<u32, Stats>) -> Option<(u
     let (index, packets, bytes) = grown.next()?;
     assert_eq!((packets, grown.next()), (1, None), "one packet, one count");
     Some((index, bytes))
-}
-
-/// The ports of an SCTP packet, and whether its first chunk is an INIT.
-fn sctp(payload: &[u8]) -> Option<([u16; 2], bool)> {
-    let (header, _) = payload.split_first_chunk::<16>()?;
-    let [a, b, c, d, .., kind, _, _, _] = *header;
-    Some((
-        [u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])],
-        kind == 1,
-    ))
 }

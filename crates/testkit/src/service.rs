@@ -1,27 +1,37 @@
 //! Services of a native data plane, laid out as user space lays them out.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::atomic::Ordering::SeqCst;
 
 use evenkeel_abi::{
-    Costs, GateState, Locality, SchedulerId, Server, ServerFlags, Service, ServiceFlags,
-    ServiceKey, Span, high, low, pair,
+    Costs, GateState, Locality, SchedulerId, Server, ServerFlags, Service, ServiceFlags, Span, pair,
 };
 use evenkeel_datapath::tcp::{SCTP_TIMEOUTS, TIMEOUTS};
-use evenkeel_model::{buckets, hash_table, mh, wrr};
+use evenkeel_model::{Listen, buckets, hash_table, mh, wrr};
 use evenkeel_wire::ipv4;
 
-use crate::tables::{NativeTables, words};
+use crate::tables::NativeTables;
+
+mod takes;
+
+/// Words of a service's part of the arena that hold the port ranges of the gate of the same number.
+const PORT_WORDS: u32 = 64;
 
 /// A service of a test.
 #[derive(Clone, Copy, Debug)]
 pub struct TestService {
-    /// Number, below 32; its gate has the same.
+    /// Number, below 32; its gate has the same, if no other service has the address or the gate.
     pub number: u32,
-    /// Virtual address and port.
+    /// Virtual address and port; of a group any address of its family.
     pub address: SocketAddr,
     /// IP protocol number.
     pub protocol: u8,
+    /// What it takes in place of the address and the port, if it is a group.
+    pub group: &'static [Listen],
+    /// Further flags of [`ServiceFlags`].
+    pub flags: u64,
+    /// Persistence: how long templates live, in ticks (0: there are none), and the mask or prefix.
+    pub persistence: (u32, u32),
     /// One of [`SchedulerId`].
     pub scheduler: u64,
     /// Whether fragments are placed by addresses and protocol alone.
@@ -44,6 +54,9 @@ impl TestService {
             number: 0,
             address,
             protocol: ipv4::TCP,
+            group: &[],
+            flags: 0,
+            persistence: (0, 0),
             scheduler: SchedulerId::RR,
             fragments_by_address: false,
             resets: false,
@@ -84,6 +97,27 @@ impl TestService {
             resets: true,
             ..self
         }
+    }
+
+    /// The word of its flags.
+    fn flags(&self) -> u64 {
+        let flags = [
+            (
+                self.fragments_by_address,
+                ServiceFlags::FRAGMENTS_BY_ADDRESS,
+            ),
+            (self.resets, ServiceFlags::GONE_RESET),
+            (!self.group.is_empty(), ServiceFlags::GROUP),
+            (self.address.is_ipv6(), ServiceFlags::IPV6),
+        ];
+        let set = flags.into_iter().filter(|(is_set, _)| *is_set);
+        set.fold(self.flags, |all, (_, flag)| all | flag)
+    }
+
+    /// The same, as a group of these addresses and ports.
+    #[must_use]
+    pub const fn with_group(self, group: &'static [Listen]) -> Self {
+        Self { group, ..self }
     }
 
     /// The same with another scheduler.
@@ -160,19 +194,13 @@ impl NativeTables {
     /// If the servers don't fit the tables.
     pub fn put_service(&mut self, service: TestService, servers: &[TestServer]) {
         let number = service.number;
-        let (gate, key) = self.gate_and_key(service);
-        let packed = key.packed();
-        self.services[number as usize].key.store(packed, SeqCst);
-        self.gates[gate as usize]
-            .state
-            .store(GateState::OPEN, SeqCst);
-        self.service_ids.insert(key, number);
-        let owner = pair(number + 1, 0);
-        for server in &self.servers {
-            if server.owner.load(SeqCst) == owner {
-                server.mac.store(0, SeqCst);
-            }
+        let gates = self.take(&service);
+        for gate in &gates {
+            let state = &self.gates[*gate as usize].state;
+            state.store(GateState::OPEN, SeqCst);
         }
+        let owner = pair(number + 1, 0);
+        self.take_out(number, service.flags & ServiceFlags::GONE_KEEP != 0);
         for server in servers {
             let entry = &self.servers[server.number as usize];
             let weights = pair(server.weight, server.weight.max(1));
@@ -182,11 +210,11 @@ impl NativeTables {
             entry.mac.store(mac, SeqCst);
         }
         let half = &self.services[number as usize].halves[0];
+        let gate = gates.first().copied().unwrap_or(0);
         half.gate.store(u64::from(gate), SeqCst);
-        let by_address =
-            u64::from(service.fragments_by_address) * ServiceFlags::FRAGMENTS_BY_ADDRESS;
-        let resets = u64::from(service.resets) * ServiceFlags::GONE_RESET;
-        half.flags.store(by_address | resets, SeqCst);
+        half.flags.store(service.flags(), SeqCst);
+        let (lifetime, mask) = service.persistence;
+        half.persistence.store(pair(lifetime, mask), SeqCst);
         let timeouts = match service.protocol {
             ipv4::SCTP => SCTP_TIMEOUTS,
             _ => TIMEOUTS,
@@ -195,45 +223,43 @@ impl NativeTables {
             word.store(ticks, SeqCst);
         }
         self.services[number as usize].used.store(1, SeqCst);
-        let word = &self.gates[gate as usize].fragments;
-        let (tcp, udp) = (low(word.load(SeqCst)), high(word.load(SeqCst)));
-        let change = |old: u32| match service.fragments_by_address {
-            true => number + 1,
-            false if old == number + 1 => 0,
-            false => old,
-        };
-        match service.protocol {
-            ipv4::TCP => word.store(pair(change(tcp), udp), SeqCst),
-            ipv4::UDP => word.store(pair(tcp, change(udp)), SeqCst),
-            _ => {}
-        }
         half.scheduler.store(service.scheduler, SeqCst);
         half.costs.store(costs(service.scheduler).0, SeqCst);
-        self.fill(half, number, service.scheduler, servers);
+        self.fill(half, (number, gates.len()), service.scheduler, servers);
     }
 
-    /// The gate of a service's address, which is made if need be, and its key.
-    fn gate_and_key(&mut self, service: TestService) -> (u32, ServiceKey) {
-        let (port, number) = (service.address.port().to_be(), service.number);
-        match service.address.ip() {
-            IpAddr::V4(address) => {
-                let address = u32::from_ne_bytes(address.octets());
-                let gate = *self.vips.entry(address).or_insert(number);
-                (gate, ServiceKey::new(address, port, service.protocol))
+    /// Takes the servers of a service out; `keep`: their flows go on.
+    fn take_out(&self, service: u32, keep: bool) {
+        for server in &self.servers {
+            if server.owner.load(SeqCst) != pair(service + 1, 0) {
+                continue;
             }
-            IpAddr::V6(address) => {
-                let address = words(address);
-                let gate = *self.vips6.entry(address).or_insert(number);
-                for (word, value) in self.gates[gate as usize].address6.iter().zip(address) {
-                    word.store(value, SeqCst);
-                }
-                (gate, ServiceKey::v6(gate, port, service.protocol))
-            }
+            let mac = server.mac.load(SeqCst);
+            let flags = Server::unpack_flags(mac);
+            let kept = match keep && flags & ServerFlags::PRESENT != 0 {
+                true => Server::pack_mac(Server::unpack_mac(mac), flags | ServerFlags::KEPT),
+                false => 0,
+            };
+            server.mac.store(kept, SeqCst);
+            server.weights.store(0, SeqCst);
         }
+    }
+
+    /// Takes a service away, if it is there: no packet finds it, and its servers are gone.
+    pub fn remove_service(&mut self, number: u32) {
+        self.services[number as usize].used.store(0, SeqCst);
+        self.leave(number);
+        self.take_out(number, false);
     }
 
     /// Fills the tables of a service, in the part of the arena that its number has.
-    fn fill(&self, half: &Service, number: u32, scheduler: u64, servers: &[TestServer]) {
+    fn fill(
+        &self,
+        half: &Service,
+        (number, addresses): (u32, usize),
+        scheduler: u64,
+        servers: &[TestServer],
+    ) {
         let part = self.arena.len() / self.services.len();
         let cursor = u32::try_from(part).expect("the arena has 32-bit indices") * number;
         let fresh: Vec<_> = servers.iter().copied().filter(|s| s.weight > 0).collect();
@@ -243,7 +269,7 @@ impl NativeTables {
             self.arena[cursor as usize].store(0, SeqCst);
             self.lend_levels(&half.ring, cursor + 1, &fresh)
         } else if matches!(scheduler, SchedulerId::LBLC | SchedulerId::LBLCR) {
-            self.lend_row(half, cursor, servers.len())
+            self.lend_rows(half, cursor, (addresses, servers.len()))
         } else {
             let last = fresh.len().saturating_sub(1) as u64;
             self.arena[cursor as usize].store(last, SeqCst);
@@ -253,7 +279,8 @@ impl NativeTables {
         at = self.lend(&half.hash_fresh, at, &hashed(&fresh));
         let all: Vec<_> = servers.iter().map(|server| server.number).collect();
         at = self.lend(&half.list, at, &all);
-        assert!(at as usize <= cursor as usize + part, "the tables fit");
+        let end = cursor as usize + part - PORT_WORDS as usize;
+        assert!(at as usize <= end, "the tables fit");
     }
 
     /// Writes a table; returns the first word after it.
@@ -271,20 +298,23 @@ impl NativeTables {
         start + u32::try_from(entries.len().div_ceil(2)).expect("a table fits the arena")
     }
 
-    /// Writes the empty row of an address, with a place for each server if there are members, and the number of
-    /// places before it; returns the first word after it.
-    fn lend_row(&self, half: &Service, cursor: u32, servers: usize) -> u32 {
+    /// Writes the empty rows of addresses, with a place for each server if there are members, and the number of
+    /// places before them; returns the first word after them.
+    fn lend_rows(&self, half: &Service, cursor: u32, (addresses, servers): (usize, usize)) -> u32 {
         let replicated = half.scheduler.load(SeqCst) == SchedulerId::LBLCR;
-        let places = if replicated { servers } else { 0 };
-        let places = u32::try_from(places).expect("a table fits the arena");
-        let end = cursor + 1 + Locality::MEMBERS + places;
+        let len = |n: usize| u32::try_from(n).expect("a table fits the arena");
+        let places = if replicated { len(servers) } else { 0 };
+        let (rows, row) = (len(addresses), Locality::MEMBERS + places);
+        let end = cursor + 1 + rows * row;
         for word in &self.arena[cursor as usize..end as usize] {
             word.store(0, SeqCst);
         }
         self.arena[cursor as usize].store(places.into(), SeqCst);
-        let servers = cursor + 1 + Locality::SERVERS;
-        self.arena[servers as usize].store(places.into(), SeqCst);
-        half.ring.store(cursor + 1, 1);
+        for start in (0..rows).map(|number| cursor + 1 + number * row) {
+            let servers = start + Locality::SERVERS;
+            self.arena[servers as usize].store(places.into(), SeqCst);
+        }
+        half.ring.store(cursor + 1, rows);
         end
     }
 

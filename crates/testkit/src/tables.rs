@@ -12,6 +12,7 @@ use evenkeel_abi::{
     State, Stats, Tick, Word, pair,
 };
 use evenkeel_datapath::{Flow, Tables, folded};
+use evenkeel_model::Listen;
 
 use crate::packet::DIRECTOR;
 
@@ -47,6 +48,8 @@ pub struct NativeTables {
     pub server_stats: Mutex<BTreeMap<u32, Stats>>,
     pub drops: [AtomicU64; DropReason::ALL.len()],
     pub events: [AtomicU64; Event::ALL.len()],
+    /// Ports that services have by ranges, each with its service's number.
+    pub(crate) ranges: Vec<(Listen, u32)>,
 }
 
 /// The director's own IPv6 address.
@@ -96,6 +99,7 @@ impl NativeTables {
             server_stats: Mutex::default(),
             drops: Default::default(),
             events: Default::default(),
+            ranges: Vec::new(),
         };
         tables.globals.conns.store(u64::from(conns), Relaxed);
         tables

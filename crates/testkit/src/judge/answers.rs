@@ -11,16 +11,17 @@ use etherparse::{
 use evenkeel_abi::{DropReason, low};
 use evenkeel_datapath::Verdict;
 
-use super::ETHERNET;
 use super::net::Net;
+use super::{ETHERNET, readable};
 use crate::tables::{NativeTables, OWN6};
 
 impl NativeTables {
     pub(super) fn judge_reset(&self, sent: &[u8], out: &[u8]) {
         assert_eq!(out[..6], sent[6..12], "it goes back to where it came from");
         self.judge_source(out, Verdict::Transmit);
+        let readable = readable(sent);
         let (came, went) = (
-            SlicedPacket::from_ethernet(sent),
+            SlicedPacket::from_ethernet(&readable),
             SlicedPacket::from_ethernet(out),
         );
         let (came, went) = (came.expect("a good packet"), went.expect("a good reset"));

@@ -18,8 +18,17 @@ pub(super) struct Net<'a> {
     pub(super) total_len: u64,
     /// Time to live, or hop limit.
     pub(super) ttl: u8,
+    /// Length of all headers before the payload.
+    pub(super) header_len: usize,
+    /// It says that nothing follows its IPv6 header, which etherparse takes for any length (RFC 2675).
+    pub(super) has_no_length: bool,
     /// More extension headers, or longer ones, than the data plane looks behind.
     pub(super) is_beyond: bool,
+}
+
+/// Whether the data plane does not look behind so many extension headers, or headers of this length altogether.
+pub(super) const fn is_beyond(count: usize, header_len: usize) -> bool {
+    count > 7 || header_len > 1015
 }
 
 impl<'a> Net<'a> {
@@ -42,12 +51,18 @@ impl<'a> Net<'a> {
                     payload: net.payload().payload,
                     total_len: header.total_len().into(),
                     ttl: header.ttl(),
+                    header_len: header.slice().len(),
+                    has_no_length: false,
                     is_beyond: false,
                 })
             }
             NetSlice::Ipv6(net) => {
                 let header = net.header();
-                let fragment = net.extensions().clone().into_iter().find_map(|extension| {
+                let extensions = net.extensions().clone().into_iter();
+                let count = extensions.clone().count();
+                let header_len = 40 + net.extensions().slice().len();
+                // Of a fragment in a fragment the inner one counts.
+                let fragments = extensions.filter_map(|extension| {
                     let Ipv6ExtensionSlice::Fragment(fragment) = extension else {
                         return None;
                     };
@@ -62,16 +77,23 @@ impl<'a> Net<'a> {
                         header.destination_addr().into(),
                     ],
                     protocol: net.payload().ip_number.0,
-                    fragment,
+                    fragment: fragments.last(),
                     payload: net.payload().payload,
                     total_len: 40 + u64::from(header.payload_length()),
                     ttl: header.hop_limit(),
-                    is_beyond: net.extensions().clone().into_iter().count() > 7
-                        || 40 + net.extensions().slice().len() > 1015,
+                    header_len,
+                    has_no_length: header.payload_length() == 0,
+                    is_beyond: is_beyond(count, header_len),
                 })
             }
             NetSlice::Arp(_) => None,
         }
+    }
+
+    /// Whether it is a message of ICMP, or of ICMPv6 with IPv6.
+    pub(super) const fn is_icmp(&self) -> bool {
+        let [_, receiver] = self.addresses;
+        self.protocol == if receiver.is_ipv6() { 58 } else { 1 }
     }
 
     /// Whether it is no first fragment.
@@ -86,6 +108,8 @@ pub(super) struct LaxNet<'a> {
     pub(super) protocol: u8,
     pub(super) follows: bool,
     pub(super) payload: &'a [u8],
+    /// Number of extension headers, and their length.
+    pub(super) extensions: (usize, usize),
 }
 
 impl<'a> LaxNet<'a> {
@@ -102,11 +126,14 @@ impl<'a> LaxNet<'a> {
                     protocol: header.protocol().0,
                     follows: header.fragments_offset().value() != 0,
                     payload: net.payload().payload,
+                    extensions: (0, 0),
                 })
             }
             LaxNetSlice::Ipv6(net) => {
                 let header = net.header();
-                let follows = net.extensions().clone().into_iter().any(|extension| {
+                let extensions = net.extensions().clone().into_iter();
+                let count = extensions.clone().count();
+                let follows = extensions.into_iter().any(|extension| {
                     matches!(extension, Ipv6ExtensionSlice::Fragment(f) if f.fragment_offset().value() != 0)
                 });
                 Some(Self {
@@ -117,6 +144,7 @@ impl<'a> LaxNet<'a> {
                     protocol: net.payload().ip_number.0,
                     follows,
                     payload: net.payload().payload,
+                    extensions: (count, net.extensions().slice().len()),
                 })
             }
             LaxNetSlice::Arp(_) => None,
