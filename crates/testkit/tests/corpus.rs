@@ -5,8 +5,9 @@
 use std::fs;
 use std::panic::catch_unwind;
 use std::path::Path;
+use std::sync::atomic::Ordering::SeqCst;
 
-use evenkeel_abi::{DropReason, Event};
+use evenkeel_abi::{DropReason, Event, Locality, ROUTERS6, SchedulerId, Server, ServerFlags};
 use evenkeel_testkit::{NativeTables, fuzz};
 
 /// Name and content of each file of a target's corpus.
@@ -56,7 +57,54 @@ fn data_plane_holds_over_its_corpus() {
         let is_reached = ends.iter().any(|tables| tables.happened(event) > 0);
         assert!(is_reached, "{event:?} is not reached");
     }
+    for (what, is_reached) in REACHED {
+        assert!(ends.iter().any(is_reached), "{what} is not reached");
+    }
 }
+
+/// What some input of the corpus has to end with.
+type Reached = (&'static str, fn(&NativeTables) -> bool);
+
+const REACHED: [Reached; 6] = [
+    ("a packet to each service of a wide world", |tables| {
+        let stats = tables.service_stats.lock().expect("nobody holds it");
+        (0..12).all(|service| stats.get(&service).is_some_and(|stats| stats.packets > 0))
+    }),
+    ("a template", |tables| {
+        tables
+            .loads
+            .iter()
+            .any(|load| load.persistent.load(SeqCst) > 0)
+    }),
+    ("an overloaded server", |tables| {
+        tables
+            .loads
+            .iter()
+            .any(|load| load.overloaded.load(SeqCst) > 0)
+    }),
+    ("a kept server with a connection", |tables| {
+        tables
+            .servers
+            .iter()
+            .zip(&tables.loads)
+            .any(|(server, load)| {
+                let flags = Server::unpack_flags(server.mac.load(SeqCst));
+                flags & ServerFlags::KEPT != 0 && load.active.load(SeqCst) > 0
+            })
+    }),
+    ("another director of a virtual router of IPv6", |tables| {
+        let mut routers = tables.routers[ROUTERS6 as usize..].iter();
+        routers.any(|router| router.heard.load(SeqCst) > 0)
+    }),
+    ("an address that lblcr remembers", |tables| {
+        let mut halves = tables.services.iter().map(|slot| &slot.halves[0]);
+        halves.any(|half| {
+            let (row, _) = half.ring.load();
+            half.scheduler.load(SeqCst) == SchedulerId::LBLCR
+                && tables.arena[(row + Locality::GATE) as usize].load(SeqCst) > 0
+        })
+    }),
+];
 
 #[test]
 fn vrrp_codec_holds_over_its_corpus() {

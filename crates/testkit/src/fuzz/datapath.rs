@@ -1,11 +1,14 @@
 //! The data plane: frames, time, gates and changes of servers in any order, with every frame judged and the
 //! tables recounted after each step.
 //!
-//! The first bytes choose the sizes of the tables and the schedulers of four services, then operations follow:
-//! a byte that says which, and what each takes.
+//! The first bytes choose the sizes of the tables and the schedulers of four services, and of some more in a wide world;
+//! then operations follow: a byte that says which, and what each takes. What takes part of a wide world alone does little
+//! in another one.
 
+mod frames;
 mod packets;
 mod seeds;
+mod wide;
 mod world;
 
 pub use seeds::seeds;
@@ -33,7 +36,10 @@ mod kind {
     pub(super) const SWEEP: u8 = 11;
     pub(super) const HINT: u8 = 12;
     pub(super) const FRAGMENT: u8 = 13;
-    /// Further numbers are TCP too.
+    /// A frame of [`super::frames`].
+    pub(super) const FRAME: u8 = 14;
+    /// A change of [`super::wide`].
+    pub(super) const CHANGE: u8 = 15;
     pub(super) const MASK: u8 = 15;
 }
 
@@ -61,8 +67,12 @@ fn step(world: &mut World, input: &mut Input<'_>) -> Option<()> {
         kind::SERVER => world.set_server(input.byte()?, input.byte()?),
         kind::SWEEP => world.tables.sweep(),
         kind::HINT => world.set_hint(input.byte()?),
+        kind::CHANGE => world.change([input.byte()?, input.byte()?, input.byte()?]),
         kind => {
-            let mut frame = packets::frame(kind, input)?;
+            let mut frame = match kind {
+                kind::FRAME => world.arriving(frames::frame(input)?),
+                kind => packets::frame(kind, input)?,
+            };
             packets::damage(&mut frame, operation >> 4, input)?;
             let (verdict, _) = world.tables.judged(&frame);
             assert_ne!(verdict, Verdict::Drop(DropReason::Internal));

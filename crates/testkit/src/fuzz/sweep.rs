@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering::SeqCst;
 
 use evenkeel_abi::Word;
+use evenkeel_datapath::table::weigh;
 
 use crate::tables::NativeTables;
 
@@ -15,7 +16,7 @@ impl NativeTables {
             let word = Word(conn.word.load(SeqCst));
             if is_over(word) {
                 conn.word.store(Word::FREE.0, SeqCst);
-                self.leave(word);
+                self.uncount(word);
                 self.state.established.fetch_sub(1, SeqCst);
                 let unassured = u64::from(word.is_unassured());
                 self.state.unassured.fetch_sub(unassured, SeqCst);
@@ -25,18 +26,22 @@ impl NativeTables {
             let word = Word(conn.word.load(SeqCst));
             if is_over(word) {
                 conn.word.store(Word::FREE.0, SeqCst);
-                self.leave(word);
+                self.uncount(word);
                 self.state.half_open.fetch_sub(1, SeqCst);
             }
         }
     }
 
-    fn leave(&self, word: Word) {
+    fn uncount(&self, word: Word) {
         let load = &self.loads[word.server() as usize];
-        let count = match word.is_active() {
-            true => &load.active,
-            false => &load.inactive,
+        let count = if word.is_template() != 0 {
+            &load.persistent
+        } else if word.is_active() {
+            &load.active
+        } else {
+            &load.inactive
         };
         count.fetch_sub(1, SeqCst);
+        weigh(load);
     }
 }

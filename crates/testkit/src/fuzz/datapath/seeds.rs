@@ -5,6 +5,8 @@ use super::world::{SERVICES, address_of};
 use crate::packet::flags::{ACK, FIN, RST, SYN};
 use crate::packet::{Datagram, IcmpError, Segment, arp_request};
 
+mod wide;
+
 /// Beside a frame's kind: a byte of it is changed.
 const CHANGED: u8 = 0x10;
 /// Beside a frame's kind: it is cut.
@@ -170,7 +172,7 @@ fn pieces() -> Vec<u8> {
 #[must_use]
 pub fn seeds() -> Vec<Vec<u8>> {
     let mut seeds = vec![gates(), answers(), damaged(), pieces()];
-    for scheduler in 0..13 {
+    for scheduler in 0..15 {
         // With tables for few flows and for many.
         seeds.push(story(if scheduler & 1 == 0 { 0 } else { 11 }, scheduler));
     }
@@ -223,5 +225,6 @@ pub fn seeds() -> Vec<Vec<u8>> {
     ]
     .concat()));
     seeds.push(frames);
+    seeds.extend(wide::seeds());
     seeds
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::SeqCst;
 
 use evenkeel_abi::{Egress, GateState, Link, SchedulerId, Server, Tick};
 
+use super::wide;
 use crate::fuzz::input::{Input, pick};
 use crate::{NativeTables, TestServer, TestService};
 
@@ -12,7 +13,7 @@ use crate::{NativeTables, TestServer, TestService};
 const RESETTING: u8 = 0;
 
 /// The schedulers that a byte of the input chooses from.
-const SCHEDULERS: [u64; 15] = [
+pub(super) const SCHEDULERS: [u64; 15] = [
     SchedulerId::RR,
     SchedulerId::WRR,
     SchedulerId::WLC,
@@ -34,10 +35,15 @@ const SCHEDULERS: [u64; 15] = [
 pub(super) const SERVICES: u8 = 4;
 
 /// Servers of each service; the last is the director itself.
-const SERVERS: u32 = 4;
+pub(super) const SERVERS: u32 = 4;
 
 /// The virtual router that addresses may belong to.
 pub(super) const ROUTER: u8 = 51;
+
+/// The number of a service's first server.
+pub(super) const fn first_server(service: u32) -> u32 {
+    service * 8 + 1
+}
 
 /// The address and port of a service.
 pub(super) const fn address_of(service: u8) -> SocketAddrV4 {
@@ -46,10 +52,20 @@ pub(super) const fn address_of(service: u8) -> SocketAddrV4 {
     SocketAddrV4::new(Ipv4Addr::new(198, 18, 14, 146 + service / 2), port)
 }
 
+/// A service of the world.
+pub(super) struct Entry {
+    pub(super) service: TestService,
+    pub(super) servers: Vec<TestServer>,
+}
+
 pub(super) struct World {
     pub(super) tables: NativeTables,
-    services: Vec<(TestService, Vec<TestServer>)>,
+    /// By number; the first are those of [`address_of`].
+    pub(super) services: Vec<Entry>,
 }
+
+/// In the byte of sizes: the world has the services of [`super::wide`] too, each with a byte for its scheduler.
+pub(super) const WIDE: u8 = 0x20;
 
 impl World {
     /// A byte of sizes, then one for each service.
@@ -66,6 +82,9 @@ impl World {
         if sizes & 0x80 != 0 {
             // An interface without an address sends no ICMP time exceeded.
             world.tables.globals.address.store(0, SeqCst);
+            for word in &world.tables.globals.address6 {
+                word.store(0, SeqCst);
+            }
         }
         if sizes & 0x40 != 0 {
             world.spread();
@@ -83,12 +102,25 @@ impl World {
             if number == 3 {
                 service = service.with_fragments_by_address();
             }
-            let first = service.number * 8 + 1;
-            let servers = (first..first + SERVERS - 1).map(|server| TestServer::new(server, 1));
-            world.services.push((service, servers.collect()));
-            world.put(number);
+            world.add(service);
+        }
+        if sizes & WIDE != 0 {
+            for service in wide::services() {
+                let scheduler = pick(&SCHEDULERS, input.byte()?);
+                world.add(service.scheduled(scheduler));
+            }
         }
         Some(world)
+    }
+
+    fn add(&mut self, service: TestService) {
+        let first = first_server(service.number);
+        let servers = first..first + SERVERS - 1;
+        self.services.push(Entry {
+            service,
+            servers: servers.map(|server| TestServer::new(server, 1)).collect(),
+        });
+        self.put(self.services.len() - 1);
     }
 
     /// Has servers behind another interface, with a tag, and behind one without the program.
@@ -110,19 +142,16 @@ impl World {
         }
     }
 
-    /// Puts the service with its present servers; its gate stays as it is.
-    fn put(&mut self, service: u8) {
-        let (service, servers) = &self.services[usize::from(service)];
-        let gate = self.tables.gate_number(service.address.ip());
-        let state = gate.map(|gate| self.gate_state(gate));
+    /// Puts the service with its present servers; the gates that there are stay as they are.
+    pub(super) fn put(&mut self, service: usize) {
+        let gates = self.tables.vips.values().chain(self.tables.vips6.values());
+        let state = |gate: &u32| (*gate, self.gate_state(*gate));
+        let states: Vec<_> = gates.map(state).collect();
+        let Entry { service, servers } = &self.services[service];
         self.tables.put_service(*service, servers);
-        if let (Some(gate), Some(state)) = (gate, state) {
+        for (gate, state) in states {
             self.tables.gates[gate as usize].state.store(state, SeqCst);
         }
-        let slot = &self.tables.services[service.number as usize];
-        let key = self.tables.service_key(service.address, service.protocol);
-        slot.key.store(key.packed(), SeqCst);
-        slot.used.store(1, SeqCst);
     }
 
     fn gate_state(&self, gate: u32) -> u64 {
@@ -144,7 +173,12 @@ impl World {
 
     /// Bit 0 whether this director takes part in it, the others seconds of the lease.
     pub(super) fn set_router(&self, what: u8) {
-        let router = &self.tables.routers[usize::from(ROUTER)];
+        self.lead(ROUTER.into(), what);
+    }
+
+    /// The same of the virtual router in this place of the map.
+    pub(super) fn lead(&self, router: usize, what: u8) {
+        let router = &self.tables.routers[router];
         router.used.store(u64::from(what & 1), SeqCst);
         let lease = Tick::in_secs(u32::from(what >> 1));
         let until = self.tables.now.load(SeqCst) + lease;
@@ -154,19 +188,28 @@ impl World {
 
     /// Gives a server (service in bits 0 and 1, place in bits 2 and 3) a weight, or takes it out (255).
     pub(super) fn set_server(&mut self, which: u8, weight: u8) {
-        let number = which % SERVICES;
-        let (service, servers) = &mut self.services[usize::from(number)];
+        let weight = (weight != u8::MAX).then_some(u32::from(weight));
         let place = u32::from(which >> 2) % SERVERS;
-        let server = service.number * 8 + 1 + place;
+        let is_sorted = which & 0x80 == 0;
+        self.weigh_server(usize::from(which % SERVICES), (place, weight), is_sorted);
+    }
+
+    /// Gives the server in a place a weight, or takes it out; not sorted, it is the last of its service's list.
+    pub(super) fn weigh_server(
+        &mut self,
+        number: usize,
+        (place, weight): (u32, Option<u32>),
+        is_sorted: bool,
+    ) {
+        let Entry { service, servers } = &mut self.services[number];
+        let server = first_server(service.number) + place;
         servers.retain(|present| present.number != server);
-        if weight != u8::MAX {
-            let weight = u32::from(weight);
+        if let Some(weight) = weight {
             servers.push(match place == SERVERS - 1 {
                 true => TestServer::local(server, weight),
                 false => TestServer::new(server, weight),
             });
-            // Twice the same number would be another list's order.
-            if which & 0x80 == 0 {
+            if is_sorted {
                 servers.sort_by_key(|server| server.number);
             }
         }
@@ -175,7 +218,7 @@ impl World {
 
     /// Writes the hint of a service (bits 0 and 1): the number of one (bits 2 to 4), right or not.
     pub(super) fn set_hint(&self, what: u8) {
-        let (service, _) = &self.services[usize::from(what % SERVICES)];
+        let Entry { service, .. } = &self.services[usize::from(what % SERVICES)];
         let hint = &self.tables.service_hints[self
             .tables
             .service_key(service.address, service.protocol)
