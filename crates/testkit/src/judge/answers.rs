@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use etherparse::icmpv4::{DestUnreachableHeader, TimeExceededCode};
 use etherparse::{
     Icmpv4Type, Icmpv6Type, Ipv4HeaderSlice, Ipv6HeaderSlice, NetSlice, SlicedPacket, TcpHeader,
-    TransportSlice, icmpv6,
+    TcpSlice, TransportSlice, icmpv6,
 };
 use evenkeel_abi::{DropReason, low};
 use evenkeel_datapath::Verdict;
@@ -25,14 +25,15 @@ impl NativeTables {
             SlicedPacket::from_ethernet(out),
         );
         let (came, went) = (came.expect("a good packet"), went.expect("a good reset"));
-        let (Some(TransportSlice::Tcp(caused)), Some(TransportSlice::Tcp(reset))) =
-            (came.transport, went.transport)
-        else {
-            panic!("both are TCP");
+        let Some(TransportSlice::Tcp(reset)) = went.transport else {
+            panic!("it is no segment");
         };
-        assert!(caused.ack() && !caused.rst(), "it calls for no reset");
         let (came, went) = (came.net.expect("IP"), went.net.expect("IP"));
         let (from, to) = (Net::of(&came).expect("IP"), Net::of(&went).expect("IP"));
+        assert_eq!(from.protocol, 6, "it answers TCP");
+        // The segment may be in pieces, the first of which came.
+        let caused = TcpSlice::from_slice(from.payload).expect("a good header");
+        assert!(caused.ack() && !caused.rst(), "it calls for no reset");
         let [client, service] = from.addresses;
         assert_eq!(to.addresses, [service, client]);
         assert_eq!(to.total_len, (out.len() - ETHERNET) as u64);
