@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use etherparse::{Ipv6ExtensionSlice, LaxNetSlice, NetSlice};
+use etherparse::{Ipv6ExtensionSlice, Ipv6ExtensionsSlice, LaxNetSlice, NetSlice};
 
 /// A packet's header.
 #[derive(Clone, Copy)]
@@ -131,9 +131,8 @@ impl<'a> LaxNet<'a> {
             }
             LaxNetSlice::Ipv6(net) => {
                 let header = net.header();
-                let extensions = net.extensions().clone().into_iter();
-                let count = extensions.clone().count();
-                let follows = extensions.into_iter().any(|extension| {
+                let extensions = whole(net.extensions());
+                let follows = extensions.iter().any(|extension| {
                     matches!(extension, Ipv6ExtensionSlice::Fragment(f) if f.fragment_offset().value() != 0)
                 });
                 Some(Self {
@@ -144,10 +143,29 @@ impl<'a> LaxNet<'a> {
                     protocol: net.payload().ip_number.0,
                     follows,
                     payload: net.payload().payload,
-                    extensions: (count, net.extensions().slice().len()),
+                    extensions: (extensions.len(), net.extensions().slice().len()),
                 })
             }
             LaxNetSlice::Arp(_) => None,
         }
     }
+}
+
+/// The headers of a chain that may be cut short, where etherparse's iterator would read beyond the last whole one.
+fn whole<'a>(chain: &Ipv6ExtensionsSlice<'a>) -> Vec<Ipv6ExtensionSlice<'a>> {
+    let mut rest = chain.slice().len();
+    let mut headers = chain.clone().into_iter();
+    let whole = std::iter::from_fn(|| {
+        (rest > 0).then_some(())?;
+        let header = headers.next()?;
+        rest -= match &header {
+            Ipv6ExtensionSlice::HopByHop(header)
+            | Ipv6ExtensionSlice::Routing(header)
+            | Ipv6ExtensionSlice::DestinationOptions(header) => header.slice().len(),
+            Ipv6ExtensionSlice::Fragment(header) => header.slice().len(),
+            Ipv6ExtensionSlice::Authentication(header) => header.slice().len(),
+        };
+        Some(header)
+    });
+    whole.collect()
 }
