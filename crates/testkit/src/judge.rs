@@ -18,6 +18,7 @@ mod answers;
 mod legible;
 mod net;
 mod read;
+mod template;
 
 /// Length of an Ethernet header.
 const ETHERNET: usize = 14;
@@ -61,6 +62,7 @@ impl NativeTables {
             self.read(&readable(sent))
         };
         let home = read.as_ref().and_then(|read| self.home(read));
+        let promised = read.as_ref().and_then(|read| self.promised(read));
         let before = self.before();
         let mut frame = MemoryFrame::new(on_wire);
         let verdict = process(&mut frame, self);
@@ -73,6 +75,11 @@ impl NativeTables {
         }
         if let Some(counted) = counted {
             self.judge_server(counted, home);
+            let is_entered =
+                home.is_none() && read.as_ref().is_some_and(|r| self.home(r).is_some());
+            if let Some(promised) = promised.filter(|_| is_entered) {
+                assert_eq!(counted.server, promised, "a client keeps its server");
+            }
         }
         match (verdict, counted) {
             (Verdict::Pass, _) => {

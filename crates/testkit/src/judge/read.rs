@@ -19,6 +19,8 @@ const ICMP: usize = 8;
 #[derive(Clone, Copy)]
 pub(super) struct Read {
     pub(super) service: u32,
+    /// Client's address and virtual address.
+    pub(super) ends: [IpAddr; 2],
     pub(super) flow: FlowKey,
     /// A fragment that is placed by addresses alone.
     pub(super) by_address: bool,
@@ -111,7 +113,7 @@ impl NativeTables {
             let flow = self.flow_of(net.addresses, ports.unwrap_or(0), net.protocol);
             return Some(Read {
                 by_address: ports.is_none(),
-                ..Read::of(service, flow.key)
+                ..Read::of(service, net.addresses, flow.key)
             });
         }
         let transport = match net.protocol {
@@ -181,7 +183,7 @@ impl NativeTables {
         Some(Read {
             asks,
             has_no_length,
-            ..Read::of(service, flow.key)
+            ..Read::of(service, [client, address.ip()], flow.key)
         })
     }
 
@@ -198,9 +200,10 @@ impl NativeTables {
 
 impl Read {
     /// A plain packet of a flow.
-    const fn of(service: u32, flow: FlowKey) -> Self {
+    const fn of(service: u32, ends: [IpAddr; 2], flow: FlowKey) -> Self {
         Self {
             service,
+            ends,
             flow,
             by_address: false,
             is_error: false,

@@ -134,6 +134,25 @@ fn persistence(schedulers: [u8; 2]) -> Vec<u8> {
     out
 }
 
+/// New flows of clients whose templates name servers that are there, quiesced, and kept.
+fn templates() -> Vec<u8> {
+    let mut out = begin(11, [0, 3]);
+    out.extend(all(change::REMOVAL, 2));
+    out.extend(all(change::PERSISTENCE, 1 | 2 << 3));
+    for client in [0x00, 0x21, 0x50] {
+        out.extend(TCP.iter().flat_map(|to| whole(*to, client, SYN)));
+    }
+    out.extend(TCP.iter().flat_map(|to| whole(*to, 0x01, SYN)));
+    out.extend(all(change::SERVER, 1 << 2));
+    out.extend([kind::SECONDS, 0, 62, kind::SWEEP]);
+    out.extend(TCP.iter().flat_map(|to| whole(*to, 0x02, SYN)));
+    for place in [1, 2] {
+        out.extend(all(change::SERVER, 2 << 2 | place));
+        out.extend(TCP.iter().flat_map(|to| whole(*to, 0x03 + place, SYN)));
+    }
+    out
+}
+
 /// Thresholds that are reached, and fallen below again.
 fn thresholds(schedulers: [u8; 2]) -> Vec<u8> {
     let mut out = begin(11, schedulers);
@@ -304,6 +323,7 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
         removals(),
         persistence([0, 3]),
         persistence([14, 2]),
+        templates(),
         thresholds([0, 13]),
         thresholds([10, 11]),
         single_packets(),
