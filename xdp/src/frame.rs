@@ -7,7 +7,7 @@ use aya_ebpf::helpers::{bpf_xdp_adjust_head, bpf_xdp_adjust_tail};
 use aya_ebpf::programs::XdpContext;
 use evenkeel_abi::{DropReason, FlowKey, ServiceKey};
 use evenkeel_datapath::{
-    Frame, OFFSET_MAX, Tables, Upper, Verdict, answer, answer6, folded_addresses, hear, hear6, note_client, note_first, rare, reset, reset6, skip_headers, template_digest,
+    Frame, OFFSET_MAX, Tables, Upper, Verdict, answer, answer6, chunk_of_sctp, folded_addresses, hear, hear6, note_client, note_first, rare, reset, reset6, skip_headers, template_digest,
 };
 use evenkeel_wire::eth;
 
@@ -174,6 +174,21 @@ extern "C" fn evenkeel_skip_headers(ctx: *mut xdp_md, first: u32, offset: u32, t
     behind!(ctx, tag, |frame| skip_headers(frame, first as u8, offset).0)
 }
 
+/// As [`evenkeel_reset`]; the chunk's type.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn evenkeel_chunk_of_sctp(
+    ctx: *mut xdp_md,
+    header_len: u32,
+    total_len: u32,
+    tag: u32,
+) -> u64 {
+    let header_len = header_len as usize & HEADERS6_MASK;
+    behind!(ctx, tag, |frame| {
+        chunk_of_sctp(frame, header_len, total_len as usize).into()
+    })
+}
+
 /// As [`evenkeel_reset`]; returns nothing, which such a function can't.
 #[unsafe(no_mangle)]
 #[inline(never)]
@@ -302,6 +317,12 @@ impl Frame for XdpFrame {
     #[inline(always)]
     fn template_digest<T: Tables>(&self, _tables: &T, service: ServiceKey, prefix: u32) -> u64 {
         evenkeel_template_digest(self.ctx.ctx, service.packed(), prefix, self.tag as u32)
+    }
+
+    #[inline(always)]
+    fn chunk_of_sctp(&self, header_len: usize, total_len: usize) -> u8 {
+        let (ctx, tag) = (self.ctx.ctx, self.tag as u32);
+        evenkeel_chunk_of_sctp(ctx, header_len as u32, total_len as u32, tag) as u8
     }
 
     #[inline(always)]

@@ -6,7 +6,7 @@
 use core::sync::atomic::Ordering::{Acquire, Relaxed};
 
 use evenkeel_abi::{
-    Bucket, DropReason, Event, FRAGMENT_BUCKETS, FlowKey, Gate, Link, Tick, Word, high, low, pair,
+    Bucket, DropReason, Event, FRAGMENT_BUCKETS, FlowKey, Gate, Tick, Word, high, low, pair,
 };
 use evenkeel_wire::{eth, ipv4};
 
@@ -14,9 +14,9 @@ use crate::branchless::{is_below, is_zero, select};
 use crate::bucket::{self, Way};
 use crate::hash::flow_hash;
 use crate::ip::{Flow, Ip};
-use crate::process::{dropped, forward, read};
+use crate::process::{Placed, read};
 use crate::scheduler::by_hash;
-use crate::{Frame, Tables, Verdict, gate};
+use crate::{Frame, Tables, gate, transport};
 
 /// How long a packet's later fragments are waited for, as long as the kernel does (`IP_FRAG_TIME`, 30 s).
 const LIFETIME: u64 = Tick::in_secs(30);
@@ -24,60 +24,32 @@ const LIFETIME: u64 = Tick::in_secs(30);
 /// The rank of a way that another packet is filling.
 const TAKEN: u64 = 1 << 62;
 
-/// Decides what becomes of a fragment that is not its packet's first: it has no ports.
+/// Where a fragment goes: one that is not its packet's first has no ports, and the first is placed as the others where
+/// its service says so.
 #[inline(always)]
-pub(crate) fn follow<F: Frame, T: Tables>(
-    frame: &mut F,
-    tables: &T,
-    link: &Link,
-    ip: &Ip,
-) -> Verdict {
-    if gate::is_closed(tables, ip.gate(tables)) {
-        return Verdict::Pass;
-    }
-    if ip.total_len < ip.header_len || eth::LEN + ip.total_len > frame.len() {
-        return dropped(tables, DropReason::Malformed);
-    }
-    send(frame, tables, link, ip, false)
-}
-
-/// Sends a fragment where it is placed.
-#[inline(always)]
-pub(crate) fn send<F: Frame, T: Tables>(
-    frame: &mut F,
-    tables: &T,
-    link: &Link,
-    ip: &Ip,
-    is_first: bool,
-) -> Verdict {
-    // Nobody is told: errors are about first fragments only (RFC 1122 §3.2.2), and of those about what has a flow.
-    let (service, server) = match place(frame, tables, ip, is_first) {
-        Ok(found) => found,
-        Err(reason) => return dropped(tables, reason),
-    };
-    match forward(frame, tables, link, server, ip.is_v6) {
-        Ok(verdict) => {
-            tables.count(service, server, ip.total_len as u64, false);
-            verdict
-        }
-        Err(reason) => dropped(tables, reason),
-    }
-}
-
-/// The service and server of a fragment.
-#[inline(always)]
-fn place<F: Frame, T: Tables>(
+pub(crate) fn place<F: Frame, T: Tables>(
     frame: &F,
     tables: &T,
     ip: &Ip,
-    is_first: bool,
-) -> Result<(u32, u32), DropReason> {
-    if !is_first && let Some((service, ports)) = tables.ports_of_fragment(&ip.fragment_key()) {
-        let server = tables.server_of_flow(service, &Flow::of(frame, ip.key(ports)));
-        return Ok((service, server.ok_or(DropReason::NoServer)?));
+) -> Result<Placed, DropReason> {
+    if ip.follows {
+        if gate::is_closed(tables, ip.gate(tables)) {
+            return Ok(Placed::Up);
+        }
+        if ip.total_len < ip.header_len || eth::LEN + ip.total_len > frame.len() {
+            return Err(DropReason::Malformed);
+        }
+        if let Some((service, ports)) = tables.ports_of_fragment(&ip.fragment_key()) {
+            let server = tables.server_of_flow(service, &Flow::of(frame, ip.key(ports)));
+            return Ok(Placed::At(service, server.ok_or(DropReason::NoServer)?));
+        }
+    } else if transport::whole(frame, ip).is_none() {
+        return Err(DropReason::Malformed);
     }
     let gate = ip.gate(tables).ok_or(DropReason::FragmentEarly)?;
-    tables.place_by_address(gate, &Flow::of(frame, ip.key(0)).placing)
+    let key = Flow::of(frame, ip.key(0)).placing;
+    let (service, server) = tables.place_by_address(gate, &key)?;
+    Ok(Placed::At(service, server))
 }
 
 /// Remembers the ports of an IPv4 or IPv6 packet that is a first fragment.

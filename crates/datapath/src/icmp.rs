@@ -4,7 +4,7 @@
 
 use core::sync::atomic::Ordering::{Acquire, Relaxed};
 
-use evenkeel_abi::{DropReason, FlowKey, Link, Word, high, low, pair};
+use evenkeel_abi::{DropReason, FlowKey, ServiceKey, Word, high, low, pair};
 use evenkeel_wire::{eth, icmp, icmp6, ipv4, ipv6};
 
 use crate::bucket;
@@ -13,10 +13,10 @@ use crate::half_open::bucket_of;
 use crate::hash::flow_hash;
 use crate::ip::{Flow, Ip, address_at, folded};
 use crate::lookup::{self, Found};
-use crate::process::{dropped, forward};
+use crate::process::Placed;
 use crate::scheduler::by_hash;
 use crate::transport::is_balanced;
-use crate::{Frame, Tables, Verdict, gate};
+use crate::{Frame, Tables, gate};
 
 /// Whether a packet is a message of ICMP, or of ICMPv6 with IPv6.
 #[inline(always)]
@@ -24,25 +24,24 @@ pub(crate) const fn is_icmp(ip: &Ip) -> bool {
     ip.protocol == if ip.is_v6 { ipv6::ICMP } else { ipv4::ICMP }
 }
 
-/// Decides what becomes of an ICMP message that was sent to us.
+/// Where an ICMP message goes that was sent to us.
 #[inline(always)]
-pub(crate) fn icmp<F: Frame, T: Tables>(
-    frame: &mut F,
+pub(crate) fn place<F: Frame, T: Tables>(
+    frame: &F,
     tables: &T,
-    link: &Link,
     ip: &Ip,
-) -> Verdict {
+) -> Result<Placed, DropReason> {
     let gate = ip.gate(tables);
     if gate::is_closed(tables, gate) {
-        return Verdict::Pass;
+        return Ok(Placed::Up);
     }
     if ip.fragment != 0 {
-        return dropped(tables, DropReason::Fragment);
+        return Err(DropReason::Fragment);
     }
     // Two bytes: of a comparison for one, the verifier does not see that it is there.
-    let Some([kind, _code]) = frame.load(eth::LEN + ip.header_len) else {
-        return dropped(tables, DropReason::Malformed);
-    };
+    let [kind, _code] = frame
+        .load(eth::LEN + ip.header_len)
+        .ok_or(DropReason::Malformed)?;
     let is_error = if ip.is_v6 {
         // 128 and above are no errors (RFC 4443 §2.1).
         (icmp6::UNREACHABLE..=icmp6::PARAMETER_PROBLEM).contains(&kind)
@@ -55,59 +54,61 @@ pub(crate) fn icmp<F: Frame, T: Tables>(
         icmp::ECHO_REQUEST
     };
     if kind == echo && gate::is_silent_at(tables, gate) {
-        return dropped(tables, DropReason::GateDraining);
+        return Err(DropReason::GateDraining);
     }
-    if !is_error {
-        return Verdict::Pass;
-    }
-    match follow(frame, tables, link, ip) {
-        Ok(verdict) => verdict,
-        Err(reason) => dropped(tables, reason),
+    if is_error {
+        follow(frame, tables, ip)
+    } else {
+        Ok(Placed::Up)
     }
 }
 
-/// Sends an error to the real server whose packet it quotes; it passes if that is no service's.
+/// Places an error at the real server whose packet it quotes; it passes if that is no service's.
 #[inline(always)]
-fn follow<F: Frame, T: Tables>(
-    frame: &mut F,
-    tables: &T,
-    link: &Link,
-    ip: &Ip,
-) -> Result<Verdict, DropReason> {
+fn follow<F: Frame, T: Tables>(frame: &F, tables: &T, ip: &Ip) -> Result<Placed, DropReason> {
     let quoted = if ip.is_v6 {
         quoted6(frame, tables, ip)
     } else {
         quoted4(frame, ip)
     };
     let Quoted {
-        of,
+        service,
+        key,
         placed_by,
-        ports,
     } = quoted?;
-    if is_balanced(of.protocol) == 0 {
-        return Ok(Verdict::Pass);
+    if is_balanced(key.protocol()) == 0 {
+        return Ok(Placed::Up);
     }
-    // The packet went from the service to the client.
-    let [service_high, service_low, client_high, client_low] = ports;
-    let port = u16::from_ne_bytes([service_high, service_low]);
-    let Some(Found { at, .. }) = lookup::find(tables, of.service_key(port)) else {
-        return Ok(Verdict::Pass);
+    let Some(Found { at, .. }) = lookup::find(tables, service) else {
+        return Ok(Placed::Up);
     };
-    let ports = u32::from_ne_bytes([client_high, client_low, service_high, service_low]);
     let server = tables
-        .server_of_flow(at.service(), &Flow::new(of.key(ports), placed_by))
+        .server_of_flow(at.service(), &Flow::new(key, placed_by))
         .ok_or(DropReason::NoServer)?;
-    let verdict = forward(frame, tables, link, server, ip.is_v6)?;
-    tables.count(at.service(), server, ip.total_len as u64, false);
-    Ok(verdict)
+    Ok(Placed::At(at.service(), server))
 }
 
-/// What an error quotes: a packet as its answers would have it, and its ports.
+/// The flow of the packet that an error quotes.
 struct Quoted {
-    of: Ip,
-    /// The addresses that its flow is placed by.
+    service: ServiceKey,
+    key: FlowKey,
+    /// The addresses that it is placed by.
     placed_by: u64,
-    ports: [u8; 4],
+}
+
+impl Quoted {
+    /// Of what the header says as the answers to the packet would have it, and of its ports; it went from the service
+    /// to the client.
+    #[inline(always)]
+    fn new(answer: &Ip, ports: [u8; 4], placed_by: u64) -> Self {
+        let [service_high, service_low, client_high, client_low] = ports;
+        let ports = u32::from_ne_bytes([client_high, client_low, service_high, service_low]);
+        Self {
+            service: answer.service_key(u16::from_ne_bytes([service_high, service_low])),
+            key: answer.key(ports),
+            placed_by,
+        }
+    }
 }
 
 /// Reads the IPv4 packet that an error quotes.
@@ -136,16 +137,12 @@ fn quoted4<F: Frame>(frame: &F, ip: &Ip) -> Result<Quoted, DropReason> {
         return Err(DropReason::Fragment);
     }
     let addresses = pair(high(of.addresses), low(of.addresses));
-    let of = Ip {
+    let answer = Ip {
         addresses,
         target: ip.target,
         ..of
     };
-    Ok(Quoted {
-        of,
-        placed_by: addresses,
-        ports,
-    })
+    Ok(Quoted::new(&answer, ports, addresses))
 }
 
 /// Reads the IPv6 packet that an error quotes.
@@ -172,16 +169,13 @@ fn quoted6<F: Frame, T: Tables>(frame: &F, tables: &T, ip: &Ip) -> Result<Quoted
     if upper.follows() {
         return Err(DropReason::Fragment);
     }
-    let of = Ip {
+    let answer = Ip {
         protocol: upper.protocol(),
         addresses: tables.digest(client, source),
         ..*ip
     };
-    Ok(Quoted {
-        of,
-        placed_by: pair(folded(client), folded(source)),
-        ports,
-    })
+    let placed_by = pair(folded(client), folded(source));
+    Ok(Quoted::new(&answer, ports, placed_by))
 }
 
 /// The real server of a flow, without a trace of the question: from its entry, else by the consistent hash.

@@ -66,7 +66,7 @@ pub use process::{process, rare};
 pub use reset::{reset, reset6};
 pub use rounds::{Rounds, chunk};
 pub use scheduler::{Method, schedule};
-pub use transport::Transport;
+pub use transport::{Transport, chunk_of_sctp};
 
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -182,6 +182,12 @@ pub trait Frame {
     /// for the same reason.
     fn template_digest<T: Tables>(&self, tables: &T, service: ServiceKey, prefix: u32) -> u64 {
         template_digest(self, tables, service, prefix).unwrap_or(0)
+    }
+
+    /// The chunk that the state of an SCTP packet goes by, see [`chunk_of_sctp`](fn@chunk_of_sctp); a method for the
+    /// same reason.
+    fn chunk_of_sctp(&self, header_len: usize, total_len: usize) -> u8 {
+        chunk_of_sctp(self, header_len, total_len)
     }
 
     /// What stands behind IPv6's extension headers, see [`skip_headers`](fn@skip_headers); a method for the same

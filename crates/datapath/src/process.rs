@@ -56,15 +56,47 @@ pub fn rare<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Verdict {
     let Some(link) = tables.link(tables.ingress()) else {
         return Verdict::Pass;
     };
-    match read(frame, tables, link) {
-        Ok(ip) if icmp::is_icmp(&ip) => icmp::icmp(frame, tables, link, &ip),
-        Ok(ip) if ip.follows => fragment::follow(frame, tables, link, &ip),
-        Ok(ip) => match transport::read(frame, &ip) {
-            Some(_) => fragment::send(frame, tables, link, &ip, true),
-            None => dropped(tables, DropReason::Malformed),
-        },
-        Err(verdict) => verdict,
+    let ip = match read(frame, tables, link) {
+        Ok(ip) => ip,
+        Err(verdict) => return verdict,
+    };
+    let placed = if icmp::is_icmp(&ip) {
+        icmp::place(frame, tables, &ip)
+    } else {
+        fragment::place(frame, tables, &ip)
+    };
+    match placed.and_then(|placed| send(frame, tables, &ip, placed)) {
+        Ok(verdict) => verdict,
+        // Nobody is told: errors are about neither errors nor later fragments (RFC 1122 §3.2.2).
+        Err(reason) => dropped(tables, reason),
     }
+}
+
+/// Where a rare packet goes.
+#[derive(Clone, Copy)]
+pub(crate) enum Placed {
+    /// Up to the stack.
+    Up,
+    /// To a server, and counts for a service: their numbers.
+    At(u32, u32),
+}
+
+/// Sends a rare packet where it is placed.
+#[inline(always)]
+fn send<F: Frame, T: Tables>(
+    frame: &mut F,
+    tables: &T,
+    ip: &Ip,
+    placed: Placed,
+) -> Result<Verdict, DropReason> {
+    let Placed::At(service, server) = placed else {
+        return Ok(Verdict::Pass);
+    };
+    // Looked up again, for the stack has no room for it until here.
+    let link = tables.link(tables.ingress()).ok_or(DropReason::Internal)?;
+    let verdict = forward(frame, tables, link, server, ip.is_v6)?;
+    tables.count(service, server, ip.total_len as u64, false);
+    Ok(verdict)
 }
 
 /// Reads the headers of a packet again that was found to be for a virtual address and to us.

@@ -54,10 +54,13 @@ const SCTP_ROWS: [u64; 16] = {
 /// Tells what stands for a chunk from TCP's flags, where it is CWR and means nothing here.
 const CHUNK: u8 = 0x80;
 
+/// Stands for the types of chunks that change nothing.
+pub(crate) const OTHER_CHUNK: u8 = 15;
+
 /// Stands for TCP's flags in a packet whose chunk is of this type, 15 at most.
 #[inline(always)]
 pub(crate) const fn flags_of_chunk(kind: u8) -> u8 {
-    CHUNK | kind & 15
+    CHUNK | kind & OTHER_CHUNK
 }
 
 /// The flags of a TCP packet that may mean something to its state.

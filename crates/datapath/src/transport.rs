@@ -4,9 +4,9 @@ use evenkeel_abi::{ConnState, Service};
 use evenkeel_wire::{eth, ipv4, sctp, tcp, udp};
 
 use crate::Frame;
-use crate::branchless::{is_below, is_zero, select};
+use crate::branchless::{is_zero, select};
 use crate::ip::Ip;
-use crate::tcp::{asks, flags_of_chunk, flags_of_segment, timeout};
+use crate::tcp::{OTHER_CHUNK, asks, flags_of_chunk, flags_of_segment, timeout};
 
 /// 1 if services can have this protocol, else 0.
 #[inline(always)]
@@ -86,6 +86,36 @@ impl Transport {
 }
 
 /// Reads the header; `None` if it is not whole, or the packet shorter than it says.
+#[inline(always)]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "each is one of two numbers that fit"
+)]
+pub(crate) fn read<F: Frame>(frame: &F, ip: &Ip) -> Option<Transport> {
+    let (udp, sctp) = (is_udp(ip.protocol), is_sctp(ip.protocol));
+    let [first, second] = whole(frame, ip)?;
+    let begins = select(
+        sctp,
+        is_zero((first ^ sctp::INIT).into()),
+        udp | asks(second),
+    );
+    let opening = select(udp, ConnState::Udp as u64, ConnState::SynRecv as u64);
+    let flags = if sctp == 0 {
+        flags_of_segment(second)
+    } else {
+        flags_of_chunk(frame.chunk_of_sctp(ip.header_len, ip.total_len))
+    };
+    Some(Transport {
+        flags,
+        begins,
+        fragment: ip.fragment,
+        opening: select(sctp, ConnState::Init1 as u64, opening) as u8,
+        lifetime: 0,
+    })
+}
+
+/// The length and flags of a TCP header, the length of a UDP datagram, or type and flags of SCTP's first chunk, if the
+/// header is whole, and the packet no shorter than it says.
 ///
 /// By arithmetic: were the protocol known on each side of a branch, the verifier would follow all that
 /// comes after it twice.
@@ -94,7 +124,7 @@ impl Transport {
     clippy::cast_possible_truncation,
     reason = "each is one of two numbers that fit"
 )]
-pub(crate) fn read<F: Frame>(frame: &F, ip: &Ip) -> Option<Transport> {
+pub(crate) fn whole<F: Frame>(frame: &F, ip: &Ip) -> Option<[u8; 2]> {
     let (udp, sctp) = (is_udp(ip.protocol), is_sctp(ip.protocol));
     const {
         assert!(
@@ -114,48 +144,31 @@ pub(crate) fn read<F: Frame>(frame: &F, ip: &Ip) -> Option<Transport> {
     let is_whole = len >= least
         && ip.header_len + within <= ip.total_len
         && eth::LEN + ip.total_len <= frame.len();
-    if !is_whole {
-        return None;
-    }
-    let chunk = chunk(frame, ip, sctp, first)?;
-    let flags = select(
-        sctp,
-        flags_of_chunk(chunk).into(),
-        flags_of_segment(second).into(),
-    );
-    let begins = select(
-        sctp,
-        is_zero((first ^ sctp::INIT).into()),
-        udp | asks(second),
-    );
-    let opening = select(udp, ConnState::Udp as u64, ConnState::SynRecv as u64);
-    Some(Transport {
-        flags: flags as u8,
-        begins,
-        fragment: ip.fragment,
-        opening: select(sctp, ConnState::Init1 as u64, opening) as u8,
-        lifetime: 0,
-    })
+    is_whole.then_some([first, second])
 }
 
-/// The type of the chunk that a packet's state goes by, where `sctp` is 1: the first one, or an ABORT behind a COOKIE ECHO
-/// or COOKIE ACK (`set_sctp_state` in net/netfilter/ipvs/ip_vs_proto_sctp.c); 15 for all types from there on.
+/// The type of the chunk that the state of an SCTP packet goes by, which has a header of that length and that many
+/// bytes: the first one, or an ABORT behind a COOKIE ECHO or COOKIE ACK (`set_sctp_state` in
+/// net/netfilter/ipvs/ip_vs_proto_sctp.c); 15 for all types from there on, and where it is not there.
+#[must_use]
 #[inline(always)]
-#[expect(clippy::cast_possible_truncation, reason = "15 at most")]
-fn chunk<F: Frame>(frame: &F, ip: &Ip, sctp: u64, first: u8) -> Option<u8> {
-    let cookie =
-        is_zero((first ^ sctp::COOKIE_ECHO).into()) | is_zero((first ^ sctp::COOKIE_ACK).into());
-    let at = select(sctp, sctp::CHUNK as u64 + 2, 0) as usize;
-    let len = u16::from_be_bytes(frame.load(eth::LEN + ip.header_len + at)?);
-    let next = sctp::CHUNK as u64 + ((u64::from(len) + 3) & !3);
-    let is_within = is_below(
-        ip.header_len as u64 + next + sctp::CHUNK_LEN as u64,
-        ip.total_len as u64 + 1,
-    );
-    let is_followed = sctp & cookie & is_within & is_below(sctp::CHUNK_LEN as u64 - 1, len.into());
-    let at = select(is_followed, next, 0) as usize;
-    let [kind, _] = frame.load(eth::LEN + ip.header_len + at)?;
-    let aborts = is_followed & is_zero((kind ^ sctp::ABORT).into());
-    let kind = select(aborts, sctp::ABORT.into(), first.into());
-    Some(select(is_below(kind, 15), kind, 15) as u8)
+pub fn chunk_of_sctp<F: Frame + ?Sized>(frame: &F, header_len: usize, total_len: usize) -> u8 {
+    chunk(frame, header_len, total_len).unwrap_or(OTHER_CHUNK)
+}
+
+#[inline(always)]
+fn chunk<F: Frame + ?Sized>(frame: &F, header_len: usize, total_len: usize) -> Option<u8> {
+    let at = header_len + sctp::CHUNK;
+    let [first, _flags] = frame.load(eth::LEN + at)?;
+    if first == sctp::COOKIE_ECHO || first == sctp::COOKIE_ACK {
+        let len = usize::from(u16::from_be_bytes(frame.load(eth::LEN + at + 2)?));
+        let next = at + ((len + 3) & !3);
+        if len >= sctp::CHUNK_LEN && next + sctp::CHUNK_LEN <= total_len {
+            let [kind, _flags] = frame.load(eth::LEN + next)?;
+            if kind == sctp::ABORT {
+                return Some(sctp::ABORT);
+            }
+        }
+    }
+    Some(first.min(OTHER_CHUNK))
 }
