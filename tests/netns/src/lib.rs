@@ -2,12 +2,13 @@
 //! the real daemon in a lab.
 //!
 //! This library is what those tests share: a lab with one director or two, servers that a test can break,
-//! checked streams, a record of every packet, and one of who answers for an address. It decides nothing about
+//! checked streams, a record of every packet, one of who answers for an address, and the frame of benchmarks. It decides nothing about
 //! what is right.
 
 #![forbid(unsafe_code)]
 
 pub mod backend;
+pub mod bench;
 pub mod capture;
 pub mod cluster;
 pub mod director;

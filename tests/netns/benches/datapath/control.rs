@@ -7,12 +7,13 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use evenkeel_abi::{Tick, Word};
+use evenkeel_abi::{FlowKey, Tick, Word};
 use evenkeel_bpf::{DataPlane, Mode, Options, Sizes, SweepBudget};
 use evenkeel_model::{
-    Forwarding, Listens, MacAddress, Protocol, Scheduler, ServerEntry, ServiceEntry, ServiceKey,
-    ServiceOptions, Thresholds, Weight,
+    Forwarding, Listens, MacAddress, Persistence, Protocol, Scheduler, ServerEntry, ServiceEntry,
+    ServiceKey, ServiceOptions, Thresholds, Weight,
 };
+use evenkeel_wire::ipv4;
 use serde_json::{Value, json};
 
 use crate::swap::{self, Swap};
@@ -37,8 +38,19 @@ pub(crate) struct Control {
     load: Duration,
     add: Vec<(Scheduler, Duration)>,
     memory: Vec<(u32, f64)>,
-    sweep: Vec<(u32, Duration)>,
+    sweep: Vec<Swept>,
     swap: Vec<Swap>,
+}
+
+/// The sweep over so many connections.
+struct Swept {
+    connections: u32,
+    /// A pass.
+    pass: Duration,
+    /// Memory of this process's own for each of them, in bytes.
+    own: f64,
+    /// The same if they are of a service with persistence, and each has a client of its own.
+    own_persistent: f64,
 }
 
 pub(crate) fn measure() -> anyhow::Result<Control> {
@@ -53,7 +65,7 @@ pub(crate) fn measure() -> anyhow::Result<Control> {
         .collect::<anyhow::Result<Vec<_>>>()?;
     let sweep = [1_000_000, 10_000_000]
         .into_iter()
-        .map(|connections| Ok((connections, sweep(connections)?)))
+        .map(sweep)
         .collect::<anyhow::Result<Vec<_>>>()?;
     Ok(Control {
         program,
@@ -191,16 +203,44 @@ fn charged() -> anyhow::Result<u64> {
     Ok(maps.values().sum())
 }
 
-/// A whole pass of the sweep over so many connections that live on.
-fn sweep(connections: u32) -> anyhow::Result<Duration> {
+/// The sweep over so many connections that live on, without persistence, then with it.
+fn sweep(connections: u32) -> anyhow::Result<Swept> {
+    let (pass, own) = passes(connections, None)?;
+    let persistence = Persistence {
+        timeout: Duration::from_secs(300),
+        prefix: 32,
+    };
+    let (_pass, own_persistent) = passes(connections, Some(persistence))?;
+    Ok(Swept {
+        connections,
+        pass,
+        own,
+        own_persistent,
+    })
+}
+
+/// How long a pass takes over connections of a service's only server, and what each costs in memory.
+fn passes(connections: u32, persistence: Option<Persistence>) -> anyhow::Result<(Duration, f64)> {
     let mut plane = plane(connections, Sizes::default())?;
+    let mut entry = service(0, Scheduler::RoundRobin, 1);
+    entry.options.persistence = persistence;
+    plane.put_service(&entry)?;
+    let before = own_memory()?;
     let tables = plane.tables();
+    let servers = (0..).zip(tables.servers.as_slice());
+    let (server, _) = servers
+        .into_iter()
+        .find(|(_, server)| server.owner.load(SeqCst) != 0)
+        .context("no server has a number")?;
     let expiry = tables.now().after(Tick::in_secs(3600));
     let ways = tables.conns.as_slice().iter();
     // Half of the places, as in a full table.
     let ways = ways.flat_map(|bucket| bucket.ways.iter().step_by(2));
-    for conn in ways.take(connections as usize) {
-        conn.word.store(Word::live(0, 1, expiry).0, SeqCst);
+    for (client, conn) in (0..connections).zip(ways) {
+        let key = FlowKey::new(client, 0, 0, ipv4::TCP);
+        conn.addresses.store(key.addresses, SeqCst);
+        conn.ports_protocol.store(key.ports_protocol, SeqCst);
+        conn.word.store(Word::live(server, 1, expiry).0, SeqCst);
     }
     let state = tables.state.get(0).context("no state")?;
     state.established.store(connections.into(), SeqCst);
@@ -208,7 +248,22 @@ fn sweep(connections: u32) -> anyhow::Result<Duration> {
     let _first = plane.sweep(all);
     let begun = Instant::now();
     let _second = plane.sweep(all);
-    Ok(begun.elapsed())
+    let pass = begun.elapsed();
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^52 bytes")]
+    let own = (own_memory()? as f64 - before as f64) / f64::from(connections);
+    Ok((pass, own.max(0.0)))
+}
+
+/// Memory of this process that it shares with nobody, in bytes.
+fn own_memory() -> anyhow::Result<u64> {
+    let text = fs::read_to_string("/proc/self/status")?;
+    let mut lines = text.lines();
+    let line = lines.find_map(|line| line.strip_prefix("RssAnon:"));
+    let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
+    Ok(kilobytes
+        .context("the kernel tells no RssAnon")?
+        .parse::<u64>()?
+        * 1024)
 }
 
 fn milliseconds(time: Duration) -> f64 {
@@ -223,11 +278,12 @@ impl Control {
                 .map(|(count, value)| (format!("{name}_{count}"), json!(value)));
             Value::Object(values.collect())
         };
-        let sweep: Vec<(u32, f64)> = self
-            .sweep
-            .iter()
-            .map(|(count, time)| (*count, milliseconds(*time)))
-            .collect();
+        let swept = |value: fn(&Swept) -> f64| -> Vec<(u32, f64)> {
+            let swept = self.sweep.iter();
+            swept
+                .map(|swept| (swept.connections, value(swept)))
+                .collect()
+        };
         let add = self
             .add
             .iter()
@@ -245,7 +301,9 @@ impl Control {
             "add_server_to_1000_ms": Value::Object(add.collect()),
             "table_swap": swap.collect::<Vec<_>>(),
             "bytes_per_connection": of("connections", &self.memory),
-            "sweep_pass_ms": of("connections", &sweep),
+            "daemon_bytes_per_connection": of("connections", &swept(|swept| swept.own)),
+            "daemon_bytes_per_persistent_client": of("connections", &swept(|swept| swept.own_persistent)),
+            "sweep_pass_ms": of("connections", &swept(|swept| milliseconds(swept.pass))),
             "program_bytes": self.program.bytes,
             "verified_instructions": self.program.verified,
             "start_ms": milliseconds(self.start),
@@ -279,11 +337,15 @@ impl fmt::Display for Control {
                 "{bytes:.1} bytes of maps for each of {connections} connections"
             )?;
         }
-        for (connections, time) in &self.sweep {
-            let time = milliseconds(*time);
+        for swept in &self.sweep {
             writeln!(
                 f,
-                "a pass of the sweep over {connections} connections: {time} ms"
+                "a pass of the sweep over {} connections: {} ms; the daemon's own memory for each {:.1} bytes, {:.1} with \
+                 persistence and a client each",
+                swept.connections,
+                milliseconds(swept.pass),
+                swept.own,
+                swept.own_persistent
             )?;
         }
         writeln!(

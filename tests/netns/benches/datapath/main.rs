@@ -7,11 +7,7 @@
 //! tables hold what they must.
 
 #![forbid(unsafe_code)]
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a benchmark tells its figures"
-)]
+#![expect(clippy::print_stdout, reason = "a benchmark tells its figures")]
 
 mod closed_loop;
 mod control;
@@ -21,65 +17,24 @@ mod report;
 mod swap;
 
 use std::fs;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, bail, ensure};
-use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
-use nix::unistd::Pid;
+use anyhow::Context as _;
+use evenkeel_netns_tests::bench::{self, Options};
 
 use crate::closed_loop::Lane;
 use crate::director::Family;
 use crate::repeated::Repeated;
 use crate::report::Report;
 
-const USAGE: &str = "usage: datapath [--rounds N] [--json FILE]";
-
 /// Half-open entries that there is room for: so many that a run of new flows fills no bucket.
 const HALF_OPEN: u32 = 1 << 21;
 
-struct Options {
-    rounds: u32,
-    json: Option<PathBuf>,
-}
-
-impl Options {
-    fn parse(mut args: impl Iterator<Item = String>) -> anyhow::Result<Self> {
-        let mut options = Self {
-            rounds: 10,
-            json: None,
-        };
-        while let Some(arg) = args.next() {
-            let mut value = || args.next().context(USAGE);
-            match arg.as_str() {
-                "--rounds" => options.rounds = value()?.parse().context(USAGE)?,
-                "--json" => options.json = Some(value()?.into()),
-                // Cargo's word to whatever it runs as a benchmark.
-                "--bench" => {}
-                _ => bail!(USAGE),
-            }
-        }
-        ensure!(options.rounds > 0, "no rounds, no figures");
-        Ok(options)
-    }
-}
-
 fn main() -> ExitCode {
-    match Options::parse(std::env::args().skip(1)).and_then(|options| measure(&options)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    bench::run(10, measure)
 }
 
 fn measure(options: &Options) -> anyhow::Result<()> {
-    ensure!(
-        nix::unistd::geteuid().is_root(),
-        "the benchmark loads programs and makes a network namespace: run it as root"
-    );
-    stay_on_one_processor().context("staying on one processor")?;
     closed_loop::enter_namespace().context("entering a network namespace")?;
 
     let mut families = Vec::new();
@@ -109,21 +64,5 @@ fn measure(options: &Options) -> anyhow::Result<()> {
         control: control::measure().context("measuring user space")?,
     };
     print!("{report}");
-    if let Some(path) = &options.json {
-        let json = serde_json::to_string_pretty(&report.to_json())?;
-        fs::write(path, json + "\n").with_context(|| format!("writing {}", path.display()))?;
-    }
-    Ok(())
-}
-
-/// Binds this process to the last processor that it may use.
-fn stay_on_one_processor() -> anyhow::Result<()> {
-    let myself = Pid::from_raw(0);
-    let allowed = sched_getaffinity(myself)?;
-    let last = (0..CpuSet::count())
-        .rev()
-        .find(|cpu| allowed.is_set(*cpu).unwrap_or(false));
-    let mut only = CpuSet::new();
-    only.set(last.context("no processor is allowed")?)?;
-    Ok(sched_setaffinity(myself, &only)?)
+    options.write(&report.to_json())
 }

@@ -6,11 +6,7 @@
 //! own counters agree with the sink.
 
 #![forbid(unsafe_code)]
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a benchmark tells its figures"
-)]
+#![expect(clippy::print_stdout, reason = "a benchmark tells its figures")]
 
 mod evenkeel;
 mod harness;
@@ -19,64 +15,22 @@ mod lane;
 mod namespace;
 mod report;
 
-use std::fs;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::Context as _;
 use evenkeel_model::Scheduler;
-use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
-use nix::unistd::Pid;
+use evenkeel_netns_tests::bench::{self, Options};
 
 use crate::harness::Harness;
 use crate::kernel::Task;
 use crate::lane::Lane;
 use crate::report::Report;
 
-const USAGE: &str = "usage: ipvs [--rounds N] [--json FILE]";
-
-struct Options {
-    rounds: u32,
-    json: Option<PathBuf>,
-}
-
-impl Options {
-    fn parse(mut args: impl Iterator<Item = String>) -> anyhow::Result<Self> {
-        let mut options = Self {
-            rounds: 25,
-            json: None,
-        };
-        while let Some(arg) = args.next() {
-            let mut value = || args.next().context(USAGE);
-            match arg.as_str() {
-                "--rounds" => options.rounds = value()?.parse().context(USAGE)?,
-                "--json" => options.json = Some(value()?.into()),
-                // Cargo's word to whatever it runs as a benchmark.
-                "--bench" => {}
-                _ => bail!(USAGE),
-            }
-        }
-        ensure!(options.rounds > 0, "no rounds, no figures");
-        Ok(options)
-    }
-}
-
 fn main() -> ExitCode {
-    match Options::parse(std::env::args().skip(1)).and_then(|options| measure(&options)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    bench::run(25, measure)
 }
 
 fn measure(options: &Options) -> anyhow::Result<()> {
-    ensure!(
-        nix::unistd::geteuid().is_root(),
-        "the benchmark loads programs and makes network namespaces: run it as root"
-    );
-    stay_on_one_processor().context("staying on one processor")?;
     namespace::enter_new().context("entering a network namespace")?;
 
     let mut harness = Harness::new().context("loading the generator and the sink")?;
@@ -93,11 +47,7 @@ fn measure(options: &Options) -> anyhow::Result<()> {
         report.add(&runs?);
     }
     print!("{report}");
-    if let Some(path) = &options.json {
-        let json = serde_json::to_string_pretty(&report.to_json())?;
-        fs::write(path, json + "\n").with_context(|| format!("writing {}", path.display()))?;
-    }
-    Ok(())
+    options.write(&report.to_json())
 }
 
 /// All cases. The first delivers alone; `stack_drop` makes a socket buffer of every frame for nothing, as IPVS must before
@@ -113,16 +63,4 @@ fn lanes(harness: &mut Harness) -> anyhow::Result<[Lane; 7]> {
         Lane::of_kernel("ipvs_rr", Task::Balance(RoundRobin), harness)?,
         Lane::of_kernel("ipvs_mh", Task::Balance(MaglevHash), harness)?,
     ])
-}
-
-/// Binds this process to the last processor that it may use.
-fn stay_on_one_processor() -> anyhow::Result<()> {
-    let myself = Pid::from_raw(0);
-    let allowed = sched_getaffinity(myself)?;
-    let last = (0..CpuSet::count())
-        .rev()
-        .find(|cpu| allowed.is_set(*cpu).unwrap_or(false));
-    let mut only = CpuSet::new();
-    only.set(last.context("no processor is allowed")?)?;
-    Ok(sched_setaffinity(myself, &only)?)
 }
