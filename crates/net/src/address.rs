@@ -4,7 +4,6 @@
 //! without that mark is somebody else's and is never removed.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use futures_util::TryStreamExt as _;
@@ -36,30 +35,6 @@ pub struct Prefix {
     pub address: IpAddr,
     /// Leading bits that count, 0 to 32 or 128.
     pub length: u8,
-}
-
-impl Prefix {
-    /// Whether the address is in the prefix.
-    #[must_use]
-    pub fn covers(&self, address: IpAddr) -> bool {
-        match (self.address, address) {
-            (IpAddr::V4(mine), IpAddr::V4(other)) => {
-                let differing = mine.to_bits() ^ other.to_bits();
-                differing.leading_zeros() >= u32::from(self.length)
-            }
-            (IpAddr::V6(mine), IpAddr::V6(other)) => {
-                let differing = mine.to_bits() ^ other.to_bits();
-                differing.leading_zeros() >= u32::from(self.length)
-            }
-            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
-        }
-    }
-}
-
-impl fmt::Display for Prefix {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.address, self.length)
-    }
 }
 
 /// Why an address could not be looked up, added or removed.

@@ -102,32 +102,38 @@ impl Ways {
     /// Watches the next hops that are others now. One that none leads to any more stays as it was.
     pub(crate) async fn look_again(&mut self, netlink: &Netlink, interfaces: &[LinkInfo]) {
         self.look_at = None;
-        if let Err(error) = self.try_again(netlink, interfaces).await {
-            tracing::warn!("{}", super::hands::reason(&error));
+        match netlink.links().await {
+            Ok(links) => self.links = links,
+            Err(error) => tracing::warn!("{}", super::hands::reason(&error.into())),
         }
-    }
-
-    async fn try_again(
-        &mut self,
-        netlink: &Netlink,
-        interfaces: &[LinkInfo],
-    ) -> anyhow::Result<()> {
-        self.links = netlink.links().await?;
         let before: Vec<(IpAddr, Neighbour)> =
             self.neighbours.iter().map(|(a, n)| (*a, *n)).collect();
         for (address, old) in before {
-            let Found::By(new, _) = find(netlink, &self.links, interfaces, address).await? else {
-                continue;
-            };
-            if new == old {
-                continue;
+            if let Err(error) = self.follow(netlink, interfaces, address, old).await {
+                tracing::warn!("{}", super::hands::reason(&error));
             }
-            self.neighbours.insert(address, new);
-            let (link, next) = new.on;
-            netlink.watch_neighbour(link, next).await?;
-            self.leave(netlink, old).await?;
         }
-        Ok(())
+    }
+
+    /// Watches the next hop to a server if it is another one now; if that fails, it is what it was.
+    async fn follow(
+        &mut self,
+        netlink: &Netlink,
+        interfaces: &[LinkInfo],
+        address: IpAddr,
+        old: Neighbour,
+    ) -> anyhow::Result<()> {
+        let found = find(netlink, &self.links, interfaces, address).await?;
+        let Found::By(new, _) = found else {
+            return Ok(());
+        };
+        if new == old {
+            return Ok(());
+        }
+        let (link, next) = new.on;
+        netlink.watch_neighbour(link, next).await?;
+        self.neighbours.insert(address, new);
+        self.leave(netlink, old).await
     }
 }
 
