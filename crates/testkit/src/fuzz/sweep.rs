@@ -9,7 +9,7 @@ use crate::tables::NativeTables;
 
 impl NativeTables {
     /// Takes out what has expired.
-    pub(super) fn sweep(&self) {
+    pub fn sweep(&self) {
         let now = self.now.load(SeqCst);
         let is_over = |word: Word| word.is_live() && word.expiry().0 <= now;
         for conn in self.conns.iter().flat_map(|bucket| &bucket.ways) {
