@@ -24,7 +24,7 @@ const LEVELS: [(&str, u8); 13] = [
 const TESTKIT: &str = "evenkeel-testkit";
 
 /// Programs for development, which stand above all levels.
-const TOOLS: [&str; 2] = ["evenkeel-netns-tests", "xtask"];
+const TOOLS: [&str; 3] = ["evenkeel-netns-tests", "evenkeel-sim-tests", "xtask"];
 
 /// The highest level that is free of input and output.
 const PURE: u8 = 3;

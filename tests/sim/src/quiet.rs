@@ -1,0 +1,153 @@
+//! What holds when nothing goes wrong any more.
+
+use std::net::SocketAddrV4;
+use std::time::Duration;
+
+use evenkeel_model::{GateState, Role, Weight};
+
+use crate::Time;
+use crate::client::Client;
+use crate::node::Node;
+use crate::settings::{CADENCE, RouterSettings, STARTUP_WAIT};
+use crate::world::World;
+
+/// Time for a trial's answer, with a stale neighbour entry in the way.
+const TRIAL: Duration = Duration::from_millis(3500);
+
+/// How often it is asked whether trials are answered.
+const STEP: Duration = Duration::from_millis(100);
+
+/// Results of checks that may just have come.
+const AT_REST: usize = 16;
+
+impl World {
+    /// Everything heals, and some time later all is as it should be.
+    ///
+    /// # Panics
+    /// If it is not.
+    pub fn settle(&mut self) {
+        self.heal();
+        // A lone director waits for checks and neighbours, then for a master-down interval; another drains.
+        let checks = CADENCE.every * (CADENCE.rise + CADENCE.fall + 1);
+        let time = STARTUP_WAIT + checks + self.settings.master_down() * 3;
+        self.run(time);
+        for router in self.settings.routers.clone() {
+            self.check_router(&router);
+        }
+        self.check_wishes();
+        self.try_services();
+        for router in self.settings.routers.clone() {
+            self.check_router(&router);
+        }
+    }
+
+    /// The director that is Active in a virtual router: the only one, and the one with the addresses.
+    ///
+    /// # Panics
+    /// If that is not so.
+    #[must_use]
+    pub fn active(&self, router: &RouterSettings) -> usize {
+        let role_of = |director: usize| {
+            let roles = self.directors[director].roles();
+            let role = roles.into_iter().find(|(id, _)| *id == router.id);
+            role.map_or(Role::Initialize, |(_, role)| role)
+        };
+        let all = 0..self.directors.len();
+        let active: Vec<usize> = all.filter(|d| role_of(*d) == Role::Active).collect();
+        let [active] = active[..] else {
+            self.fail(&format!(
+                "virtual router {}: Active are {active:?}",
+                router.id
+            ));
+        };
+        active
+    }
+
+    fn check_router(&self, router: &RouterSettings) {
+        let active = self.active(router);
+        let best = router.priorities.iter().max().copied().unwrap_or_default();
+        let number = router.priorities[active];
+        if router.preempt && number != best {
+            self.fail(&format!("director {active} is Active in {router:?}"));
+        }
+        for (number, director) in self.directors.iter().enumerate() {
+            for address in &router.addresses {
+                let holds = director.host.addresses.contains(address);
+                let gate = director.host.plane.gate(*address);
+                let wanted = match number == active {
+                    true => (true, GateState::Open),
+                    false => (false, GateState::Closed),
+                };
+                if (holds, gate) != wanted {
+                    self.fail(&format!(
+                        "director {number} has {address}: {holds}, its gate is {gate:?}; director {active} is Active"
+                    ));
+                }
+            }
+        }
+    }
+
+    /// What control wishes is what the data plane holds; servers are in as configured.
+    fn check_wishes(&self) {
+        for (number, director) in self.directors.iter().enumerate() {
+            let Some(daemon) = &director.daemon else {
+                self.fail(&format!("director {number} has no daemon"));
+            };
+            let view = daemon.control.view();
+            if !view.ready || daemon.inputs.len() > AT_REST || !director.host.socket.is_empty() {
+                self.fail(&format!("director {number} is not at rest"));
+            }
+            if director.host.plane.adopt().len() != view.services.len() {
+                self.fail(&format!(
+                    "director {number} holds services that nobody wants"
+                ));
+            }
+            for service in view.services {
+                if director.host.plane.held(&service.key) != Some(&service.entry) {
+                    self.fail(&format!(
+                        "director {number} does not hold {:?}",
+                        service.entry
+                    ));
+                }
+                for server in &service.servers {
+                    if server.in_force != Some(server.weight) {
+                        self.fail(&format!("director {number}: not in force: {server:?}"));
+                    }
+                }
+            }
+        }
+    }
+
+    /// New connections to each service are answered, soon.
+    fn try_services(&mut self) {
+        let services = self.settings.present();
+        let usable: Vec<SocketAddrV4> = services
+            .filter(|s| s.servers.iter().any(|(_, w)| *w > Weight::QUIESCED.get()))
+            .map(|service| service.address)
+            .collect();
+        let now: Time = self.now;
+        for client in &mut self.clients {
+            client.answered_trials.clear();
+            for service in &usable {
+                client.open(*service, true, now);
+            }
+        }
+        let end = now + TRIAL;
+        let all = |client: &Client| usable.iter().all(|s| client.answered_trials.contains(s));
+        while self.now < end && !self.clients.iter().all(all) {
+            self.run(STEP);
+        }
+        for client in &self.clients {
+            for service in &usable {
+                if !client.answered_trials.contains(service) {
+                    let holder = client.holder(*service.ip());
+                    self.fail(&format!(
+                        "{} gets no answer of {service}, which it takes {} for the holder of",
+                        client.node,
+                        holder.map_or_else(|| "nobody".to_owned(), |node: Node| node.to_string()),
+                    ));
+                }
+            }
+        }
+    }
+}
