@@ -387,7 +387,8 @@ fn running(node: &Node, state: &mut LabState) -> Result<ProcessId, LabError> {
         })
 }
 
-fn is_installed(program: &str) -> bool {
+/// Whether nodes find the program.
+pub(crate) fn is_installed(program: &str) -> bool {
     let path = crate::node_init::node_path();
     std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }

@@ -1,6 +1,9 @@
 //! A node of a lab that this process keeps, and work inside it.
 
+use std::fs;
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 
 use crate::error::LabError;
@@ -71,6 +74,32 @@ impl<'lab> NodeHandle<'lab> {
         })
     }
 
+    /// A file of the node as this process reaches it; /run is the node's own, and gone once it is off.
+    ///
+    /// # Errors
+    /// The node is off.
+    pub fn path(&self, path: &str) -> Result<PathBuf, LabError> {
+        let process = self.lab.first_process(self.node)?;
+        let root = PathBuf::from(format!("/proc/{}/root", process.pid));
+        Ok(root.join(path.trim_start_matches('/')))
+    }
+
+    /// TCP segments that the node sent again so far.
+    ///
+    /// # Errors
+    /// The node is off, or the kernel does not count them.
+    pub fn retransmitted(&self) -> Result<u64, LabError> {
+        let process = self.lab.first_process(self.node)?;
+        let text = fs::read_to_string(format!("/proc/{}/net/snmp", process.pid));
+        let count = text.and_then(|text| {
+            counter(&text, "Tcp:", "RetransSegs").ok_or_else(|| io::ErrorKind::InvalidData.into())
+        });
+        count.map_err(|source| LabError::Start {
+            what: "a look at the node's counters",
+            source,
+        })
+    }
+
     /// Runs `work` on a new thread in the node's network namespace.
     ///
     /// Sockets opened there stay there; mounts and names are still the host's.
@@ -112,6 +141,15 @@ impl<'lab> NodeHandle<'lab> {
     }
 }
 
+/// A counter in the shape of /proc/net/snmp: a line of names, a line of values.
+fn counter(text: &str, group: &str, name: &str) -> Option<u64> {
+    let mut lines = text.lines().filter(|line| line.starts_with(group));
+    let (names, values) = (lines.next()?, lines.next()?);
+    let mut pairs = names.split_whitespace().zip(values.split_whitespace());
+    let (_name, value) = pairs.find(|(known, _value)| *known == name)?;
+    value.parse().ok()
+}
+
 /// Starts a command in the namespaces of a node's first process.
 pub(crate) fn spawn_in(
     node: &str,
@@ -134,3 +172,6 @@ pub(crate) fn spawn_in(
             source,
         })
 }
+
+#[cfg(test)]
+mod tests;

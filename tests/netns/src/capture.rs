@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use evenkeel_lab::NetnsThread;
 use socket2::SockFilter;
 
-use crate::cluster::Cluster;
+use crate::cluster::{CLIENT, Cluster};
 use crate::frames::Frames;
 use crate::frames::filter::{accept, byte, equal, half, reject};
 use crate::tap::Stop;
@@ -68,7 +68,7 @@ impl Capture {
     pub fn record(&self) -> Record {
         let frames = self.frames().into_iter();
         let sightings = frames.filter_map(|(at, frame)| {
-            let (mac, said) = parse(&frame)?;
+            let (mac, said) = parse(&frame, CLIENT)?;
             Some(Sighting { at, mac, said })
         });
         Record(sightings.collect())

@@ -390,11 +390,8 @@ impl Cluster {
         let nodes = servers.chain([String::from("client")]);
         nodes
             .map(|node| {
-                counter(
-                    &self.run(&node, &["cat", "/proc/net/snmp"]),
-                    "Tcp:",
-                    "RetransSegs",
-                )
+                let again = self.node(&node).retransmitted();
+                again.expect("the kernel counts it")
             })
             .sum()
     }
@@ -413,18 +410,6 @@ impl Drop for Cluster {
             }
         }
     }
-}
-
-/// A counter in the shape of /proc/net/snmp: a line of names, a line of values.
-fn counter(text: &str, group: &str, name: &str) -> u64 {
-    let mut lines = text.lines().filter(|line| line.starts_with(group));
-    let (names, values) = (lines.next().expect("names"), lines.next().expect("values"));
-    let mut pairs = names.split_whitespace().zip(values.split_whitespace());
-    let value = pairs
-        .find(|(known, _)| *known == name)
-        .expect("the kernel counts it")
-        .1;
-    value.parse().expect("a number")
 }
 
 /// The end of a thread in a node.

@@ -26,7 +26,7 @@ use evenkeel_lab::probe::{Echoes, UdpProbe};
 use evenkeel_netns_tests::cluster::{Cluster, VIP, assert_all_succeeded, server, vip};
 use evenkeel_netns_tests::streams::STREAMS;
 use evenkeel_netns_tests::texts::{ECHO, config, maglev, router, service, udp};
-use evenkeel_netns_tests::watch::{Mac, Record};
+use evenkeel_netns_tests::watch::{Mac, Record, assert_none_refused};
 use evenkeel_netns_tests::{Backend, Daemon, Director, Streams, Watch};
 
 /// The virtual router of [`VIP`].
@@ -228,7 +228,7 @@ impl Traffic {
         let doubled = echoes.requests.iter().filter(|echo| echo.answers > 1);
         assert_eq!(doubled.count(), 0, "datagrams were doubled");
         let record = self.watch.record();
-        record.assert_none_refused(directors);
+        assert_none_refused(&record, directors);
         (echoes, record)
     }
 }

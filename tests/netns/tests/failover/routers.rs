@@ -7,6 +7,7 @@ use evenkeel_lab::load::{self, Target};
 use evenkeel_netns_tests::backend::{HEALTH, Health};
 use evenkeel_netns_tests::cluster::{PARTNER, VIP, server_address};
 use evenkeel_netns_tests::texts::{config, maglev, pair_topology, router, service, service_of};
+use evenkeel_netns_tests::watch::assert_none_refused;
 use evenkeel_netns_tests::{Cluster, Watch};
 
 use crate::{FRONT, LOW, Pair, TCP, Traffic, front, services, with_services};
@@ -82,7 +83,7 @@ fn each_director_is_active_for_one_address_and_the_survivor_for_both() {
         .filter(|e| e.answered.is_none())
         .count();
     assert_eq!(lost, 0, "the other address's moves cost this one packets");
-    watch.record().assert_none_refused(&pair.macs());
+    assert_none_refused(&watch.record(), &pair.macs());
 }
 
 #[test]

@@ -2,6 +2,7 @@ use super::*;
 
 const ONE: Mac = [2, 0, 0, 0, 0, 1];
 const OTHER: Mac = [2, 0, 0, 0, 0, 2];
+const CLIENT: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 const ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 7);
 
 fn answers(begin: Instant, list: &[(Mac, std::ops::Range<u64>)]) -> Record {
@@ -52,17 +53,20 @@ fn both_answer_from_the_first_answer_of_the_later_to_the_last_of_the_earlier() {
 fn questions_are_understood_as_arp_and_not_taken_for_answers() {
     let question = question(ADDRESS);
     assert_eq!(question.len(), 42);
-    assert_eq!(parse(&question), None);
+    assert_eq!(parse(&question, CLIENT), None);
     let mut answer = question.clone();
     answer[0..6].copy_from_slice(&ASKER_MAC);
     answer[6..12].copy_from_slice(&ONE);
     answer[20..22].copy_from_slice(&[0, 2]);
     answer[28..32].copy_from_slice(&ADDRESS.octets());
     answer[38..42].copy_from_slice(&ASKER.octets());
-    assert_eq!(parse(&answer), Some((ONE, Said::Answer(ADDRESS))));
+    assert_eq!(parse(&answer, CLIENT), Some((ONE, Said::Answer(ADDRESS))));
     answer[38..42].copy_from_slice(&ADDRESS.octets());
-    assert_eq!(parse(&answer), Some((ONE, Said::Announcement(ADDRESS))));
+    assert_eq!(
+        parse(&answer, CLIENT),
+        Some((ONE, Said::Announcement(ADDRESS)))
+    );
     for length in 0..answer.len() {
-        assert_eq!(parse(&answer[..length]), None);
+        assert_eq!(parse(&answer[..length], CLIENT), None);
     }
 }
