@@ -2,7 +2,7 @@
 //! [`DESCRIPTORS`] of them.
 //!
 //! A request is eight bytes; the answer to it is the same bytes and the server's name, in a frame of one
-//! length. Nothing else is ever said on a connection.
+//! length. Nothing else is ever said on a connection; but a request may ask for its answer over and over.
 
 mod client;
 mod limits;
@@ -11,7 +11,15 @@ mod words;
 
 pub(crate) use client::run as run_client;
 pub(crate) use server::{READY, run as run_server};
-pub(crate) use words::{Asked, ClientSpec, Opened, Order, Outcome, Reported, monotonic};
+pub(crate) use words::{
+    Asked, ClientSpec, Habit, Opened, Order, Outcome, Reported, instants, monotonic,
+};
+
+use std::io;
+use std::time::Duration;
+
+use tokio::io::AsyncReadExt as _;
+use tokio::net::tcp::OwnedReadHalf;
 
 /// Most descriptors of one process.
 pub(crate) const DESCRIPTORS: u32 = 15_000;
@@ -25,6 +33,25 @@ const NAME: usize = 16;
 /// Bytes of an answer.
 const ANSWER: usize = REQUEST + NAME;
 
+/// The first bit of a request that asks for a stream: its answer now, and again every [`EVERY`].
+const STREAM: u8 = 0x80;
+
+/// Time from one answer of a stream to the next, and from one request to the next where a connection's
+/// habit is to ask: thousands of them are a small part of what one processor does.
+const EVERY: Duration = Duration::from_secs(2);
+
+/// The request of that round on the connection from that port.
+fn request(port: u16, round: u32) -> [u8; REQUEST] {
+    (u64::from(port) << 32 | u64::from(round)).to_be_bytes()
+}
+
+/// The request that asks for a stream.
+fn stream_request(port: u16) -> [u8; REQUEST] {
+    let mut request = request(port, 0);
+    request[0] |= STREAM;
+    request
+}
+
 /// The answer of the server of that name.
 fn answer(request: [u8; REQUEST], name: &str) -> [u8; ANSWER] {
     let mut answer = [0; ANSWER];
@@ -35,11 +62,20 @@ fn answer(request: [u8; REQUEST], name: &str) -> [u8; ANSWER] {
     answer
 }
 
-/// The name in an answer to the request; `None` where it answers another one, or is no answer.
-fn name_in(answer: &[u8; ANSWER], request: [u8; REQUEST]) -> Option<String> {
-    let name = answer.strip_prefix(&request)?;
+/// The request that is answered, and the name of who answers; `None` where it is no answer.
+fn parts(answer: &[u8; ANSWER]) -> Option<([u8; REQUEST], &str)> {
+    let (request, name) = answer.split_first_chunk()?;
     let end = name.iter().position(|byte| *byte == 0)?;
-    String::from_utf8(name.get(..end)?.to_vec()).ok()
+    Some((*request, std::str::from_utf8(name.get(..end)?).ok()?))
+}
+
+/// Reads a frame, and gives the reader back: to be waited for beside other things, without a byte lost.
+async fn read_frame<const LENGTH: usize>(
+    mut reader: OwnedReadHalf,
+) -> io::Result<(OwnedReadHalf, [u8; LENGTH])> {
+    let mut frame = [0; LENGTH];
+    reader.read_exact(&mut frame).await?;
+    Ok((reader, frame))
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ mod act;
 mod cluster;
 pub mod crowd;
 mod evidence;
+pub mod failover;
 mod figure;
 mod judge;
 mod listing;
@@ -154,6 +155,27 @@ pub enum PaperError {
         /// Cause.
         #[source]
         source: io::Error,
+    },
+    /// The JSON file holds something else than the rows of a measurement.
+    #[error("`{}` holds no rows of `lab failover` ({reason}); give `--json` another path", path.display())]
+    NoRows {
+        /// The file.
+        path: PathBuf,
+        /// What it is instead.
+        reason: String,
+    },
+    /// The JSON file holds the rows of a measurement with other settings.
+    #[error(
+        "`{}` holds rows with {theirs}, and this run has {ours}; give the same, or `--json` another path",
+        path.display()
+    )]
+    OtherRows {
+        /// The file.
+        path: PathBuf,
+        /// Their settings.
+        theirs: String,
+        /// The run's.
+        ours: String,
     },
     /// The narrative can't be written.
     #[error("can't write the output")]

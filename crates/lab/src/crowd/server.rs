@@ -1,21 +1,25 @@
-//! The server of real servers: answers every request with its name, on as many connections as come.
+//! The server of real servers: answers every request with its name, once or over and over as it asks, on as
+//! many connections as come.
 //!
 //! Several processes share a port; the kernel gives each connection to one of them.
 
 use std::convert::Infallible;
 use std::ffi::OsString;
+use std::future::pending;
 use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{Instant, Interval, interval_at};
 
 use crate::crowd::limits::{BACKLOG, raise_backlog, raise_descriptors};
-use crate::crowd::{REQUEST, answer};
+use crate::crowd::{ANSWER, EVERY, REQUEST, STREAM, answer, read_frame};
 use crate::entry;
 
 /// Written to the node's log once a process listens.
@@ -70,10 +74,35 @@ pub(super) async fn serve(listener: &TcpListener, name: &str) -> Infallible {
     }
 }
 
-async fn converse(mut stream: TcpStream, name: &str) -> io::Result<Infallible> {
+async fn converse(stream: TcpStream, name: &str) -> io::Result<Infallible> {
+    stream.set_nodelay(true)?;
+    let (reader, mut writer) = stream.into_split();
+    let mut next = pin!(read_frame::<REQUEST>(reader));
+    let mut streamed = None;
     loop {
-        let mut request = [0; REQUEST];
-        stream.read_exact(&mut request).await?;
-        stream.write_all(&answer(request, name)).await?;
+        let frame = tokio::select! {
+            read = &mut next => {
+                let (reader, request) = read?;
+                next.set(read_frame(reader));
+                let frame = answer(request, name);
+                if request[0] & STREAM != 0 {
+                    streamed = Some((frame, interval_at(Instant::now() + EVERY, EVERY)));
+                }
+                frame
+            }
+            frame = next_of(&mut streamed) => frame,
+        };
+        writer.write_all(&frame).await?;
+    }
+}
+
+/// The next answer of a stream, when it is time for it; never where there is none.
+async fn next_of(streamed: &mut Option<([u8; ANSWER], Interval)>) -> [u8; ANSWER] {
+    match streamed {
+        Some((frame, ticks)) => {
+            ticks.tick().await;
+            *frame
+        }
+        None => pending().await,
     }
 }

@@ -3,7 +3,7 @@
 
 use std::io;
 use std::net::SocketAddrV4;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
@@ -17,6 +17,21 @@ pub(crate) struct ClientSpec {
     pub(crate) connections: u16,
     /// At most so many connections are begun in a second, at least 1.
     pub(crate) rate: u32,
+    /// What the connections do while nothing is ordered, one after the other and from the first again.
+    pub(crate) habits: Vec<Habit>,
+    /// Whether the first order ends the opening; only then are the connections reported as opened.
+    pub(crate) until_asked: bool,
+}
+
+/// What a connection does by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Habit {
+    /// Nothing.
+    Idle,
+    /// Its server sends something now and then.
+    Streaming,
+    /// Its client asks something now and then.
+    Asking,
 }
 
 /// Every later line: each connection that is whole sends a request.
@@ -33,31 +48,37 @@ pub(crate) struct Order {
 pub(crate) enum Reported {
     /// To the first one: every connection, by its port.
     Opened(Vec<Opened>),
-    /// To every later one: every connection that was asked, by its port.
+    /// To every later one: every connection that was whole at the order before, by its port.
     Asked(Vec<Asked>),
 }
 
-/// How a connection was opened: the name of its server, or why there is none.
+/// How a connection was opened: the name of its server, or what came instead of its first answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Opened {
     pub(crate) port: u16,
-    pub(crate) server: Result<String, String>,
+    /// When its handshake was complete, by [`monotonic`]; `None`: it never was.
+    pub(crate) established: Option<Duration>,
+    /// When that was known.
+    pub(crate) known: Duration,
+    pub(crate) server: Result<String, Outcome>,
 }
 
-/// What came of a request.
+/// What came of a request, or what had broken its connection before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Asked {
     pub(crate) port: u16,
-    /// When it was sent, by [`monotonic`].
+    /// When it was sent, by [`monotonic`]; as `known` where its connection broke before.
     pub(crate) sent: Duration,
+    /// When the outcome was known.
+    pub(crate) known: Duration,
     pub(crate) outcome: Outcome,
 }
 
-/// What came of a request on a connection that was whole until then; all but the first break it.
+/// What came of a connection; all but the first break it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Outcome {
-    /// Its server answered, at that time by [`monotonic`].
-    Answered(Duration),
+    /// Its server answered.
+    Answered,
     /// It was reset or closed.
     Reset,
     /// Something else answered than the server that it was opened with.
@@ -69,4 +90,11 @@ pub(crate) enum Outcome {
 /// The time by the clock that all processes of this machine share.
 pub(crate) fn monotonic() -> io::Result<Duration> {
     Ok(clock_gettime(ClockId::CLOCK_MONOTONIC)?.into())
+}
+
+/// What makes this process's instants of times by [`monotonic`] that are past.
+pub(crate) fn instants() -> io::Result<impl Fn(Duration) -> Instant> {
+    let clock = monotonic()?;
+    let now = Instant::now();
+    Ok(move |when| now.checked_sub(clock.saturating_sub(when)).unwrap_or(now))
 }

@@ -1,11 +1,11 @@
 //! The paper's cluster while it runs: waiting for it, asking it, and being interrupted.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use evenkeel_api::{Client, GateStatus, Role, ServiceListing, Status};
+use evenkeel_api::{Client, GateStatus, ReloadQuery, Role, ServiceListing, Status};
 use nix::ifaddrs::getifaddrs;
 use nix::sys::socket::SockaddrStorage;
 use tokio::runtime::Runtime;
@@ -48,12 +48,19 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// Boots the cluster and waits until both directors are ready and hold every real server.
     pub(crate) fn start(setup: Setup, options: Options) -> Result<Self, PaperError> {
+        let mut cluster = Self::boot(setup, options)?;
+        cluster.wait_until_ready()?;
+        Ok(cluster)
+    }
+
+    /// Boots the cluster.
+    pub(crate) fn boot(setup: Setup, options: Options) -> Result<Self, PaperError> {
         let starting = |source| LabError::Start {
             what: "a runtime",
             source,
         };
         let (runtime, signals) = Signals::with_runtime().map_err(starting)?;
-        let mut cluster = Self {
+        Ok(Self {
             lab: Lab::start(setup.topology.clone(), options)?,
             target: Target {
                 address: setup.address,
@@ -65,20 +72,15 @@ impl Cluster {
             setup,
             runtime,
             signals,
-        };
-        cluster.wait_until_ready()?;
-        Ok(cluster)
+        })
     }
 
     /// The socket of a director's daemon: it is in the node's own /run.
     pub(crate) fn socket(&self, director: &str) -> PathBuf {
-        let state = self.lab.state();
-        let process = state.nodes.get(director).and_then(|node| node.process);
+        let node = self.lab.node(director);
+        let socket = node.and_then(|node| node.path(evenkeel_api::DEFAULT_SOCKET));
         // A node without a process has no socket; the client says so.
-        let root = process.map_or_else(PathBuf::new, |process| {
-            PathBuf::from(format!("/proc/{}/root", process.pid))
-        });
-        root.join(evenkeel_api::DEFAULT_SOCKET.trim_start_matches('/'))
+        socket.unwrap_or_default()
     }
 
     /// What a director's own `ipvsadm -L` prints.
@@ -103,6 +105,33 @@ impl Cluster {
             director: director.to_owned(),
             source,
         })
+    }
+
+    /// Has a director read its config file again.
+    pub(crate) fn reload(&self, director: &str) -> Result<(), PaperError> {
+        let client = Client::new(self.socket(director));
+        let reloaded = self.runtime.block_on(client.reload(ReloadQuery::default()));
+        reloaded.map(drop).map_err(|source| PaperError::Director {
+            director: director.to_owned(),
+            source,
+        })
+    }
+
+    /// Where a director has placed the connections of a service's address.
+    pub(crate) fn placed(
+        &self,
+        director: &str,
+        address: SocketAddr,
+    ) -> Result<Vec<SocketAddr>, PaperError> {
+        let client = Client::new(self.socket(director));
+        let listed = self.runtime.block_on(client.connections());
+        let listed = listed.map_err(|source| PaperError::Director {
+            director: director.to_owned(),
+            source,
+        })?;
+        let connections = listed.connections.into_iter();
+        let of_it = connections.filter(|connection| connection.virtual_address == address);
+        Ok(of_it.map(|connection| connection.destination).collect())
     }
 
     /// How a director stands.

@@ -1,9 +1,9 @@
 //! `lab crowd`: many connections at once through the virtual address, while a real server and then a
 //! director fail. Which of them may break is known beforehand, from the consistent hash.
 
-mod clients;
+pub(super) mod clients;
 mod judge;
-mod plan;
+pub(super) mod plan;
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -16,11 +16,11 @@ use evenkeel_bpf::Placement;
 use evenkeel_model::{OnFailure, Protocol};
 use serde::Serialize;
 
-use crate::crowd::{Asked, Order, Outcome, READY, monotonic};
+use crate::crowd::{Asked, Habit, Order, Outcome, READY, instants};
 use crate::error::LabError;
 use crate::lab::{Options, require_root};
 use crate::paper::cluster::Cluster;
-use crate::paper::crowd::clients::Clients;
+use crate::paper::crowd::clients::{Clients, Opening, RATE};
 use crate::paper::crowd::judge::{Answer, Evidence, Fault, Flow, Numbers, judge};
 use crate::paper::crowd::plan::{Plan, SERVICE, service_address};
 use crate::paper::figure::{Expectation, ms, put};
@@ -153,7 +153,15 @@ fn play(
         ..
     } = cluster.setup.clone();
     let begun = Instant::now();
-    let mut clients = Clients::start(cluster, plan)?;
+    let mut clients = Clients::start(
+        cluster,
+        &plan.clients,
+        &Opening {
+            rate: RATE,
+            habits: &[Habit::Idle],
+            until_asked: false,
+        },
+    )?;
     let opened = clients.opened(cluster)?;
     let opening = begun.elapsed();
     let hashes = Hashes::of(&cluster.setup);
@@ -161,7 +169,7 @@ fn play(
     let mut by_client = HashMap::with_capacity(opened.len());
     for (client, opened) in opened {
         by_client.insert(client, flows.len());
-        flows.push(hashes.flow(client, opened.server));
+        flows.push(hashes.flow(client, opened.server.ok()));
     }
     let open = flows.iter().filter(|flow| flow.server.is_some()).count();
     let told = format!(
@@ -171,10 +179,7 @@ fn play(
     );
     say(out, &told)?;
 
-    let order = Order {
-        spread: SPREAD_MIN.max(Duration::from_secs(1) * options.connections / ASKED_PER_SECOND),
-        patience: options.patience,
-    };
+    let order = order(options.connections, options.patience);
     let server_failed = cluster.lab.power_off(&victim.node)?;
     clients.ask(&order)?;
     let asked = clients.asked(cluster, &order)?;
@@ -205,6 +210,14 @@ fn play(
     Ok((evidence, opening))
 }
 
+/// Has so many connections ask, no faster than one small machine follows.
+pub(super) fn order(connections: u32, patience: Duration) -> Order {
+    Order {
+        spread: SPREAD_MIN.max(Duration::from_secs(1) * connections / ASKED_PER_SECOND),
+        patience,
+    }
+}
+
 /// Enters what came of the requests after a fault.
 fn take(
     flows: &mut [Flow],
@@ -212,18 +225,15 @@ fn take(
     asked: Vec<(SocketAddrV4, Asked)>,
     after: impl Fn(&mut Flow) -> &mut Option<Answer>,
 ) -> Result<(), PaperError> {
-    let clock = monotonic().map_err(|source| LabError::Start {
+    let instant = instants().map_err(|source| LabError::Start {
         what: "a clock that all processes share",
         source,
     })?;
-    let now = Instant::now();
-    // All of it is past.
-    let instant = |when: Duration| now.checked_sub(clock.saturating_sub(when)).unwrap_or(now);
-    for (client, Asked { sent, outcome, .. }) in asked {
-        let answer = match outcome {
-            Outcome::Answered(came) => Answer::Came {
-                sent: instant(sent),
-                came: instant(came),
+    for (client, one) in asked {
+        let answer = match one.outcome {
+            Outcome::Answered => Answer::Came {
+                sent: instant(one.sent),
+                came: instant(one.known),
             },
             Outcome::Reset => Answer::Reset,
             Outcome::OtherServer => Answer::OtherServer,
@@ -259,14 +269,14 @@ impl Hashes {
         }
     }
 
-    fn flow(&self, client: SocketAddrV4, server: Result<String, String>) -> Flow {
+    fn flow(&self, client: SocketAddrV4, server: Option<String>) -> Flow {
         let place = |(placement, names): &(Placement, Vec<String>)| {
             let place = placement.place(client.into(), service_address().into(), Protocol::Tcp);
             let name = place.and_then(|place| names.get(place));
             name.cloned().unwrap_or_default()
         };
         Flow {
-            server: server.ok(),
+            server,
             placed: place(&self.all),
             replaced: place(&self.survivors),
             after_server: None,
@@ -276,7 +286,7 @@ impl Hashes {
 }
 
 /// Waits until every server process listens and both directors list all of them.
-fn wait_until_served(cluster: &mut Cluster, plan: &Plan) -> Result<(), PaperError> {
+pub(super) fn wait_until_served(cluster: &mut Cluster, plan: &Plan) -> Result<(), PaperError> {
     let processes = usize::try_from(plan.processes).unwrap_or(usize::MAX);
     let deadline = Instant::now() + PATIENCE;
     for server in cluster.setup.servers.clone() {
@@ -310,7 +320,7 @@ fn wait_until_served(cluster: &mut Cluster, plan: &Plan) -> Result<(), PaperErro
 }
 
 /// Waits until a director is as `wanted` says; whether it is.
-fn wait_for(
+pub(super) fn wait_for(
     cluster: &mut Cluster,
     director: &str,
     wanted: impl Fn(&Status) -> bool,
@@ -332,7 +342,7 @@ fn lists_all(status: &Status) -> bool {
 }
 
 /// Whether a director gives nothing new to the server.
-fn is_out(status: &Status, server: &Server) -> bool {
+pub(super) fn is_out(status: &Status, server: &Server) -> bool {
     let crowd = status.services.iter().filter(|s| s.name == SERVICE);
     let mut entries = crowd.flat_map(|service| &service.servers);
     entries.any(|entry| entry.address.ip() == server.address.ip() && entry.weight == 0)

@@ -13,7 +13,7 @@ use crate::streams::Stream;
 
 /// Stalls up to this are forgiven while a director starts: the kernel loads its program, and lets go of
 /// the processor only after some milliseconds. A machine of its own would hold up nobody else.
-const LOADING_MAX: Duration = Duration::from_millis(20);
+pub(crate) const LOADING_MAX: Duration = Duration::from_millis(20);
 
 /// Whether the machine stood still while a handover was measured, so that it does not count.
 pub(crate) fn is_stalled(handover: &Handover) -> bool {

@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::paper::numbers::Numbers;
 
 /// Rounds that may stay stalled before nothing is proved any more.
-const STALLED_MAX: usize = 2;
+pub(crate) const STALLED_MAX: usize = 2;
 
 /// What is measured in each round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -9,25 +9,35 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use crate::crowd::{Asked, ClientSpec, Opened, Order, Reported};
+use crate::crowd::{Asked, ClientSpec, Habit, Opened, Order, Reported};
 use crate::entry;
 use crate::error::LabError;
 use crate::paper::PaperError;
 use crate::paper::cluster::Cluster;
-use crate::paper::crowd::plan::{ClientNode, FIRST_PORT, Plan, service_address};
+use crate::paper::crowd::plan::{ClientNode, FIRST_PORT, service_address};
 
 /// Time between two looks at what the processes said.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// Most new connections in a second, all clients together: a rate that directors and servers of one small
 /// machine follow.
-const RATE: u32 = 6_000;
+pub(in crate::paper) const RATE: u32 = 6_000;
 
 /// What a process may need beyond the time that its orders take.
 const SLACK: Duration = Duration::from_secs(60);
 
+/// How connections are opened.
+pub(in crate::paper) struct Opening<'a> {
+    /// So many in a second at most, all clients together.
+    pub(in crate::paper) rate: u32,
+    /// What they do by themselves, in turns.
+    pub(in crate::paper) habits: &'a [Habit],
+    /// Whether they are opened until they are asked, at most as many as the nodes have.
+    pub(in crate::paper) until_asked: bool,
+}
+
 /// All client processes; they end with the lab at the latest.
-pub(super) struct Clients(Vec<Process>);
+pub(in crate::paper) struct Clients(Vec<Process>);
 
 struct Process {
     node: ClientNode,
@@ -37,25 +47,31 @@ struct Process {
 }
 
 impl Clients {
-    /// Starts the processes, which begin to open their connections.
-    pub(super) fn start(cluster: &Cluster, plan: &Plan) -> Result<Self, PaperError> {
-        let rate = RATE / u32::try_from(plan.clients.len()).unwrap_or(1).max(1);
+    /// Starts a process in each of the nodes, which begin to open their connections.
+    pub(in crate::paper) fn start(
+        cluster: &Cluster,
+        nodes: &[ClientNode],
+        opening: &Opening<'_>,
+    ) -> Result<Self, PaperError> {
+        let rate = opening.rate / u32::try_from(nodes.len()).unwrap_or(1).max(1);
         let mut clients = Self(Vec::new());
-        for node in &plan.clients {
+        for node in nodes {
             let mut process = Process::start(cluster, node)?;
             process.tell(&ClientSpec {
                 service: service_address(),
                 first_port: FIRST_PORT,
                 connections: node.connections,
                 rate: rate.max(1),
+                habits: opening.habits.to_vec(),
+                until_asked: opening.until_asked,
             })?;
             clients.0.push(process);
         }
         Ok(clients)
     }
 
-    /// Waits until all connections were tried; each, by its client's address and port.
-    pub(super) fn opened(
+    /// Waits until all connections were tried, and an order came where one is waited for; each, by its client's address and port.
+    pub(in crate::paper) fn opened(
         &mut self,
         cluster: &mut Cluster,
     ) -> Result<Vec<(SocketAddrV4, Opened)>, PaperError> {
@@ -72,14 +88,14 @@ impl Clients {
     }
 
     /// Has every connection that is whole send a request.
-    pub(super) fn ask(&mut self, order: &Order) -> Result<(), PaperError> {
+    pub(in crate::paper) fn ask(&mut self, order: &Order) -> Result<(), PaperError> {
         self.0
             .iter_mut()
             .try_for_each(|process| process.tell(order))
     }
 
     /// Waits for what came of the requests.
-    pub(super) fn asked(
+    pub(in crate::paper) fn asked(
         &mut self,
         cluster: &mut Cluster,
         order: &Order,
