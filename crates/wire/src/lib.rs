@@ -1,7 +1,7 @@
 //! Where things stand in the headers that evenkeel reads and writes, and Internet checksums.
 //!
 //! Offsets and constants, not views: the data plane reads fields at checked offsets through its
-//! own frame, which the BPF verifier must be able to follow. Only VRRP's messages are also read and
+//! own frame, which the BPF verifier must be able to follow. Only messages of VRRP and of connection sync are read and
 //! written as a whole, by user space. Nothing here allocates.
 
 #![no_std]
@@ -9,6 +9,7 @@
 
 pub mod arp;
 pub mod checksum;
+pub mod sync;
 pub mod vrrp;
 
 /// Ethernet II.
