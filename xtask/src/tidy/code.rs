@@ -20,12 +20,13 @@ const UNSAFE_ROOMS: [&str; 5] = [
 ];
 
 /// Rooms without input, output, clocks and random numbers.
-const PURE_ROOMS: [&str; 8] = [
+const PURE_ROOMS: [&str; 9] = [
     "crates/wire",
     "crates/abi",
     "crates/datapath",
     "crates/model",
     "crates/health",
+    "crates/sync",
     "crates/vrrp",
     "crates/config",
     "crates/control",

@@ -4,12 +4,13 @@ use super::{File, Finding};
 use serde_json::Value;
 
 /// The rooms by level; a new crate has to be entered here.
-const LEVELS: [(&str, u8); 13] = [
+const LEVELS: [(&str, u8); 14] = [
     ("evenkeel-wire", 0),
     ("evenkeel-abi", 0),
     ("evenkeel-datapath", 1),
     ("evenkeel-model", 1),
     ("evenkeel-health", 2),
+    ("evenkeel-sync", 2),
     ("evenkeel-vrrp", 2),
     ("evenkeel-config", 3),
     ("evenkeel-control", 3),
