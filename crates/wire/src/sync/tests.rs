@@ -289,15 +289,15 @@ fn datagrams_that_nobody_writes_are_told_apart() {
     for (bytes, expected) in cases {
         assert_eq!(parse(bytes), Err(expected), "{bytes:02x?}");
     }
-    let greeting = greeting(&hello());
-    for len in 4..greeting.len() {
-        assert_eq!(parse(&greeting[..len]), Err(Malformed::Length), "{len}");
+    let genuine = greeting(&hello());
+    for len in 4..genuine.len() {
+        assert_eq!(parse(&genuine[..len]), Err(Malformed::Length), "{len}");
     }
     assert_eq!(
-        parse(&[&greeting[..], &[0]].concat()),
+        parse(&[&genuine[..], &[0]].concat()),
         Err(Malformed::Length)
     );
-    let nobody = super::tests::greeting(&Hello {
+    let nobody = greeting(&Hello {
         from: [0; 16],
         ..hello()
     });
