@@ -9,6 +9,7 @@ use evenkeel_testkit::fuzz;
 
 fn main() -> io::Result<()> {
     write("datapath", &fuzz::datapath::seeds())?;
+    write("sync", &fuzz::sync::seeds())?;
     write("vrrp", &fuzz::vrrp::seeds())
 }
 

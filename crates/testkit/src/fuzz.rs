@@ -4,6 +4,7 @@
 //! change of a target's format changes them, and `cargo run -p evenkeel-testkit --example seeds` writes them.
 
 pub mod datapath;
+pub mod sync;
 pub mod vrrp;
 
 mod input;

@@ -107,6 +107,11 @@ const REACHED: [Reached; 6] = [
 ];
 
 #[test]
+fn sync_codec_holds_over_its_corpus() {
+    replay("sync", &fuzz::sync::seeds(), fuzz::sync::run);
+}
+
+#[test]
 fn vrrp_codec_holds_over_its_corpus() {
     replay("vrrp", &fuzz::vrrp::seeds(), fuzz::vrrp::run);
 }
