@@ -88,3 +88,54 @@ fn three_agree_soon_after_whatever_went_wrong_and_never_claim_too_much() {
         live(seed, 3);
     }
 }
+
+#[test]
+fn what_a_shell_holds_back_is_never_claimed_to_be_told() {
+    for seed in seeds(5) {
+        let mut sim = Sim::settled(seed, 2, 300);
+        sim.pace = Some(5);
+        sim.busy = 0;
+        let mut lagged = 0;
+        for _ in 0..3 {
+            (0..400).for_each(|_| sim.change(0));
+            for _ in 0..60 {
+                sim.run(ms(10));
+                let views = sim.views();
+                lagged += u64::from(views[1].1.incoming.state == State::Lagging);
+            }
+        }
+        assert!(lagged > 60, "seed {seed}: {lagged}");
+        sim.pace = None;
+        sim.run(ms(300));
+        sim.check_that_all_agree();
+    }
+}
+
+#[test]
+fn a_table_that_is_larger_than_the_window_goes_over_a_bad_link() {
+    for seed in seeds(2) {
+        let mut sim = Sim::new(seed, 2, 10_000);
+        sim.busy = 80;
+        for (from, to) in [(0, 1), (1, 0)] {
+            sim.paths[from][to] = Path {
+                loss: 20,
+                twice: 10,
+                damage: 5,
+                delay: ms(3),
+            };
+        }
+        sim.run(ms(3_000));
+        for (_, view) in sim.views() {
+            assert_ne!(
+                view.incoming.state,
+                State::Snapshot,
+                "seed {seed}: {view:?}"
+            );
+            assert!(view.counters.resent > 10, "seed {seed}: {view:?}");
+        }
+        sim.heal();
+        sim.busy = 0;
+        sim.run(ms(500));
+        sim.check_that_all_agree();
+    }
+}
