@@ -7,7 +7,7 @@ use core::sync::atomic::Ordering::Relaxed;
 use evenkeel_abi::{Costs, DropReason, FlowKey, ServiceKey, Word, pair};
 use evenkeel_datapath::{
     Flow, Method, Plan, Rounds, Row, ServiceAt, Tables as _, Transport, by_locality, chunk, digest, enter, establish, find_service, least_loaded,
-    less_loaded_of_two, note_fragment, note_server, persistent_server, place_by_address, plan, replicate, row_of,
+    less_loaded_of_two, mark, mark_flow, note_fragment, note_server, persistent_server, place_by_address, plan, replicate, row_of,
     ports_of_fragment, schedule, server_of_flow, thin_out,
 };
 
@@ -15,6 +15,8 @@ use crate::tables::ANYWHERE;
 
 /// What [`evenkeel_least_loaded`] returns if there is no server; no number is as high.
 pub(crate) const NO_SERVER: u64 = u64::MAX;
+/// What [`evenkeel_establish`] returns if the flow was not entered; no number is as high.
+pub(crate) const NO_BUCKET: u64 = u64::MAX;
 /// What [`evenkeel_schedule`] returns if the maps contradict each other.
 pub(crate) const INTERNAL: u64 = u64::MAX - 1;
 /// What [`evenkeel_place_by_address`] and [`evenkeel_ports_of_fragment`] return if nothing is known of the packet.
@@ -181,7 +183,7 @@ pub(crate) extern "C" fn evenkeel_note_server(
     0
 }
 
-/// As [`evenkeel_least_loaded`]; 1 if the flow stands in the table afterwards.
+/// As [`evenkeel_least_loaded`]; the number of the flow's bucket.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub(crate) extern "C" fn evenkeel_establish(
@@ -190,7 +192,21 @@ pub(crate) extern "C" fn evenkeel_establish(
     hash: u32,
     word: u64,
 ) -> u64 {
-    establish(&ANYWHERE, &key(addresses, ports_protocol), hash, Word(word)).into()
+    establish(&ANYWHERE, &key(addresses, ports_protocol), hash, Word(word)).map_or(NO_BUCKET, u64::from)
+}
+
+/// As [`evenkeel_least_loaded`]; the word of marks as it was.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn evenkeel_mark(bucket: u32) -> u64 {
+    mark(&ANYWHERE, bucket)
+}
+
+/// As [`evenkeel_mark`], of the bucket of a flow.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn evenkeel_mark_flow(addresses: u64, ports_protocol: u64) -> u64 {
+    mark_flow(&ANYWHERE, &key(addresses, ports_protocol))
 }
 
 /// As [`evenkeel_least_loaded`], so that the kernel verifies it once; the key comes in two words.

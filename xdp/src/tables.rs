@@ -13,13 +13,13 @@ use aya_ebpf::macros::btf_map;
 use evenkeel_abi::{
     ARENA_WORDS, Bucket, Clients, Costs, DropReason, Event, FRAGMENT_BUCKETS, FlowKey, GATES_MAX, Gate,
     Globals, HINTS, LINKS_MAX, Link, Load, ROUTERS_MAX, Router, SERVERS_MAX, SERVICES_MAX, Server,
-    ServiceKey, ServiceSlot, Shared, State, Stats, Tick, Word, high, low,
+    ServiceKey, ServiceSlot, Shared, State, Stats, Tick, Word, high, low, mark_words,
 };
 use evenkeel_datapath::{Flow, Method, Plan, Rounds, Row, ServiceAt, Tables, Transport};
 
 use crate::functions::{
-    BY_LOCALITY, EARLY, FULL, INTERNAL, NO_SERVER, evenkeel_by_locality, evenkeel_digest, evenkeel_enter, evenkeel_establish, evenkeel_find_service,
-    evenkeel_least_loaded, evenkeel_less_loaded_of_two, evenkeel_note_fragment,
+    BY_LOCALITY, EARLY, FULL, INTERNAL, NO_BUCKET, NO_SERVER, evenkeel_by_locality, evenkeel_digest, evenkeel_enter, evenkeel_establish, evenkeel_find_service,
+    evenkeel_least_loaded, evenkeel_less_loaded_of_two, evenkeel_mark, evenkeel_mark_flow, evenkeel_note_fragment,
     evenkeel_note_server, evenkeel_persistent_server, evenkeel_place_by_address, evenkeel_plan,
     evenkeel_ports_of_fragment, evenkeel_replicate, evenkeel_row_of, evenkeel_schedule, evenkeel_server_of_flow, evenkeel_thin_out, run_chunk,
 };
@@ -48,6 +48,7 @@ array!(CONNS, Bucket, 1 << 18);
 array!(HALF_OPEN, Bucket, 1 << 13);
 array!(CONN_CLIENTS, Clients, 1 << 18);
 array!(HALF_OPEN_CLIENTS, Clients, 1 << 13);
+array!(CHANGED, Shared, mark_words(1 << 18));
 array!(FRAGMENTS, Bucket, FRAGMENT_BUCKETS);
 
 #[btf_map]
@@ -204,6 +205,11 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
+    fn changed(&self, word: u32) -> Option<&Shared> {
+        CHANGED.get(word)
+    }
+
+    #[inline(always)]
     fn fragment_bucket(&self, bucket: u32) -> Option<&Bucket> {
         FRAGMENTS.get(bucket)
     }
@@ -325,8 +331,19 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
-    fn establish(&self, key: &FlowKey, hash: u32, word: Word) -> bool {
-        evenkeel_establish(key.addresses, key.ports_protocol, hash, word.0) != 0
+    fn establish(&self, key: &FlowKey, hash: u32, word: Word) -> Option<u32> {
+        let bucket = evenkeel_establish(key.addresses, key.ports_protocol, hash, word.0);
+        (bucket != NO_BUCKET).then_some(bucket as u32)
+    }
+
+    #[inline(always)]
+    fn mark(&self, bucket: u32) {
+        evenkeel_mark(bucket);
+    }
+
+    #[inline(always)]
+    fn mark_flow(&self, key: &FlowKey) {
+        evenkeel_mark_flow(key.addresses, key.ports_protocol);
     }
 
     #[inline(always)]

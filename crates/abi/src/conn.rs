@@ -316,6 +316,13 @@ impl Word {
         Self(self.0 | (condition & 1) << Self::UNASSURED.trailing_zeros())
     }
 
+    /// Whether more than the expiry differs.
+    #[must_use]
+    #[inline(always)]
+    pub const fn differs_from(self, other: Self) -> bool {
+        (self.0 ^ other.0) & !Self::EXPIRY_MASK != 0
+    }
+
     /// 1 in a template, else 0.
     #[must_use]
     #[inline(always)]

@@ -79,17 +79,20 @@ pub enum Event {
     FloodBegan = 4,
     /// The table of fragments forgot a packet before its time, to make room for a newer one.
     FragmentEvicted = 5,
+    /// A SYN or UDP packet placed by the consistent hash without an entry, because user space had asked for it.
+    AskedSyn = 6,
 }
 
 impl Event {
     /// All events, by number.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::UnknownFlow,
         Self::FloodSyn,
         Self::FullSyn,
         Self::Evicted,
         Self::FloodBegan,
         Self::FragmentEvicted,
+        Self::AskedSyn,
     ];
 
     /// The name in `status`.
@@ -102,6 +105,7 @@ impl Event {
             Self::Evicted => "evicted",
             Self::FloodBegan => "flood-began",
             Self::FragmentEvicted => "fragment-evicted",
+            Self::AskedSyn => "asked-syn",
         }
     }
 }

@@ -32,7 +32,7 @@ pub use service::{
 pub use shared::Shared;
 
 /// Version of everything in this crate; pins of another schema are refused.
-pub const SCHEMA: u32 = 5;
+pub const SCHEMA: u32 = 6;
 
 /// Names of the maps, the same in the object file and among the pins.
 pub mod map {
@@ -70,6 +70,9 @@ pub mod map {
     pub const CONN_CLIENTS: &str = "CONN_CLIENTS";
     /// `Array<Clients>`: the same of `HALF_OPEN`.
     pub const HALF_OPEN_CLIENTS: &str = "HALF_OPEN_CLIENTS";
+    /// `Array<Shared>`: a bit for each bucket of `CONNS`, set by a packet after it has entered a flow there or changed
+    /// one in more than its expiry; cleared by whoever tells others of it.
+    pub const CHANGED: &str = "CHANGED";
     /// `Array<Bucket>`: packets of which a first fragment came, set-associative; the key has their identification in
     /// place of ports.
     pub const FRAGMENTS: &str = "FRAGMENTS";
@@ -83,7 +86,7 @@ pub mod map {
     pub const EVENTS: &str = "EVENTS";
 
     /// All of them, in the order in which they are pinned.
-    pub const ALL: [&str; 22] = [
+    pub const ALL: [&str; 23] = [
         GLOBALS,
         STATE,
         LINKS,
@@ -101,6 +104,7 @@ pub mod map {
         HALF_OPEN,
         CONN_CLIENTS,
         HALF_OPEN_CLIENTS,
+        CHANGED,
         FRAGMENTS,
         SERVICE_STATS,
         SERVER_STATS,
@@ -127,6 +131,19 @@ pub const SERVERS_MAX: u32 = 1 << 17;
 pub const FRAGMENT_BUCKETS: u32 = 1 << 10;
 /// Words (of 8 bytes) of the arena that holds rings and hash tables, unless asked otherwise.
 pub const ARENA_WORDS: u32 = 1 << 20;
+
+/// The word of `CHANGED` that a bucket has its bit in, and that bit.
+#[must_use]
+#[inline(always)]
+pub const fn mark(bucket: u32) -> (u32, u64) {
+    (bucket >> 6, 1 << (bucket & 63))
+}
+
+/// Words of `CHANGED` for so many buckets.
+#[must_use]
+pub const fn mark_words(buckets: u32) -> u32 {
+    buckets.div_ceil(u64::BITS)
+}
 
 /// Two 32-bit fields in one word.
 #[must_use]
@@ -189,4 +206,6 @@ pub struct State {
     pub unassured: Shared,
     /// Entries of the half-open table.
     pub half_open: Shared,
+    /// New flows are placed by the consistent hash until this tick, for user space has asked for it.
+    pub hash_until: Shared,
 }

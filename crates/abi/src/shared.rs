@@ -13,7 +13,7 @@ pub use bpf::Shared;
 #[expect(unsafe_code, reason = "the intrinsics take pointers")]
 mod bpf {
     use core::cell::UnsafeCell;
-    use core::intrinsics::{AtomicOrdering, atomic_cxchg, atomic_xadd};
+    use core::intrinsics::{AtomicOrdering, atomic_cxchg, atomic_or, atomic_xadd};
     use core::sync::atomic::Ordering;
 
     /// The part of `AtomicU64` that the data plane uses.
@@ -57,6 +57,13 @@ mod bpf {
         pub fn fetch_add(&self, n: u64, _order: Ordering) {
             // SAFETY: the pointer comes from a reference to a cell, and the word is aligned.
             unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(self.0.get(), n) };
+        }
+
+        /// A full barrier where the old value is of use.
+        #[inline(always)]
+        pub fn fetch_or(&self, bits: u64, _order: Ordering) -> u64 {
+            // SAFETY: the pointer comes from a reference to a cell, and the word is aligned.
+            unsafe { atomic_or::<u64, u64, { AtomicOrdering::SeqCst }>(self.0.get(), bits) }
         }
 
         #[inline(always)]

@@ -26,7 +26,7 @@ pub unsafe trait Mappable: Sync + 'static {}
 unsafe impl Mappable for Shared {}
 // SAFETY: seven atomics of 64 bits.
 unsafe impl Mappable for Globals {}
-// SAFETY: seven atomics of 64 bits.
+// SAFETY: six atomics of 64 bits.
 unsafe impl Mappable for State {}
 // SAFETY: two atomics of 64 bits.
 unsafe impl Mappable for Link {}

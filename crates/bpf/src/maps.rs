@@ -4,6 +4,7 @@ use aya::maps::{MapInfo, MapType};
 use evenkeel_abi::{
     Bucket, Clients, DropReason, Event, FRAGMENT_BUCKETS, Gate, Globals, HINTS, LINKS_MAX, Link,
     Load, ROUTERS_MAX, Router, Server, ServiceKey, ServiceSlot, Shared, State, Stats, map,
+    mark_words,
 };
 
 use crate::options::Sizes;
@@ -115,6 +116,7 @@ pub(crate) fn specs(sizes: &Sizes) -> [Spec; map::ALL.len()] {
         Spec::array::<Bucket>(map::HALF_OPEN, sizes.buckets()),
         Spec::array::<Clients>(map::CONN_CLIENTS, sizes.conn_buckets()),
         Spec::array::<Clients>(map::HALF_OPEN_CLIENTS, sizes.buckets()),
+        Spec::array::<Shared>(map::CHANGED, mark_words(sizes.conn_buckets())),
         Spec::array::<Bucket>(map::FRAGMENTS, FRAGMENT_BUCKETS),
         Spec::per_cpu::<Stats>(map::SERVICE_STATS, sizes.services),
         Spec::per_cpu::<Stats>(map::SERVER_STATS, sizes.servers),

@@ -47,6 +47,8 @@ pub struct Tables {
     pub(crate) conn_clients: MappedArray<Clients>,
     /// The same of the half-open ones.
     pub(crate) half_open_clients: MappedArray<Clients>,
+    /// A bit for each bucket of established connections, set after packets changed it.
+    pub changed: MappedArray<Shared>,
     /// Packets of which a first fragment came.
     pub fragments: MappedArray<Bucket>,
     pub(crate) vips: HashMap<MapData, u32, u32>,
@@ -105,6 +107,7 @@ impl Tables {
             half_open: mapped(ebpf, map::HALF_OPEN)?,
             conn_clients: mapped(ebpf, map::CONN_CLIENTS)?,
             half_open_clients: mapped(ebpf, map::HALF_OPEN_CLIENTS)?,
+            changed: mapped(ebpf, map::CHANGED)?,
             fragments: mapped(ebpf, map::FRAGMENTS)?,
             vips: opened(ebpf, map::VIPS)?,
             vips6: opened(ebpf, map::VIPS6)?,

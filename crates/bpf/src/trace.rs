@@ -61,6 +61,8 @@ pub enum Chosen {
     HashUnknown,
     /// By the consistent hash: flood mode.
     HashFlood,
+    /// By the consistent hash: user space asked for that.
+    HashAsked,
     /// By the consistent hash: too many connections, or too many unassured ones.
     HashFull,
     /// By the consistent hash without quiesced servers, for the whole one names such a server; in flood mode or
@@ -201,6 +203,7 @@ fn chosen(
         Event::UnknownFlow => Some(Chosen::HashUnknown),
         Event::FloodSyn => Some(Chosen::HashFlood),
         Event::FullSyn => Some(Chosen::HashFull),
+        Event::AskedSyn => Some(Chosen::HashAsked),
         Event::Evicted | Event::FloodBegan | Event::FragmentEvicted => None,
     });
     Some(match (hashed, before) {

@@ -2,7 +2,7 @@
 
 use core::sync::atomic::Ordering::Relaxed;
 
-use evenkeel_abi::{BUCKET_WAYS, Clients, FlowKey, low};
+use evenkeel_abi::{BUCKET_WAYS, Clients, FlowKey, Globals, low};
 use evenkeel_wire::ipv6;
 
 use crate::bucket;
@@ -29,16 +29,33 @@ pub fn note_client<F: Frame + ?Sized, T: Tables>(
 fn try_note<T: Tables>(tables: &T, key: &FlowKey, client: [u64; 2]) -> Option<()> {
     let globals = tables.globals()?;
     let hash = flow_hash(key, low(globals.secret.load(Relaxed)));
-    for number in established::buckets_of(globals, hash) {
-        if let Some(way) = bucket::find(tables.conn_bucket(number)?, key) {
-            write(tables.conn_clients(number)?, way.index, client);
-            return Some(());
-        }
+    if let Some(number) = note_established(tables, globals, key, hash, client) {
+        // Whoever took the mark of the entry's change has not seen whose it is.
+        tables.mark(number);
+        return Some(());
     }
     let number = bucket_number(globals, hash);
     let way = bucket::find(tables.bucket(number)?, key)?;
     write(tables.half_open_clients(number)?, way.index, client);
     Some(())
+}
+
+/// Writes it beside the established entry of a key, and returns the number of its bucket, if there is one.
+#[inline(always)]
+pub(crate) fn note_established<T: Tables + ?Sized>(
+    tables: &T,
+    globals: &Globals,
+    key: &FlowKey,
+    hash: u32,
+    client: [u64; 2],
+) -> Option<u32> {
+    for number in established::buckets_of(globals, hash) {
+        if let Some(way) = bucket::find(tables.conn_bucket(number)?, key) {
+            write(tables.conn_clients(number)?, way.index, client);
+            return Some(number);
+        }
+    }
+    None
 }
 
 #[inline(always)]

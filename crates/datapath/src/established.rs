@@ -22,6 +22,8 @@ pub(crate) const ASSURED_AFTER: u64 = Tick::in_secs(1);
 /// A place of the established table and the word that was read there.
 #[derive(Clone, Copy)]
 pub(crate) struct Place<'a> {
+    /// Number of the bucket.
+    pub(crate) number: u32,
     pub(crate) bucket: &'a Bucket,
     pub(crate) way: Way,
 }
@@ -59,24 +61,37 @@ pub(crate) fn find<'a, T: Tables + ?Sized>(
     let [first, second] = buckets_of(globals, hash);
     let bucket = tables.conn_bucket(first)?;
     if let Some(way) = bucket::find(bucket, key) {
-        return Some(Place { bucket, way });
+        let number = first;
+        return Some(Place {
+            number,
+            bucket,
+            way,
+        });
     }
-    let bucket = tables.conn_bucket(second)?;
+    let number = second;
+    let bucket = tables.conn_bucket(number)?;
     let way = bucket::find(bucket, key)?;
-    Some(Place { bucket, way })
+    Some(Place {
+        number,
+        bucket,
+        way,
+    })
 }
 
-/// Enters a flow, by its hash with the secret; false if both of its buckets are full, or another packet took the
-/// place.
+/// Enters a flow, by its hash with the secret, and returns the number of its bucket; `None` if both of its buckets are
+/// full, or another packet took the place.
+#[must_use]
 #[inline(always)]
-pub fn establish<T: Tables + ?Sized>(tables: &T, key: &FlowKey, hash: u32, word: Word) -> bool {
-    let (Some(globals), Some(state)) = (tables.globals(), tables.state()) else {
-        return false;
-    };
+pub fn establish<T: Tables + ?Sized>(
+    tables: &T,
+    key: &FlowKey,
+    hash: u32,
+    word: Word,
+) -> Option<u32> {
+    let (globals, state) = (tables.globals()?, tables.state()?);
     let [first, second] = buckets_of(globals, hash);
-    let Some(mut bucket) = tables.conn_bucket(first) else {
-        return false;
-    };
+    let mut number = first;
+    let mut bucket = tables.conn_bucket(first)?;
     let (mut free, room) = bucket::room(bucket);
     // Before the first is full: then hardly ever are both.
     if room <= 2
@@ -84,24 +99,38 @@ pub fn establish<T: Tables + ?Sized>(tables: &T, key: &FlowKey, hash: u32, word:
     {
         let (other_free, other_room) = bucket::room(other);
         if other_room > room {
-            (bucket, free) = (other, other_free);
+            (number, bucket, free) = (second, other, other_free);
         }
     }
-    let Some(index) = free.checked_sub(1) else {
-        return false;
-    };
     let way = Way {
-        index,
+        index: free.checked_sub(1)?,
         word: Word::FREE,
     };
     if !bucket::fill(bucket, way, key, word, tables.now()) {
-        return false;
+        return None;
     }
     enter(tables, word);
     state.established.fetch_add(1, Relaxed);
     let unassured = u64::from(word.is_unassured());
     state.unassured.fetch_add(unassured, Relaxed);
-    true
+    Some(number)
+}
+
+/// The same, and marks the bucket; false if the flow was not entered.
+#[inline(always)]
+pub(crate) fn establish_marked<T: Tables + ?Sized>(
+    tables: &T,
+    key: &FlowKey,
+    hash: u32,
+    word: Word,
+) -> bool {
+    match tables.establish(key, hash, word) {
+        Some(number) => {
+            tables.mark(number);
+            true
+        }
+        None => false,
+    }
 }
 
 /// Looks a packet's flow up, follows its state and refreshes it.
@@ -132,12 +161,13 @@ pub(crate) fn look_up<'a, T: Tables + ?Sized>(
     }
     let next = followed(service, conn, word, transport.flags, now);
     // If that fails, another packet of the flow refreshed the entry in the same moment.
-    if is_worth_a_write(word, next)
-        && exchange(tables, conn, word, next)
-        && word.is_unassured()
-        && !next.is_unassured()
+    if is_worth_a_write(word, next) && exchange(tables, conn, word, next) && word.differs_from(next)
     {
-        state.unassured.fetch_sub(1, Relaxed);
+        let assured = u64::from(word.is_unassured()) & u64::from(!next.is_unassured());
+        state.unassured.fetch_sub(assured, Relaxed);
+        // By the key, not the bucket's number: the program would have to keep that for what comes rarely, on a stack
+        // that has no room for it.
+        tables.mark_flow(key);
     }
     Known::At(word.server())
 }
@@ -156,7 +186,5 @@ fn followed(service: &Service, conn: &Conn, word: Word, flags: u8, now: Tick) ->
 
 #[inline(always)]
 fn is_worth_a_write(old: Word, new: Word) -> bool {
-    old.state() != new.state()
-        || old.is_unassured() != new.is_unassured()
-        || new.expiry().0 >= old.expiry().0 + REFRESH_MIN
+    old.differs_from(new) || new.expiry().0 >= old.expiry().0 + REFRESH_MIN
 }

@@ -7,7 +7,7 @@ use evenkeel_abi::{Bucket, Conn, ConnState, FlowKey, Globals, Service, State, Ti
 use crate::Tables;
 use crate::branchless::{is_below, is_zero, select};
 use crate::bucket::{self, Way};
-use crate::established::ASSURED_AFTER;
+use crate::established::{ASSURED_AFTER, establish_marked};
 use crate::table::{Known, age, enter, exchange, is_present, leave};
 use crate::tcp::{Seen, is_reusable, next_state, timeout};
 use crate::transport::Transport;
@@ -63,7 +63,7 @@ pub(crate) fn look_up<T: Tables + ?Sized>(
     let assured = is(next, ConnState::Udp) & is_below(ASSURED_AFTER - 1, age(conn, now));
     let is_open = is(next, ConnState::Established) | assured;
     let next = next.unassured_if(1 ^ assured);
-    if is_open != 0 && tables.establish(key, hash, next) {
+    if is_open != 0 && establish_marked(tables, key, hash, next) {
         remove(tables, state, conn, word);
     } else {
         // If that fails, another packet of the flow refreshed the entry in the same moment.
@@ -80,7 +80,7 @@ const fn is(word: Word, state: ConnState) -> u64 {
 
 /// Takes an entry out whose flow has moved, unless it changed meanwhile: then it dies by its timeout.
 #[inline(always)]
-fn remove<T: Tables + ?Sized>(tables: &T, state: &State, conn: &Conn, word: Word) {
+pub(crate) fn remove<T: Tables + ?Sized>(tables: &T, state: &State, conn: &Conn, word: Word) {
     if conn
         .word
         .compare_exchange(word.0, Word::FREE.0, Acquire, Relaxed)

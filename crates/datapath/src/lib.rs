@@ -30,8 +30,11 @@ mod ipv6;
 mod loads;
 mod locality;
 mod lookup;
+mod marks;
 #[cfg(not(target_arch = "bpf"))]
 mod memory;
+#[cfg(not(target_arch = "bpf"))]
+mod mirror;
 mod persistence;
 mod plan;
 mod process;
@@ -58,8 +61,11 @@ pub use ipv6::{Upper, skip_headers};
 pub use loads::{least_loaded, less_loaded_of_two};
 pub use locality::{Row, by_locality, replicate, row_of, thin_out};
 pub use lookup::{ServiceAt, find_service};
+pub use marks::{mark, mark_flow};
 #[cfg(not(target_arch = "bpf"))]
 pub use memory::MemoryFrame;
+#[cfg(not(target_arch = "bpf"))]
+pub use mirror::{Installed, install, is_placed_by_hash, note_client_of, remove};
 pub use persistence::{note_server, persistent_server, template_digest};
 pub use plan::{Plan, enter, plan};
 pub use process::{process, rare};
@@ -242,6 +248,8 @@ pub trait Tables {
     fn conn_clients(&self, bucket: u32) -> Option<&Clients>;
     /// The IPv6 clients of a bucket of the half-open table.
     fn half_open_clients(&self, bucket: u32) -> Option<&Clients>;
+    /// A word of the marks of changed buckets of the established table.
+    fn changed(&self, word: u32) -> Option<&Shared>;
     /// A bucket of the table of fragments.
     fn fragment_bucket(&self, bucket: u32) -> Option<&Bucket>;
     /// The numbers of a packet's service and of its gate, see [`find_service`](fn@find_service).
@@ -307,8 +315,16 @@ pub trait Tables {
         enter(self, key, transport, plan, server)
     }
     /// Enters a flow into the established table, see [`establish`](fn@establish); a method for the same reason.
-    fn establish(&self, key: &FlowKey, hash: u32, word: Word) -> bool {
+    fn establish(&self, key: &FlowKey, hash: u32, word: Word) -> Option<u32> {
         establish(self, key, hash, word)
+    }
+    /// Marks a bucket of the established table as changed, see [`mark`](fn@mark); a method for the same reason.
+    fn mark(&self, bucket: u32) {
+        mark(self, bucket);
+    }
+    /// Marks the bucket that a flow stands in, see [`mark_flow`](fn@mark_flow); a method for the same reason.
+    fn mark_flow(&self, key: &FlowKey) {
+        mark_flow(self, key);
     }
     /// Takes the rounds of a loop, at most so many, rounded up to whole chunks.
     ///

@@ -6,7 +6,7 @@ use core::sync::atomic::Ordering::{Acquire, Relaxed};
 use evenkeel_abi::{FlowKey, ServiceKey, Tick, Word, low};
 use evenkeel_wire::ipv6;
 
-use crate::established::{self, Place, REFRESH_MIN};
+use crate::established::{self, Place, REFRESH_MIN, establish_marked};
 use crate::hash::flow_hash;
 use crate::ip::{address_at, of_group, under_prefix};
 use crate::table::{exchange, is_listed};
@@ -86,7 +86,11 @@ pub fn note_server<T: Tables + ?Sized>(tables: &T, service: u32, key: &FlowKey, 
     };
     let word = Word::live(server, 0, template.expiry);
     match template.place {
-        Some(place) => exchange(tables, place.conn(), place.way.word, word),
-        None => tables.establish(key, template.hash, word),
+        Some(place) if exchange(tables, place.conn(), place.way.word, word) => {
+            tables.mark(place.number);
+            true
+        }
+        Some(_) => false,
+        None => establish_marked(tables, key, template.hash, word),
     };
 }

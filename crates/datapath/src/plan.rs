@@ -225,8 +225,9 @@ fn new_flow<T: Tables + ?Sized>(
     let full = state.established.load(Relaxed) >= globals.conns.load(Relaxed)
         || state.unassured.load(Relaxed) >= globals.unassured_max.load(Relaxed);
     let flood = state.flood_until.load(Relaxed) > now.0;
+    let asked = state.hash_until.load(Relaxed) > now.0;
     let room = half_open::room(bucket, now);
-    if let (false, false, Some(way)) = (full, flood, room) {
+    if let (false, false, false, Some(way)) = (full, flood, asked, room) {
         return Ok(Plan::place(Method::Scheduler, Table::HalfOpen, way));
     }
     if room.is_none() {
@@ -245,8 +246,10 @@ fn new_flow<T: Tables + ?Sized>(
     }
     tables.count_event(if full {
         Event::FullSyn
-    } else {
+    } else if flood || room.is_none() {
         Event::FloodSyn
+    } else {
+        Event::AskedSyn
     });
     Ok(WITHOUT_ENTRY)
 }
@@ -314,7 +317,7 @@ fn reuse<T: Tables + ?Sized>(
     opened: Word,
     now: Tick,
 ) -> Option<bool> {
-    let Place { bucket, .. } = place;
+    let Place { number, bucket, .. } = place;
     let way = plan.way(bucket)?;
     let conn = way.conn(bucket);
     // The entry keeps its assuredness, so that the number of unassured ones stays right.
@@ -322,6 +325,7 @@ fn reuse<T: Tables + ?Sized>(
     let done = exchange(tables, conn, way.word, opened);
     if done {
         conn.born.store(now.0, Relaxed);
+        tables.mark(number);
         weigh_both(tables, way.word, opened.server());
     }
     Some(done)

@@ -1,6 +1,6 @@
 //! The state of a data plane in ordinary memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use evenkeel_abi::{
     BUCKET_WAYS, Bucket, Clients, Conn, DropReason, Event, FRAGMENT_BUCKETS, FlowKey, Gate,
     Globals, HINTS, Link, Load, ROUTERS_MAX, Router, Server, ServiceKey, ServiceSlot, Shared,
-    State, Stats, Tick, Word, pair,
+    State, Stats, Tick, Word, mark_words, pair,
 };
 use evenkeel_datapath::{Flow, Tables, folded};
 use evenkeel_model::Listen;
@@ -43,6 +43,7 @@ pub struct NativeTables {
     pub buckets: Vec<Bucket>,
     pub conn_clients: Vec<Clients>,
     pub half_open_clients: Vec<Clients>,
+    pub changed: Vec<Shared>,
     pub fragments: Vec<Bucket>,
     pub service_stats: Mutex<BTreeMap<u32, Stats>>,
     pub server_stats: Mutex<BTreeMap<u32, Stats>>,
@@ -94,6 +95,7 @@ impl NativeTables {
             buckets: zeroed(buckets as usize),
             conn_clients: zeroed(conn_buckets as usize),
             half_open_clients: zeroed(buckets as usize),
+            changed: zeroed(mark_words(conn_buckets) as usize),
             fragments: zeroed(FRAGMENT_BUCKETS as usize),
             service_stats: Mutex::default(),
             server_stats: Mutex::default(),
@@ -205,6 +207,17 @@ impl NativeTables {
         .map(word)
     }
 
+    /// The numbers of the buckets that are marked as changed, whose marks are taken by that.
+    #[must_use]
+    pub fn take_marks(&self) -> BTreeSet<u32> {
+        let words = (0u32..).zip(self.changed.iter().map(|word| word.swap(0, SeqCst)));
+        let marks = words.flat_map(|(word, bits)| {
+            let set = (0..u64::BITS).filter(move |bit| bits >> bit & 1 != 0);
+            set.map(move |bit| word * u64::BITS + bit)
+        });
+        marks.collect()
+    }
+
     /// Packets dropped for a reason.
     #[must_use]
     pub fn dropped(&self, reason: DropReason) -> u64 {
@@ -302,6 +315,10 @@ impl Tables for NativeTables {
 
     fn half_open_clients(&self, bucket: u32) -> Option<&Clients> {
         self.half_open_clients.get(bucket as usize)
+    }
+
+    fn changed(&self, word: u32) -> Option<&Shared> {
+        self.changed.get(word as usize)
     }
 
     fn fragment_bucket(&self, bucket: u32) -> Option<&Bucket> {

@@ -87,7 +87,8 @@ impl<'a> View<'a> {
         self.unread.take().map_or(Ok(()), Err)
     }
 
-    /// Whether new flows are placed by the consistent hash now: too many connections, or flood mode.
+    /// Whether new flows are placed by the consistent hash now: too many connections, flood mode, or because it was
+    /// asked for.
     pub(super) fn is_pressed(&self) -> bool {
         let (Some(globals), Some(state)) = (self.globals(), self.state()) else {
             return false;
@@ -95,6 +96,7 @@ impl<'a> View<'a> {
         state.established.load(Relaxed) >= globals.conns.load(Relaxed)
             || state.unassured.load(Relaxed) >= globals.unassured_max.load(Relaxed)
             || state.flood_until.load(Relaxed) > self.now.0
+            || state.hash_until.load(Relaxed) > self.now.0
     }
 
     /// The entry of a flow, expired or not.
@@ -190,6 +192,10 @@ impl evenkeel_datapath::Tables for View<'_> {
     }
 
     fn half_open_clients(&self, _bucket: u32) -> Option<&Clients> {
+        None
+    }
+
+    fn changed(&self, _word: u32) -> Option<&Shared> {
         None
     }
 

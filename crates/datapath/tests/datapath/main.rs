@@ -8,6 +8,7 @@ mod icmp;
 mod ipv6;
 mod local;
 mod locality;
+mod mirror;
 mod packets;
 mod properties;
 mod schedulers;

@@ -100,7 +100,9 @@ const fn chosen_by(chosen: Chosen) -> ChosenBy {
         Chosen::Entry => ChosenBy::Entry,
         Chosen::Template => ChosenBy::Template,
         Chosen::Scheduler | Chosen::SchedulerAnew => ChosenBy::Scheduler,
-        Chosen::HashUnknown | Chosen::HashFlood | Chosen::HashFull => ChosenBy::ConsistentHash,
+        Chosen::HashUnknown | Chosen::HashFlood | Chosen::HashFull | Chosen::HashAsked => {
+            ChosenBy::ConsistentHash
+        }
         Chosen::HashFresh => ChosenBy::FreshHash,
     }
 }
@@ -148,6 +150,7 @@ impl Story<'_> {
                 "no table knows its flow, and it begins none: the server that it goes to knows it or resets it"
             }
             Chosen::HashFlood => "it begins a flow in flood mode, and gets no entry",
+            Chosen::HashAsked => "it begins a flow while a handover is prepared, and gets no entry",
             Chosen::HashFull => {
                 "it begins a flow while there are too many connections, or too many unassured ones, and gets no entry"
             }

@@ -46,7 +46,9 @@ fn native_and_kernel_agree_when_the_half_open_table_is_full() {
             twins.for_both(|state, _| {
                 state
                     .flood_until
-                    .store(if i % 7 == 0 { u64::MAX } else { 0 }, SeqCst)
+                    .store(if i % 7 == 0 { u64::MAX } else { 0 }, SeqCst);
+                let asked = if i % 11 == 0 { u64::MAX } else { 0 };
+                state.hash_until.store(asked, SeqCst);
             });
             if i % 50 == 0 {
                 twins.age(Tick::in_secs(4));

@@ -103,6 +103,10 @@ impl Twins {
         let mut native = NativeTables::new(connections, buckets);
         let conn_buckets = kernel.tables().conns.as_slice().len();
         native.conns.resize_with(conn_buckets, Default::default);
+        let clients = &mut native.conn_clients;
+        clients.resize_with(conn_buckets, Default::default);
+        let words = kernel.tables().changed.as_slice().len();
+        native.changed.resize_with(words, Default::default);
         assert!(SERVICES.len() < native.services.len(), "room for them");
         let servers = kernel.tables().servers.as_slice().len();
         native.servers.resize_with(servers, Default::default);
@@ -483,6 +487,13 @@ impl Twins {
             conns(&self.native.fragments),
             conns(kernel.fragments.as_slice()),
             "fragments"
+        );
+        let marks =
+            |words: &[Shared]| -> Vec<u64> { words.iter().map(|word| word.load(SeqCst)).collect() };
+        assert_eq!(
+            marks(&self.native.changed),
+            marks(kernel.changed.as_slice()),
+            "marks of changes"
         );
         let state = kernel.state.get(0).expect("one");
         for (what, native, kernel) in [
