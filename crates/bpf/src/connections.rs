@@ -1,21 +1,39 @@
 //! Reading connections, as they are now.
 
+use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::time::Duration;
 
-use evenkeel_abi::{Bucket, Clients, Conn, ConnState, FlowKey, Tick, Word, high, low};
+use evenkeel_abi::{Bucket, Clients, Conn, ConnState, FlowKey, Shared, Tick, Word, high, low};
 use evenkeel_datapath::{digest, of_group};
-use evenkeel_model::ServiceKey;
+use evenkeel_model::{Listens, ServiceKey};
 
-use crate::convert::{address, address6, address6_words, loaded, port, server_address, with_port};
+use crate::book::Book;
+use crate::convert::{
+    address, address6, address6_words, loaded, port, server_address, slot_key, with_port,
+};
 use crate::mapped::MappedArray;
 use crate::plane::DataPlane;
 use crate::sweep::flow_key;
+use crate::tables::Tables;
 
 /// Attempts at reading an entry that packets keep changing.
 const ATTEMPTS: usize = 16;
+
+/// What makes a flow, the same on every director.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Flow {
+    /// The client; of a template its address under the mask, and port 0.
+    pub client: SocketAddr,
+    /// The virtual address and port; of a group's template the group's number as an address.
+    pub address: SocketAddr,
+    /// IP protocol number; 0 in a group's template.
+    pub protocol: u8,
+    /// Whether it is no connection, but a template: where new ones of the client go.
+    pub template: bool,
+}
 
 /// A connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,21 +59,54 @@ pub struct Connection {
     pub assured: bool,
 }
 
-/// An entry as read.
-#[derive(Clone, Copy)]
-struct Entry {
-    word: Word,
-    key: FlowKey,
-    /// What stands beside it, of use with IPv6 only.
-    client: [u64; 2],
-    half_open: bool,
+impl Connection {
+    /// What makes it this one.
+    #[must_use]
+    pub const fn flow(&self) -> Flow {
+        Flow {
+            client: self.client,
+            address: self.address,
+            protocol: self.protocol,
+            template: self.template,
+        }
+    }
+
+    /// Whether its client and its server are known.
+    pub(crate) const fn is_told(&self) -> bool {
+        !self.client.ip().is_unspecified() && !self.server.ip().is_unspecified()
+    }
 }
 
-/// A service's IPv6 addresses, and its number if it is a group.
-#[derive(Default)]
-struct Whose {
-    addresses: Vec<Ipv6Addr>,
-    group: Option<u32>,
+/// An entry as read.
+#[derive(Clone, Copy)]
+pub(crate) struct Entry {
+    pub(crate) word: Word,
+    pub(crate) key: FlowKey,
+    /// What stands beside it, of use with IPv6 only.
+    pub(crate) client: [u64; 2],
+    pub(crate) half_open: bool,
+}
+
+impl Entry {
+    /// A live entry: its word, its key, and its word again, until that is the same.
+    pub(crate) fn read(conn: &Conn, client: &[Shared; 2], half_open: bool) -> Option<Self> {
+        for _ in 0..ATTEMPTS {
+            let word = Word(conn.word.load(Acquire));
+            if !word.is_live() {
+                return None;
+            }
+            let key = flow_key(conn);
+            if conn.word.load(Acquire) == word.0 {
+                return Some(Self {
+                    word,
+                    key,
+                    client: loaded(client),
+                    half_open,
+                });
+            }
+        }
+        None
+    }
 }
 
 impl DataPlane {
@@ -71,94 +122,130 @@ impl DataPlane {
         let half_open = live(&self.tables.half_open, &self.tables.half_open_clients, true);
         let half_open = half_open.into_iter();
         let half_open = half_open.filter(|entry| !met.contains(&entry.key));
-        let services = self.services_of_ipv6();
+        let names = Names::of(&self.tables, &self.book);
         established
             .into_iter()
             .chain(half_open)
             .filter(|entry| entry.word.expiry() > now)
-            .map(|entry| self.connection(entry, &services, now))
+            .map(|entry| names.connection(&entry, now))
             .collect()
     }
+}
 
-    /// What IPv6 connections may be of, by the numbers of services.
-    fn services_of_ipv6(&self) -> HashMap<u32, Whose> {
-        let records = self.book.services.iter();
-        let services = records.map(|(key, record)| {
-            let mut addresses: HashSet<IpAddr> =
-                record.takes.iter().map(|listen| listen.address).collect();
-            if let ServiceKey::Single { address, .. } = key {
-                addresses.insert(address.ip());
-            }
-            let addresses = addresses.into_iter().filter_map(|address| match address {
-                IpAddr::V6(address) => Some(address),
-                IpAddr::V4(_) => None,
-            });
-            let whose = Whose {
-                addresses: addresses.collect(),
-                group: key.group().map(|number| number.get()),
-            };
-            (record.number, whose)
-        });
-        services.collect()
+/// Tells whose the entries are.
+pub(crate) struct Names<'a> {
+    tables: &'a Tables,
+    book: &'a Book,
+    /// What groups take, by their services' numbers; of use with IPv6 only.
+    groups: OnceCell<HashMap<u32, &'a Listens>>,
+}
+
+impl<'a> Names<'a> {
+    pub(crate) const fn of(tables: &'a Tables, book: &'a Book) -> Self {
+        Self {
+            tables,
+            book,
+            groups: OnceCell::new(),
+        }
     }
 
-    fn connection(&self, entry: Entry, services: &HashMap<u32, Whose>, now: Tick) -> Connection {
-        let Entry {
-            word,
-            key,
-            half_open,
-            ..
-        } = entry;
-        // The client's port stands in the first two bytes, the virtual port in the others.
-        let [a, b, c, d] = low(key.ports_protocol).to_ne_bytes();
+    /// The connection of an entry.
+    pub(crate) fn connection(&self, entry: &Entry, now: Tick) -> Connection {
+        let Flow {
+            client,
+            address,
+            protocol,
+            template,
+        } = self.flow(entry);
+        let word = entry.word;
         let server = self.tables.servers.get(word.server());
-        let (client, virtual_address) = if key.is_v6() {
-            let owner = server.map_or(0, |server| low(server.owner.load(Relaxed)));
-            let whose = owner
-                .checked_sub(1)
-                .and_then(|number| services.get(&number));
-            let nobody = Whose::default();
-            self.addresses6(&entry, whose.unwrap_or(&nobody))
-        } else {
-            addresses4(&key)
-        };
-        let virtual_address = SocketAddr::new(virtual_address, port(u16::from_ne_bytes([c, d])));
         let state = ConnState::ALL.get(usize::from(word.state()));
         let unknown = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
         Connection {
-            client: SocketAddr::new(client, port(u16::from_ne_bytes([a, b]))),
-            address: virtual_address,
-            protocol: key.protocol(),
-            template: key.is_template(),
+            client,
+            address,
+            protocol,
+            template,
             server: server.map_or(unknown, |server| {
-                with_port(server_address(server), virtual_address.port())
+                with_port(server_address(server), address.port())
             }),
             state: state.copied().unwrap_or(ConnState::None),
             expires: Duration::from_nanos(word.expiry().0.saturating_sub(now.0) << Tick::SHIFT),
-            half_open,
-            assured: !half_open && !word.is_unassured(),
+            half_open: entry.half_open,
+            assured: !entry.half_open && !word.is_unassured(),
+        }
+    }
+
+    /// The flow of an entry.
+    pub(crate) fn flow(&self, entry: &Entry) -> Flow {
+        let key = entry.key;
+        // The client's port stands in the first two bytes, the virtual port in the others.
+        let [a, b, c, d] = low(key.ports_protocol).to_ne_bytes();
+        let (client, address) = if key.is_v6() {
+            self.addresses6(entry)
+        } else {
+            addresses4(&key)
+        };
+        Flow {
+            client: SocketAddr::new(client, port(u16::from_ne_bytes([a, b]))),
+            address: SocketAddr::new(address, port(u16::from_ne_bytes([c, d]))),
+            protocol: key.protocol(),
+            template: key.is_template(),
         }
     }
 
     /// The client's and the virtual address of an IPv6 connection: those whose digest it has.
-    fn addresses6(&self, entry: &Entry, whose: &Whose) -> (IpAddr, IpAddr) {
+    fn addresses6(&self, entry: &Entry) -> (IpAddr, IpAddr) {
         let secret = self.tables.globals.get(0);
         let secret = secret.map_or(0, |globals| globals.secret.load(Relaxed));
         let has = |of| digest(entry.client, of, secret) == entry.key.addresses;
         let client = IpAddr::V6(address6(entry.client));
-        if entry.key.is_template()
-            && let Some(number) = whose.group
-        {
-            // As IPVS shows it: the number in the place of the address's first word.
-            let address = Ipv6Addr::from_bits(u128::from(number) << 96);
-            let is_its_own = has(of_group(number));
-            return (noted(client, is_its_own), address.into());
-        }
-        let mut addresses = whose.addresses.iter();
-        let own = addresses.find(|address| has(address6_words(**address)));
-        let any = || whose.addresses.first().copied();
+        let server = self.tables.servers.get(entry.word.server());
+        let owner = server.map_or(0, |server| low(server.owner.load(Relaxed)));
+        let service = owner.checked_sub(1);
+        let slot = service.and_then(|number| self.tables.services.get(number));
+        let addresses = match slot.and_then(slot_key) {
+            Some(ServiceKey::Group(number)) if entry.key.is_template() => {
+                let number = number.get();
+                // As IPVS shows it: the number in the place of the address's first word.
+                let address = Ipv6Addr::from_bits(u128::from(number) << 96);
+                return (noted(client, has(of_group(number))), address.into());
+            }
+            Some(ServiceKey::Group(_)) => self.addresses_of(service.unwrap_or(0)),
+            Some(ServiceKey::Single { address, .. }) => v6(address.ip()).into_iter().collect(),
+            None => Vec::new(),
+        };
+        let mut candidates = addresses.iter();
+        let own = candidates.find(|address| has(address6_words(**address)));
+        let any = || addresses.first().copied();
         let address = own.copied().or_else(any).unwrap_or(Ipv6Addr::UNSPECIFIED);
         (noted(client, own.is_some()), address.into())
+    }
+
+    /// The IPv6 addresses of a group, by the number of its service.
+    fn addresses_of(&self, service: u32) -> Vec<Ipv6Addr> {
+        let groups = self.groups.get_or_init(|| {
+            let records = self.book.services.iter();
+            let groups = records.filter(|(key, _)| key.group().is_some());
+            groups
+                .map(|(_, record)| (record.number, &record.takes))
+                .collect()
+        });
+        let takes = groups.get(&service).map(|takes| takes.iter());
+        let mut addresses: Vec<Ipv6Addr> = takes
+            .into_iter()
+            .flatten()
+            .filter_map(|listen| v6(listen.address))
+            .collect();
+        addresses.dedup();
+        addresses
+    }
+}
+
+const fn v6(address: IpAddr) -> Option<Ipv6Addr> {
+    match address {
+        IpAddr::V6(address) => Some(address),
+        IpAddr::V4(_) => None,
     }
 }
 
@@ -188,29 +275,6 @@ fn live(
 ) -> Vec<Entry> {
     let buckets = table.as_slice().iter().zip(clients.as_slice());
     let ways = buckets.flat_map(|(bucket, clients)| bucket.ways.iter().zip(&clients.ways));
-    let entries = ways.filter_map(|(conn, client)| {
-        let (word, key) = read(conn)?;
-        Some(Entry {
-            word,
-            key,
-            client: loaded(client),
-            half_open,
-        })
-    });
-    entries.collect()
-}
-
-/// Reads a live entry: its word, its key, and its word again, until that is the same.
-fn read(conn: &Conn) -> Option<(Word, FlowKey)> {
-    for _ in 0..ATTEMPTS {
-        let word = Word(conn.word.load(Acquire));
-        if !word.is_live() {
-            return None;
-        }
-        let key = flow_key(conn);
-        if conn.word.load(Acquire) == word.0 {
-            return Some((word, key));
-        }
-    }
-    None
+    ways.filter_map(|(conn, client)| Entry::read(conn, client, half_open))
+        .collect()
 }

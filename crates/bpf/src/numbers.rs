@@ -181,6 +181,11 @@ impl ServerNumbers {
         freed
     }
 
+    /// The number of a server, listed or not.
+    pub(crate) fn number(&self, owner: &Owner) -> Option<u32> {
+        self.by_owner.get(owner).copied()
+    }
+
     /// Whether a server of this service still has a number.
     pub(crate) fn serves(&self, service: u32) -> bool {
         self.by_owner.keys().any(|(owner, _)| *owner == service)

@@ -18,6 +18,7 @@ use crate::object::{self, EVENKEEL};
 use crate::options::{Options, Sizes};
 use crate::pins::{Pins, Undo};
 use crate::recount;
+use crate::removals::Removals;
 use crate::sweep::Position;
 use crate::tables::Tables;
 
@@ -36,6 +37,7 @@ pub struct DataPlane {
     pub(crate) book: Book,
     pub(crate) position: Position,
     pub(crate) holders: Holders,
+    pub(crate) removals: Removals,
     /// Index of the interface that servers are reached by.
     pub(crate) link_index: u32,
 }
@@ -121,6 +123,7 @@ impl DataPlane {
             book: Book::new(&options.sizes),
             position: Position::default(),
             holders: Holders::default(),
+            removals: Removals::default(),
             link_index: options.link_index,
         })
     }
@@ -152,6 +155,7 @@ impl DataPlane {
             book: adopted.book,
             position: Position::default(),
             holders: Holders::default(),
+            removals: Removals::default(),
             link_index: options.link_index,
         };
         recount::recount(&plane.tables);

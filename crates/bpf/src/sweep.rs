@@ -9,6 +9,8 @@ use std::time::Instant;
 use evenkeel_abi::{BUCKET_WAYS, Bucket, Clients, Conn, FlowKey, Shared, Tick, Word};
 use evenkeel_datapath::table::weigh;
 
+use crate::connections::{Entry, Names};
+use crate::convert::loaded;
 use crate::holders::{Holders, KEPT, RENEWED_BELOW};
 use crate::locality::Remembered;
 use crate::mapped::MappedArray;
@@ -45,6 +47,8 @@ pub struct Swept {
 pub(crate) struct Position {
     established: u32,
     half_open: u32,
+    /// The word of marks that changes are taken from.
+    pub(crate) changed: u32,
 }
 
 impl DataPlane {
@@ -69,6 +73,7 @@ impl DataPlane {
         self.holders
             .pass(buckets_of(budget, conns), conns.len(), &self.book);
         let (tables, holders) = (&self.tables, &mut self.holders);
+        let (removals, names) = (&mut self.removals, Names::of(tables, &self.book));
         let clients = &tables.conn_clients;
         sweep_table(
             (conns, clients),
@@ -76,13 +81,14 @@ impl DataPlane {
             position,
             budget,
             |conn, client| {
-                let Some(word) = take_expired(tables, holders, (conn, client), now) else {
+                let Some(entry) = take_expired(tables, holders, (conn, client), now) else {
                     return false;
                 };
                 state.established.fetch_sub(1, Relaxed);
-                if word.is_unassured() {
+                if entry.word.is_unassured() {
                     state.unassured.fetch_sub(1, Relaxed);
                 }
+                removals.note(|| names.flow(&entry));
                 true
             },
         )
@@ -179,22 +185,28 @@ fn buckets_of(budget: SweepBudget, table: &MappedArray<Bucket>) -> u32 {
     (budget.places / ways).min(table.len())
 }
 
-/// Takes an entry out if it has expired, and no connection holds it; its word as it was.
+/// Takes an entry out if it has expired, and no connection holds it; the entry as it was.
 fn take_expired(
     tables: &Tables,
     holders: &mut Holders,
     (conn, client): (&Conn, &[Shared; 2]),
     now: Tick,
-) -> Option<Word> {
+) -> Option<Entry> {
     let word = Word(conn.word.load(Acquire));
     if !word.is_live() || keeps(tables, holders, (conn, client), word, now) || word.expiry() > now {
         return None;
     }
+    let entry = Entry {
+        word,
+        key: flow_key(conn),
+        client: loaded(client),
+        half_open: false,
+    };
     conn.word
         .compare_exchange(word.0, Word::FREE.0, AcqRel, Relaxed)
         .ok()?;
     leave(tables, word);
-    Some(word)
+    Some(entry)
 }
 
 /// Notes what an entry holds; whether it is a template that is held itself, whose time is then prolonged.

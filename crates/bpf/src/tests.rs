@@ -8,6 +8,7 @@ mod interfaces;
 mod ipv6;
 mod locality;
 mod maglev;
+mod mirror;
 mod packets;
 mod persistence;
 mod router;

@@ -22,7 +22,7 @@ impl Random {
 }
 
 /// Sends packets of few flows, so that processors meet in the same entries.
-fn disturb(plane: &DataPlane, seed: u64, stop: &AtomicBool) {
+pub(super) fn disturb(plane: &DataPlane, seed: u64, stop: &AtomicBool) {
     let mut random = Random(seed);
     while !stop.load(SeqCst) {
         let port = u16::try_from(1000 + random.below(48)).unwrap();

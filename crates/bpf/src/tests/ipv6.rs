@@ -9,15 +9,15 @@ use evenkeel_model::{
 use super::support::*;
 use crate::{Chosen, DataPlane, Fate, Placement, PutError, TracePacket};
 
-const VIP6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x146);
-const OTHER6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x147);
+pub(super) const VIP6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x146);
+pub(super) const OTHER6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x147);
 const PROTOCOL: u8 = 6;
 
-fn client(host: u16) -> Ipv6Addr {
+pub(super) fn client(host: u16) -> Ipv6Addr {
     Ipv6Addr::new(0x2001, 0xdb8, 0x99, 0, 0, 0, 0, host)
 }
 
-fn server6(host: u8, weight: i64) -> ServerEntry {
+pub(super) fn server6(host: u8, weight: i64) -> ServerEntry {
     let address = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, host.into());
     ServerEntry {
         address: SocketAddr::from((address, PORT)),
@@ -25,7 +25,7 @@ fn server6(host: u8, weight: i64) -> ServerEntry {
     }
 }
 
-fn service6(servers: &[ServerEntry]) -> ServiceEntry {
+pub(super) fn service6(servers: &[ServerEntry]) -> ServiceEntry {
     ServiceEntry {
         key: ServiceKey::single(Protocol::Tcp, SocketAddr::from((VIP6, PORT))),
         ..service(servers)
@@ -33,7 +33,7 @@ fn service6(servers: &[ServerEntry]) -> ServiceEntry {
 }
 
 /// A group of both addresses, with two servers.
-fn group6() -> ServiceEntry {
+pub(super) fn group6() -> ServiceEntry {
     let listen = |address: Ipv6Addr, ports| Listen {
         address: address.into(),
         protocol: Protocol::Tcp,
@@ -73,7 +73,7 @@ pub(super) fn packet6(
     frame
 }
 
-fn sent(
+pub(super) fn sent(
     plane: &DataPlane,
     host: u16,
     client_port: u16,
@@ -93,7 +93,7 @@ fn opened(plane: &DataPlane, host: u16, port: u16) -> u8 {
     server
 }
 
-fn put(plane: &mut DataPlane, entry: &ServiceEntry) {
+pub(super) fn put(plane: &mut DataPlane, entry: &ServiceEntry) {
     plane.put_service(entry).unwrap();
     for address in entry.addresses() {
         plane.set_gate(address, GateState::Open).unwrap();

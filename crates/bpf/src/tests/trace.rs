@@ -1,5 +1,6 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
 
 use aya::maps::{Array, Map, MapData};
 use evenkeel_abi::{ConnState, DropReason, Event, map};
@@ -146,6 +147,12 @@ fn the_program_does_what_a_trace_tells_under_pressure() {
             for port in 1100..1200 {
                 agree(&plane, port, SYN);
             }
+            state.flood_until.store(0, SeqCst);
+            plane.place_by_hash_for(Some(Duration::from_secs(3600)));
+            for port in 1200..1300 {
+                agree(&plane, port, SYN);
+                agree(&plane, port, ACK);
+            }
         }
     });
 }
@@ -163,7 +170,7 @@ fn array<const WORDS: usize>(plane: &DataPlane, name: &str, words: &mut Vec<u64>
 fn words(plane: &DataPlane) -> (Vec<u64>, String) {
     let mut words = Vec::new();
     array::<11>(plane, map::GLOBALS, &mut words);
-    array::<5>(plane, map::STATE, &mut words);
+    array::<6>(plane, map::STATE, &mut words);
     array::<2>(plane, map::LINKS, &mut words);
     array::<8>(plane, map::GATES, &mut words);
     array::<8>(plane, map::ROUTERS, &mut words);
@@ -176,6 +183,7 @@ fn words(plane: &DataPlane) -> (Vec<u64>, String) {
     array::<16>(plane, map::CONN_CLIENTS, &mut words);
     array::<16>(plane, map::HALF_OPEN_CLIENTS, &mut words);
     array::<32>(plane, map::HALF_OPEN, &mut words);
+    array::<1>(plane, map::CHANGED, &mut words);
     let tables = plane.tables();
     let vips: Vec<_> = tables.vips.iter().map(Result::unwrap).collect();
     let ids: Vec<_> = tables.service_ids.iter().map(Result::unwrap).collect();
@@ -286,6 +294,11 @@ fn a_trace_names_the_consistent_hash_under_pressure() {
         };
         flood(&plane, u64::MAX);
         assert_eq!(trace(&plane, 1, SYN).chosen, Some(Chosen::HashFlood));
+        flood(&plane, 0);
+        plane.place_by_hash_for(Some(Duration::from_secs(3600)));
+        assert_eq!(trace(&plane, 1, SYN).chosen, Some(Chosen::HashAsked));
+        plane.place_by_hash_for(None);
+        flood(&plane, u64::MAX);
         put(
             &mut plane,
             Scheduler::RoundRobin,
