@@ -45,6 +45,8 @@ pub struct Priority(u8);
 impl Priority {
     /// Of the owner of the addresses, who is Active whenever it is up.
     pub const OWNER: Self = Self(255);
+    /// Whoever has it leaves the addresses to anybody else.
+    pub const LOWEST: Self = Self(1);
     /// Where none is given.
     pub const DEFAULT: Self = Self(100);
 

@@ -7,6 +7,7 @@
 
 mod machine;
 mod notice;
+mod order;
 mod output;
 mod reason;
 mod span;
@@ -15,6 +16,7 @@ mod view;
 
 pub use crate::machine::{Machine, Packet, Start};
 pub use crate::notice::{Notice, Trouble};
+pub use crate::order::{HandoverEnd, Order, PREPARATION_MAX, Stance};
 pub use crate::output::Output;
 pub use crate::reason::Reason;
 pub use crate::view::{Counters, Partner, View};

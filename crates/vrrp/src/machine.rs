@@ -1,8 +1,9 @@
 //! The machine of one virtual router: what comes in and what goes out.
 //!
-//! `machine/receive.rs` judges advertisements, `machine/roles.rs` changes roles, `machine/timing.rs` has
-//! the intervals and what happens when they are over.
+//! `machine/receive.rs` judges advertisements, `machine/roles.rs` changes roles, `machine/orders.rs` hands
+//! them over, `machine/timing.rs` has the intervals and what happens when they are over.
 
+mod orders;
 mod receive;
 mod roles;
 mod timing;
@@ -11,12 +12,13 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use evenkeel_model::{AdvertChecksum, GateState, Priority, Role, VirtualRouter, VrrpVersion};
+use evenkeel_model::{AdvertChecksum, GateState, Role, VirtualRouter, VrrpVersion};
 use evenkeel_wire::vrrp::{self, Coverage, Outgoing, Version, WriteError};
 
+use self::orders::{Handover, Holds, Stage};
 use crate::notice::Troubles;
 use crate::timer::{Timer, Timers};
-use crate::{Counters, Notice, Output, Partner, Reason, View};
+use crate::{Counters, HandoverEnd, Notice, Order, Output, Partner, Reason, View};
 
 /// More than one event orders, so that the queue never grows.
 const OUTPUTS_MAX: usize = 16;
@@ -64,7 +66,8 @@ pub struct Packet<'a> {
 /// - A, questions: [`view`](Self::view), [`config`](Self::config), [`poll_timeout`](Self::poll_timeout),
 ///   [`master_down_interval`](Self::master_down_interval), [`write_advert`](Self::write_advert).
 /// - B, events: `handle_*`. C, orders of the operator: [`may_take_over`](Self::may_take_over),
-///   [`reconfigure`](Self::reconfigure), [`shut_down`](Self::shut_down).
+///   [`reconfigure`](Self::reconfigure), [`order`](Self::order), [`prepared`](Self::prepared),
+///   [`shut_down`](Self::shut_down).
 /// - D, outputs: [`poll_output`](Self::poll_output).
 ///
 /// After each call of B or C, obey `poll_output` until it returns `None`, in order, then arm one timer
@@ -82,8 +85,12 @@ pub struct Packet<'a> {
 /// - **Two Actives.** RFC 9568's owner ignores advertisements; here two owners settle by address, as any
 ///   two of the same priority. The winner announces again, since the loser's ARP may have come last; the
 ///   loser sends a last advertisement before it yields, for else the winner might never learn of it.
-/// - **Handing over.** `shut_down` keeps addresses and gates until a successor is heard, at most one
-///   master-down interval; its notice is repeated meanwhile.
+/// - **Handing over.** `shut_down` and orders keep addresses and gates until a successor is heard, at most
+///   one master-down interval (an order: a second at least); the notice is repeated meanwhile. Where nobody
+///   takes over, an ordered handover ends with this director Active as before. Before the notice the shell
+///   is asked to prepare.
+/// - **Standing back.** Who has handed over by order does not preempt until it was Active again; in standby
+///   it has priority 1; in maintenance its timer that runs out is remembered, as before the first checks.
 /// - **Preempt delay.** Counts from the first advertisement of lower priority since a higher one was
 ///   heard, or since this director became Backup. The owner has none, and always preempts.
 ///
@@ -99,6 +106,9 @@ pub struct Machine {
     link_up: bool,
     may_take_over: bool,
     stopping: Stopping,
+    holds: Holds,
+    /// It is Active, or was until it said that it stops; `None`: it hands nothing over.
+    handover: Option<Handover>,
     /// As last ordered. The addresses are claimed while it is open, and only then.
     gate: GateState,
     watch: Watch,
@@ -120,8 +130,8 @@ pub struct Machine {
 enum Stopping {
     /// It was not called.
     No,
-    /// It was Active, and waits for a successor.
-    Resigning,
+    /// It was Active, and hands over.
+    HandingOver,
     /// The gates drain.
     Draining,
     /// All done.
@@ -179,6 +189,8 @@ impl Machine {
             link_up: start != Start::LinkDown,
             may_take_over: false,
             stopping: Stopping::No,
+            holds: Holds::default(),
+            handover: None,
             gate: GateState::Draining,
             watch: Watch::new(now),
             away: None,
@@ -208,6 +220,7 @@ impl Machine {
             match self.role {
                 Role::Initialize => self.hear_successor(heard, now),
                 Role::Backup => self.follow(heard, now),
+                Role::Active if self.is_resigning() => self.hear_successor(heard, now),
                 Role::Active => self.contend(heard, now),
             }
         }
@@ -242,13 +255,7 @@ impl Machine {
     pub fn may_take_over(&mut self, now: Instant) {
         self.notice_absence(now);
         self.may_take_over = true;
-        if self.role == Role::Backup {
-            if self.is_owner() {
-                self.become_active(Reason::Owner, now);
-            } else if self.watch.ran_out {
-                self.become_active(self.why_take_over(now), now);
-            }
-        }
+        self.take_what_waits(now);
         self.check_invariants();
     }
 
@@ -273,12 +280,39 @@ impl Machine {
         self.check_invariants();
     }
 
-    /// Gives the role up for good: an Active hands over, which takes up to two master-down intervals,
-    /// all others finish as soon as the gates have drained. [`Output::Stopped`] tells the end.
+    /// Obeys an operator; after [`shut_down`](Self::shut_down) it only answers.
+    pub fn order(&mut self, order: Order, now: Instant) {
+        self.notice_absence(now);
+        match self.stopping {
+            Stopping::No => self.obey(order, now),
+            Stopping::HandingOver | Stopping::Draining | Stopping::Done => match order {
+                Order::HandOver { .. } | Order::StandBy { .. } | Order::Maintain { .. } => {
+                    self.end_handover(HandoverEnd::Stopping);
+                }
+                Order::Resume | Order::EndMaintenance => {}
+            },
+        }
+        self.check_invariants();
+    }
+
+    /// Tells that [`Output::PrepareHandover`] is obeyed: the partner can take over. Has no effect where no
+    /// handover is being prepared.
+    pub fn prepared(&mut self, now: Instant) {
+        self.notice_absence(now);
+        let prepares = |handover: Handover| handover.stage == Stage::Preparing;
+        if self.handover.is_some_and(prepares) {
+            self.resign(now);
+        }
+        self.check_invariants();
+    }
+
+    /// Gives the role up for good: an Active hands over, which takes up to two master-down intervals from
+    /// [`prepared`](Self::prepared) on, all others finish as soon as the gates have drained.
+    /// [`Output::Stopped`] tells the end.
     pub fn shut_down(&mut self, now: Instant) {
         self.notice_absence(now);
         if self.stopping == Stopping::No {
-            self.resign(now);
+            self.stop(now);
         }
         self.check_invariants();
     }
@@ -300,6 +334,9 @@ impl Machine {
         View {
             role: self.role,
             priority: self.config.priority,
+            priority_in_force: self.priority(),
+            stance: self.holds.stance(),
+            handing_over: self.handover.is_some(),
             reason: self.reason,
             since: self.since,
             may_take_over: self.may_take_over,
@@ -346,10 +383,6 @@ impl Machine {
         vrrp::write(&advert, buffer)
     }
 
-    fn is_owner(&self) -> bool {
-        self.config.priority == Priority::OWNER
-    }
-
     fn send_advert(&mut self, priority: u8) {
         self.counters.sent += 1;
         self.counters.resignations_sent += u64::from(priority == 0);
@@ -391,25 +424,37 @@ impl Machine {
         let holds = self.gate == GateState::Open;
         let speaks = runs(Timer::Advert);
         let active = self.role == Role::Active;
-        let resigning = self.stopping == Stopping::Resigning;
-        assert_eq!(holds, active || resigning, "{self:?}");
+        let resigning = self.is_resigning();
+        let stops = self.stopping == Stopping::HandingOver;
+        assert_eq!(holds, active || stops, "{self:?}");
         assert_eq!(
             runs(Timer::CloseGate),
             self.gate == GateState::Draining,
             "{self:?}"
         );
-        assert_eq!(active, speaks != runs(Timer::Silence), "{self:?}");
+        assert_eq!(
+            active && !resigning,
+            speaks != runs(Timer::Silence),
+            "{self:?}"
+        );
         assert_eq!(runs(Timer::Silence), self.away.is_some(), "{self:?}");
         assert_eq!(runs(Timer::Resign), resigning, "{self:?}");
         assert_eq!(runs(Timer::Successor), resigning, "{self:?}");
         let waits = runs(Timer::MasterDown);
-        let held = self.watch.ran_out && !self.may_take_over;
+        let prepares = self.handover.is_some() && !resigning;
+        assert_eq!(runs(Timer::Preparation), prepares, "{self:?}");
+        assert!(self.handover.is_none() || active || stops, "{self:?}");
+        assert!(!stops || self.handover.is_some(), "{self:?}");
+        let kept_from = self.holds.handed_over || self.holds.maintenance;
+        let ends = self.handover.is_some() || self.away.is_some();
+        assert!(!active || !kept_from || ends, "{self:?}");
+        let held = self.watch.ran_out && !self.takes_over();
         let backup = self.role == Role::Backup;
         assert_eq!(backup, waits || backup && held, "{self:?}");
         assert!(active || !runs(Timer::AnnounceAgain), "{self:?}");
         assert!(active || !runs(Timer::Rival), "{self:?}");
         assert!(
-            self.stopping == Stopping::No || self.role == Role::Initialize,
+            self.stopping == Stopping::No || self.role == Role::Initialize || prepares,
             "{self:?}"
         );
         assert!(self.link_up || self.role == Role::Initialize, "{self:?}");

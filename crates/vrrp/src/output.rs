@@ -2,7 +2,7 @@
 
 use evenkeel_model::{GateState, Role};
 
-use crate::{Notice, Reason};
+use crate::{HandoverEnd, Notice, Reason};
 
 /// An order to the shell, or news.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +35,13 @@ pub enum Output {
         /// Why.
         reason: Reason,
     },
+    /// A handover begins: see that the partner has what it needs to take over, then call
+    /// [`Machine::prepared`]. Who has nothing to wait for calls it at once.
+    ///
+    /// [`Machine::prepared`]: crate::Machine::prepared
+    PrepareHandover,
+    /// An ordered handover is over.
+    HandoverEnded(HandoverEnd),
     /// A kind of trouble that was not there a minute ago.
     Noticed(Notice),
     /// [`Machine::shut_down`] is complete: nothing is held and the gates are closed.

@@ -48,6 +48,15 @@ pub enum Reason {
         /// How late this director's own timer was.
         late: Duration,
     },
+    /// This director was told to hand over, and somebody took over.
+    HandedOver {
+        /// Its address.
+        address: IpAddr,
+        /// Its priority.
+        priority: u8,
+    },
+    /// This director was told to give the role up, and nobody took over.
+    GaveUp,
     /// The interface went down.
     LinkDown,
     /// The interface came up.
@@ -83,6 +92,13 @@ impl fmt::Display for Reason {
                 "{address} (priority {priority}) is Active since this director was away for {}",
                 Span(late)
             ),
+            Self::HandedOver { address, priority } => {
+                write!(
+                    f,
+                    "handed over to {address} (priority {priority}) by command"
+                )
+            }
+            Self::GaveUp => f.write_str("given up by command, nobody took over"),
             Self::LinkDown => f.write_str("link down"),
             Self::LinkUp => f.write_str("link up"),
             Self::Stopping => f.write_str("stopping"),

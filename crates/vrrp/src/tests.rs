@@ -1,4 +1,5 @@
 mod contests;
+mod orders;
 mod pauses;
 mod properties;
 mod rules;
@@ -28,6 +29,14 @@ const SERVED: [IpAddr; 2] = [
     IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1)),
     IpAddr::V4(Ipv4Addr::new(203, 0, 113, 2)),
 ];
+
+/// Orders that name no times.
+const HAND_OVER: Order = Order::HandOver { patience: None };
+const STAND_BY: Order = Order::StandBy { patience: None };
+const MAINTAIN: Order = Order::Maintain {
+    patience: None,
+    force: false,
+};
 
 const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -139,6 +148,22 @@ impl Bench {
         words.join(", ")
     }
 
+    /// Orders something, and is prepared at once.
+    fn order(&mut self, order: Order) {
+        self.machine.order(order, self.now);
+        self.machine.prepared(self.now);
+    }
+
+    /// Stops, and is prepared at once.
+    fn shut_down(&mut self) {
+        self.machine.shut_down(self.now);
+        self.machine.prepared(self.now);
+    }
+
+    fn stance(&self) -> Stance {
+        self.machine.view().stance
+    }
+
     /// Time to the next deadline.
     fn next(&self) -> Option<Duration> {
         let due = self.machine.poll_timeout()?;
@@ -203,6 +228,17 @@ fn in_words(output: &Output) -> String {
         Output::ClaimAddresses => "claim".to_owned(),
         Output::ReleaseAddresses => "release".to_owned(),
         Output::Announce { count } => format!("announce {count}"),
+        Output::PrepareHandover => "prepare".to_owned(),
+        Output::HandoverEnded(end) => match end {
+            HandoverEnd::Successor { address, .. } => format!("handed to {address}"),
+            HandoverEnd::NotActive => "not active".to_owned(),
+            HandoverEnd::Nobody { .. } => "nobody".to_owned(),
+            HandoverEnd::GivenUp { .. } => "given up".to_owned(),
+            HandoverEnd::Unprepared { .. } => "unprepared".to_owned(),
+            HandoverEnd::LinkDown => "no link".to_owned(),
+            HandoverEnd::Away { .. } => "was away".to_owned(),
+            HandoverEnd::Stopping => "stops".to_owned(),
+        },
         Output::StateChanged { to, .. } => to.name().to_owned(),
         Output::Noticed(notice) => format!("notice {}", notice.trouble().name()),
         Output::Stopped => "stopped".to_owned(),

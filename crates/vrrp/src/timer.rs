@@ -15,9 +15,11 @@ pub(crate) enum Timer {
     AnnounceAgain,
     /// Active: announce again, because somebody else was Active too.
     Rival,
-    /// Stopping: say so again, in case that the first time was lost.
+    /// Handing over: the preparation takes too long.
+    Preparation,
+    /// Resigning: say so again, in case that the first time was lost.
     Resign,
-    /// Stopping: nobody has taken over.
+    /// Resigning: nobody has taken over.
     Successor,
     /// The gate has drained.
     CloseGate,
@@ -26,12 +28,13 @@ pub(crate) enum Timer {
 }
 
 impl Timer {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Advert,
         Self::MasterDown,
         Self::Silence,
         Self::AnnounceAgain,
         Self::Rival,
+        Self::Preparation,
         Self::Resign,
         Self::Successor,
         Self::CloseGate,

@@ -5,15 +5,21 @@ use std::time::{Duration, Instant};
 
 use evenkeel_model::{Priority, Role};
 
-use crate::{Notice, Reason, Trouble};
+use crate::{Notice, Reason, Stance, Trouble};
 
 /// How a virtual router stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct View {
     /// What this director is to it.
     pub role: Role,
-    /// This director's priority.
+    /// This director's priority, as configured.
     pub priority: Priority,
+    /// The priority that it advertises and that its timer goes by: in standby 1.
+    pub priority_in_force: Priority,
+    /// Why it does not take over as its configuration says.
+    pub stance: Stance,
+    /// Whether it is about to hand over.
+    pub handing_over: bool,
     /// Why the role is what it is.
     pub reason: Reason,
     /// When the role became that.

@@ -20,7 +20,7 @@ pub(super) struct Heard {
 impl Machine {
     /// Judges a packet; returns what it says if that is to be followed.
     pub(super) fn receive(&mut self, packet: &Packet<'_>, now: Instant) -> Option<Heard> {
-        if self.role == Role::Initialize && self.stopping != Stopping::Resigning {
+        if self.role == Role::Initialize && self.stopping != Stopping::HandingOver {
             return None;
         }
         let id = packet.payload.get(vrrp::VIRTUAL_ROUTER);

@@ -7,7 +7,7 @@ use evenkeel_model::{GateState, Role, VirtualRouter, VrrpVersion};
 use super::receive::{Heard, same_set};
 use super::{Lower, Machine, Stopping, Watch};
 use crate::timer::Timer;
-use crate::{Output, Reason};
+use crate::{HandoverEnd, Output, Reason};
 
 impl Machine {
     /// Start of the protocol, RFC 9568 §6.4.1.
@@ -15,7 +15,7 @@ impl Machine {
         if self.stopping != Stopping::No {
             return;
         }
-        if self.is_owner() && self.may_take_over {
+        if self.is_owner() && self.takes_over() {
             self.become_active(Reason::Owner, now);
             return;
         }
@@ -23,13 +23,25 @@ impl Machine {
         self.change_role(Role::Backup, reason, now);
     }
 
+    /// Takes over if that was only put off.
+    pub(super) fn take_what_waits(&mut self, now: Instant) {
+        if self.role == Role::Backup && self.takes_over() {
+            if self.is_owner() {
+                self.become_active(Reason::Owner, now);
+            } else if self.watch.ran_out {
+                self.become_active(self.why_take_over(now), now);
+            }
+        }
+    }
+
     /// Takes the addresses. First of all whoever holds them is told, then the gates can take what comes.
     pub(super) fn become_active(&mut self, reason: Reason, now: Instant) {
         self.timers.stop(&[Timer::MasterDown, Timer::CloseGate]);
         self.watch = Watch::new(now);
+        self.holds.handed_over = false;
         (self.answered, self.contested) = (None, None);
         self.counters.became_active += 1;
-        self.send_advert(self.config.priority.get());
+        self.send_advert(self.priority().get());
         self.set_gate(GateState::Open);
         self.outputs.push_back(Output::ClaimAddresses);
         self.announce_twice(now);
@@ -43,6 +55,12 @@ impl Machine {
         self.restart_watch(self.master_down_interval(), now);
     }
 
+    /// Watches nobody: the timer has run out, and is of use once this director takes over again.
+    pub(super) fn watch_in_vain(&mut self, now: Instant) {
+        self.watch = Watch::new(now);
+        self.watch.ran_out = true;
+    }
+
     /// The Backup's part: an advertisement of whom it watches, RFC 9568 §6.4.2.
     pub(super) fn follow(&mut self, heard: Heard, now: Instant) {
         self.watch.heard = now;
@@ -52,7 +70,7 @@ impl Machine {
             return;
         }
         self.watch.resigned = None;
-        let is_lower = heard.priority < self.config.priority.get();
+        let is_lower = heard.priority < self.priority().get();
         let since = self.watch.lower.map_or(now, |lower| lower.since);
         self.watch.lower = is_lower.then_some(Lower {
             address: heard.source,
@@ -72,14 +90,14 @@ impl Machine {
     /// Whether an Active of lower priority that has been watched for this long is preempted.
     fn preempts(&self, watched: Duration) -> bool {
         let by_config = self.config.preempt && watched >= self.config.preempt_delay;
-        self.may_take_over && (by_config || self.is_owner())
+        self.takes_over() && !self.holds.handed_over && (by_config || self.is_owner())
     }
 
     /// What a Backup whose timer has run out says.
     pub(super) fn why_take_over(&self, now: Instant) -> Reason {
         let Watch { lower, heard, .. } = self.watch;
         let recent = now.checked_sub(self.master_down_interval());
-        let lower = lower.filter(|lower| recent.is_none_or(|recent| lower.last >= recent));
+        let lower = lower.filter(|lower| recent.is_none_or(|recent| lower.last > recent));
         match (self.watch.resigned, lower) {
             (Some(address), _) => Reason::ActiveStopped { address },
             (None, Some(lower)) => Reason::Preempted {
@@ -110,12 +128,12 @@ impl Machine {
             }
             return;
         }
-        let ours = (self.config.priority.get(), self.source);
+        let ours = (self.priority().get(), self.source);
         if (priority, address) > ours {
             let reason = Reason::OtherActive { address, priority };
             // The last word, else the winner may never learn that there were two, and those whose neighbour
             // entries are ours would not hear it announce again.
-            self.send_advert(self.config.priority.get());
+            self.send_advert(self.priority().get());
             self.yield_to(heard, reason, now);
             return;
         }
@@ -135,29 +153,46 @@ impl Machine {
             return;
         }
         self.answered = Some(now);
-        self.send_advert(self.config.priority.get());
+        self.send_advert(self.priority().get());
         if restart {
             self.timers.set(Timer::Advert, now + interval);
         }
     }
 
-    fn yield_to(&mut self, heard: Heard, reason: Reason, now: Instant) {
+    /// Leaves the role to somebody else.
+    pub(super) fn yield_to(&mut self, heard: Heard, reason: Reason, now: Instant) {
+        if self.stopping != Stopping::No {
+            self.drain(now);
+            return;
+        }
+        let handover = self.handover.take();
         self.begin_watch(now);
         self.follow(heard, now);
         self.release(now);
         self.change_role(Role::Backup, reason, now);
+        if let Some(handover) = handover {
+            self.end_handover(handover.succeeded(heard, now));
+        }
     }
 
-    /// Stops being Active: from here on the successor answers for the addresses, while the gates still
-    /// forward what comes from those who have not heard of it.
-    fn release(&mut self, now: Instant) {
-        self.away = None;
+    /// Sends no more advertisements in turn, and none of what belongs to them.
+    pub(super) fn stop_speaking(&mut self) {
         self.timers.stop(&[
             Timer::Advert,
             Timer::Silence,
             Timer::AnnounceAgain,
             Timer::Rival,
+            Timer::Preparation,
+            Timer::Resign,
+            Timer::Successor,
         ]);
+    }
+
+    /// Stops being Active: from here on the successor answers for the addresses, while the gates still
+    /// forward what comes from those who have not heard of it.
+    pub(super) fn release(&mut self, now: Instant) {
+        self.away = None;
+        self.stop_speaking();
         self.set_gate(GateState::Draining);
         self.outputs.push_back(Output::ReleaseAddresses);
         let drained = now + self.master_down_interval();
@@ -165,62 +200,17 @@ impl Machine {
     }
 
     pub(super) fn lose_link(&mut self, now: Instant) {
+        if self.stopping == Stopping::HandingOver {
+            self.drain(now);
+            return;
+        }
         match self.role {
-            Role::Initialize => {
-                if self.stopping == Stopping::Resigning {
-                    self.hand_over(now);
-                }
-                return;
-            }
+            Role::Initialize => return,
             Role::Backup => self.timers.stop(&[Timer::MasterDown]),
             Role::Active => self.release(now),
         }
         self.change_role(Role::Initialize, Reason::LinkDown, now);
-    }
-
-    /// Begins to stop.
-    pub(super) fn resign(&mut self, now: Instant) {
-        match self.role {
-            Role::Initialize => {}
-            Role::Backup => {
-                self.timers.stop(&[Timer::MasterDown]);
-                self.change_role(Role::Initialize, Reason::Stopping, now);
-            }
-            Role::Active => {
-                self.send_advert(0);
-                self.away = None;
-                self.timers.stop(&[
-                    Timer::Advert,
-                    Timer::Silence,
-                    Timer::AnnounceAgain,
-                    Timer::Rival,
-                ]);
-                let again = now + self.config.advert_interval;
-                self.timers.set(Timer::Resign, again);
-                let latest = now + self.master_down_interval();
-                self.timers.set(Timer::Successor, latest);
-                self.change_role(Role::Initialize, Reason::Stopping, now);
-            }
-        }
-        match self.gate {
-            GateState::Open => self.stopping = Stopping::Resigning,
-            GateState::Draining => self.stopping = Stopping::Draining,
-            GateState::Closed => self.finish(),
-        }
-    }
-
-    /// Initialize hears nobody, unless it waits for whoever takes over.
-    pub(super) fn hear_successor(&mut self, heard: Heard, now: Instant) {
-        if self.stopping == Stopping::Resigning && heard.priority > 0 {
-            self.hand_over(now);
-        }
-    }
-
-    /// Lets the addresses go at the end of a shutdown.
-    pub(super) fn hand_over(&mut self, now: Instant) {
-        self.timers.stop(&[Timer::Resign, Timer::Successor]);
-        self.stopping = Stopping::Draining;
-        self.release(now);
+        self.break_handover(HandoverEnd::LinkDown);
     }
 
     pub(super) fn reconfigure_backup(
@@ -230,14 +220,24 @@ impl Machine {
         now: Instant,
     ) {
         let becomes_owner = self.is_owner() && before.priority != self.config.priority;
-        if becomes_owner && self.may_take_over {
+        if becomes_owner && self.takes_over() {
             self.become_active(Reason::Owner, now);
             return;
         }
+        self.rewatch(master_down_before, now);
+    }
+
+    /// A Backup's timer starts anew where the master-down interval is another one than before.
+    pub(super) fn rewatch(&mut self, master_down_before: Duration, now: Instant) {
         let master_down = self.master_down_interval();
         if self.timers.runs(Timer::MasterDown) && master_down != master_down_before {
             self.restart_watch(master_down, now);
         }
+    }
+
+    /// Whether it advertises that it is Active.
+    pub(super) fn speaks(&self) -> bool {
+        self.timers.runs(Timer::Advert)
     }
 
     pub(super) fn reconfigure_active(&mut self, before: &VirtualRouter, now: Instant) {
@@ -247,9 +247,9 @@ impl Machine {
             self.timers.set(Timer::Advert, next);
         }
         let moved = !same_set(&self.config.addresses, before.addresses.iter().copied());
-        let speaks = self.away.is_none();
+        let speaks = self.speaks();
         if speaks && (moved || self.config.priority != before.priority) {
-            self.send_advert(self.config.priority.get());
+            self.send_advert(self.priority().get());
         }
         if moved {
             self.set_gate(GateState::Open);

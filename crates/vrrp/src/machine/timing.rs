@@ -6,7 +6,7 @@ use evenkeel_model::{GateState, Role, VrrpVersion};
 
 use super::{Machine, Stopping};
 use crate::timer::Timer;
-use crate::{Notice, Output};
+use crate::{HandoverEnd, Notice, Output};
 
 /// Shortest time after which a trouble that has not occurred again is over.
 const TROUBLE_MEMORY_MIN: Duration = Duration::from_secs(60);
@@ -34,7 +34,7 @@ impl Machine {
             VrrpVersion::V2 => Duration::from_secs(1),
             VrrpVersion::V3 => self.active_interval(),
         };
-        whole * (256 - u32::from(self.config.priority.get())) / 256
+        whole * (256 - u32::from(self.priority().get())) / 256
     }
 
     pub(super) fn trouble_memory(&self) -> Duration {
@@ -50,12 +50,15 @@ impl Machine {
     /// Whether this event comes so late that others will have acted without us: then listens first.
     pub(super) fn notice_absence(&mut self, now: Instant) {
         let due = match self.role {
+            // Who stops does so whatever others do.
+            _ if self.stopping != Stopping::No => None,
             Role::Initialize => None,
             Role::Backup => self.timers.get(Timer::MasterDown),
             Role::Active => self
                 .timers
                 .get(Timer::Advert)
-                .or_else(|| self.timers.get(Timer::Silence)),
+                .or_else(|| self.timers.get(Timer::Silence))
+                .or_else(|| self.timers.get(Timer::Resign)),
         };
         let late = due.map_or(Duration::ZERO, |due| now.saturating_duration_since(due));
         if late <= self.master_down_interval() {
@@ -63,8 +66,8 @@ impl Machine {
         }
         self.note(Notice::Away { late }, now);
         if self.role == Role::Active {
-            self.timers
-                .stop(&[Timer::Advert, Timer::AnnounceAgain, Timer::Rival]);
+            self.break_handover(HandoverEnd::Away { late });
+            self.stop_speaking();
             self.timers
                 .set(Timer::Silence, now + self.config.advert_interval);
             self.away = Some(late);
@@ -79,7 +82,7 @@ impl Machine {
         match timer {
             Timer::Advert => self.advertise_in_turn(due, now),
             Timer::MasterDown => {
-                if self.may_take_over {
+                if self.takes_over() {
                     self.become_active(self.why_take_over(now), now);
                 } else {
                     self.watch.ran_out = true;
@@ -87,7 +90,12 @@ impl Machine {
             }
             Timer::Silence => {
                 self.away = None;
-                self.send_advert(self.config.priority.get());
+                if self.handover.is_none() {
+                    // What it was about to hand over when it was paused had no successor.
+                    self.holds.handed_over = false;
+                    self.holds.maintenance = false;
+                }
+                self.send_advert(self.priority().get());
                 // The program closes it by itself once the lease has run out and somebody is heard.
                 self.set_gate(GateState::Open);
                 self.announce_twice(now);
@@ -104,7 +112,8 @@ impl Machine {
                 let again = now + self.config.advert_interval;
                 self.timers.set(Timer::Resign, again);
             }
-            Timer::Successor => self.hand_over(now),
+            Timer::Preparation => self.end_preparation(now),
+            Timer::Successor => self.miss_successor(now),
             Timer::CloseGate => {
                 self.set_gate(GateState::Closed);
                 if self.stopping == Stopping::Draining {
@@ -121,7 +130,7 @@ impl Machine {
 
     /// Advertises; the next one is due an interval after this one *was*, so that lateness adds up to nothing.
     fn advertise_in_turn(&mut self, due: Instant, now: Instant) {
-        self.send_advert(self.config.priority.get());
+        self.send_advert(self.priority().get());
         let interval = self.config.advert_interval;
         let next = due + interval;
         let next = if next > now { next } else { now + interval };

@@ -166,8 +166,8 @@ fn who_was_away_may_lose_its_link_or_stop() {
     bench.machine.handle_link(false, bench.now);
     assert_eq!(bench.words(), "notice away, drain, release, initialize");
     let mut bench = away();
-    bench.machine.shut_down(bench.now);
-    assert_eq!(bench.words(), "notice away, advert 0, initialize");
+    bench.shut_down();
+    assert_eq!(bench.words(), "notice away, prepare, advert 0, initialize");
     bench.hear(ABOVE, 1);
     assert_eq!(bench.words(), "drain, release");
 }

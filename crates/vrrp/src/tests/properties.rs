@@ -26,7 +26,20 @@ enum Op {
         preempt_delay_ms: u64,
         addresses: usize,
     },
+    Order(Order),
+    Prepared,
     ShutDown,
+}
+
+fn any_order() -> impl Strategy<Value = Order> {
+    let patience = prop_oneof![Just(None), (0_u64..3_000).prop_map(|time| Some(ms(time)))];
+    (0..6, patience, any::<bool>()).prop_map(|(which, patience, force)| match which {
+        0 | 1 => Order::HandOver { patience },
+        2 => Order::StandBy { patience },
+        3 => Order::Maintain { patience, force },
+        4 => Order::Resume,
+        _ => Order::EndMaintenance,
+    })
 }
 
 fn any_op() -> impl Strategy<Value = Op> {
@@ -53,6 +66,8 @@ fn any_op() -> impl Strategy<Value = Op> {
                 addresses,
             }
         ),
+        3 => any_order().prop_map(Op::Order),
+        3 => Just(Op::Prepared),
         1 => prop_oneof![4 => Just(Op::Timeout), 1 => Just(Op::ShutDown)],
     ]
 }
@@ -64,13 +79,22 @@ struct Host {
     claimed: bool,
     stopped: bool,
     may_take_over: bool,
+    /// Handovers that ended by the last event.
+    ended: usize,
+    /// Whether one goes on that will be answered.
+    hands_over: bool,
 }
 
 impl Host {
     fn obey(&mut self, output: Output) {
-        assert!(!self.stopped, "{output:?} after the end");
+        let is_answer = matches!(output, Output::HandoverEnded(HandoverEnd::Stopping));
+        assert!(!self.stopped || is_answer, "{output:?} after the end");
         match output {
-            Output::SendAdvert { .. } | Output::Announce { .. } | Output::Noticed(_) => {}
+            Output::SendAdvert { .. }
+            | Output::Announce { .. }
+            | Output::PrepareHandover
+            | Output::Noticed(_) => {}
+            Output::HandoverEnded(_) => self.ended += 1,
             Output::SetGate(GateState::Open) => self.gate = GateState::Open,
             Output::SetGate(GateState::Draining) => {
                 assert_eq!(self.gate, GateState::Open);
@@ -150,6 +174,8 @@ fn apply(bench: &mut Bench, op: &Op) {
             };
             bench.machine.reconfigure(config, bench.now);
         }
+        Op::Order(order) => bench.machine.order(order, bench.now),
+        Op::Prepared => bench.machine.prepared(bench.now),
         Op::ShutDown => bench.machine.shut_down(bench.now),
     }
 }
@@ -157,6 +183,12 @@ fn apply(bench: &mut Bench, op: &Op) {
 /// One event, and all that must hold after it.
 fn step(bench: &mut Bench, host: &mut Host, op: &Op) {
     host.may_take_over |= matches!(op, Op::MayTakeOver);
+    let asks = matches!(
+        op,
+        Op::Order(Order::HandOver { .. } | Order::StandBy { .. } | Order::Maintain { .. })
+    );
+    let went_on = host.hands_over;
+    host.ended = 0;
     apply(bench, op);
     let outputs = bench.drain();
     assert!(outputs.len() <= 10, "{outputs:?}");
@@ -166,13 +198,24 @@ fn step(bench: &mut Bench, host: &mut Host, op: &Op) {
     let view = bench.machine.view();
     assert_eq!(view.role, host.role);
     assert_eq!(view.may_take_over, host.may_take_over);
+    host.hands_over = view.handing_over && !view.stopping;
+    let answered = host.ended > 0;
+    assert_eq!(
+        answered || host.hands_over,
+        asks || went_on || host.hands_over
+    );
+    assert!(!answered || asks || went_on, "{op:?}");
+    if view.stance == Stance::Maintenance && host.role == Role::Active {
+        assert!(view.handing_over || bench.next().is_some());
+    }
     if host.role == Role::Active {
         assert!(host.claimed && host.gate == GateState::Open);
         assert!(bench.next().is_some());
     }
     if host.role == Role::Backup {
         assert!(!host.claimed && host.gate != GateState::Open);
-        assert!(bench.next().is_some() || !host.may_take_over);
+        let waits = !host.may_take_over || view.stance == Stance::Maintenance;
+        assert!(bench.next().is_some() || waits);
     }
     if matches!(op, Op::Timeout) {
         assert!(bench.next() != Some(Duration::ZERO), "nothing due is left");
@@ -187,6 +230,8 @@ fn run(version: VrrpVersion, ops: &[Op]) {
         claimed: false,
         stopped: false,
         may_take_over: false,
+        ended: 0,
+        hands_over: false,
     };
     for op in ops {
         let Op::Pass(time) = op else {
@@ -206,6 +251,7 @@ fn run(version: VrrpVersion, ops: &[Op]) {
     }
     // Whatever happened, it stops.
     step(&mut bench, &mut host, &Op::ShutDown);
+    step(&mut bench, &mut host, &Op::Prepared);
     for _ in 0..100 {
         match bench.next() {
             Some(_) => bench.fire(),

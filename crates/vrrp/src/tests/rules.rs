@@ -274,8 +274,8 @@ fn the_second_burst_follows_once_and_only_while_active() {
 #[test]
 fn who_stops_keeps_everything_until_a_successor_is_heard() {
     let mut bench = Bench::active(v3());
-    bench.machine.shut_down(bench.now);
-    assert_eq!(bench.words(), "advert 0, initialize");
+    bench.shut_down();
+    assert_eq!(bench.words(), "prepare, advert 0, initialize");
     assert!(bench.machine.view().stopping);
     bench.pass(ms(120));
     assert_eq!(
@@ -297,7 +297,7 @@ fn who_stops_forgets_its_troubles() {
     let mut bench = Bench::backup(v3());
     let config = v3();
     bench.hear_message(&outgoing(&config, ABOVE, 150), 1);
-    bench.machine.shut_down(bench.now);
+    bench.shut_down();
     assert_eq!(bench.words(), "notice ttl, initialize, stopped");
     assert_eq!(bench.next(), None);
 }
@@ -316,11 +316,11 @@ fn an_active_that_stopped_is_no_reason_once_another_has_spoken() {
 fn who_stops_without_a_successor_waits_one_master_down_interval() {
     let mut bench = Bench::active(v3());
     let begin = bench.now;
-    bench.machine.shut_down(bench.now);
+    bench.shut_down();
     bench.pass(ms(360));
     assert_eq!(
         bench.words(),
-        "advert 0, initialize, advert 0, advert 0, advert 0"
+        "prepare, advert 0, initialize, advert 0, advert 0, advert 0"
     );
     bench.pass(ms(1));
     assert_eq!(bench.words(), "drain, release");
@@ -334,7 +334,7 @@ fn a_backup_that_still_drains_stops_once_it_has_drained() {
     let mut bench = Bench::active(v3());
     bench.hear(ABOVE, 150);
     bench.drain();
-    bench.machine.shut_down(bench.now);
+    bench.shut_down();
     assert_eq!(bench.words(), "initialize");
     bench.pass(ms(361));
     assert_eq!(bench.words(), "close, stopped");
@@ -421,7 +421,7 @@ fn another_virtual_router_is_no_reconfiguration() {
         assert_eq!(bench.machine.config(), &v3());
         assert_eq!(bench.words(), "");
     }
-    bench.machine.shut_down(bench.now);
+    bench.shut_down();
     bench.drain();
     let late = VirtualRouter {
         priority: priority(7),

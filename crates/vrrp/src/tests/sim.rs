@@ -81,6 +81,9 @@ pub(super) struct Node {
     gate: GateState,
     claimed: bool,
     pub(super) stopped: bool,
+    /// Its shell has nothing to prepare at a handover; else it does so when it is told.
+    pub(super) is_prepared: bool,
+    pub(super) ends: Vec<(Instant, HandoverEnd)>,
     pub(super) sent: u64,
     pub(super) bursts: Vec<Instant>,
     pub(super) notices: Vec<Notice>,
@@ -131,6 +134,8 @@ impl Sim {
             gate: GateState::Closed,
             claimed: false,
             stopped: false,
+            is_prepared: true,
+            ends: Vec::new(),
             sent: 0,
             bursts: Vec::new(),
             notices: Vec::new(),
@@ -226,6 +231,21 @@ impl Sim {
         self.with(node, Machine::shut_down);
     }
 
+    pub(super) fn order(&mut self, node: usize, order: Order) {
+        self.with(node, |machine, now| machine.order(order, now));
+    }
+
+    /// What it waits for at a handover is there.
+    pub(super) fn prepare(&mut self, node: usize) {
+        self.nodes[node].is_prepared = true;
+        self.with(node, Machine::prepared);
+    }
+
+    pub(super) fn stance(&self, node: usize) -> Stance {
+        let machine = self.nodes[node].machine.as_ref();
+        machine.map_or(Stance::Ordinary, |machine| machine.view().stance)
+    }
+
     pub(super) fn set_link(&mut self, node: usize, up: bool) {
         self.nodes[node].link_up = up;
         self.with(node, |machine, now| machine.handle_link(up, now));
@@ -251,6 +271,7 @@ impl Sim {
                 self.set_link(node, true);
             }
             self.may_take_over(node);
+            self.prepare(node);
         }
         self.measure();
     }
@@ -290,6 +311,9 @@ impl Sim {
                 Output::StateChanged { to, reason, .. } => {
                     it.changes.push((self.now, to, reason));
                 }
+                Output::PrepareHandover if it.is_prepared => machine.prepared(self.now),
+                Output::PrepareHandover => {}
+                Output::HandoverEnded(end) => it.ends.push((self.now, end)),
                 Output::Noticed(notice) => it.notices.push(notice),
                 Output::Stopped => it.stopped = true,
             }
@@ -409,14 +433,21 @@ impl Sim {
         active.map(|(index, _)| index).collect()
     }
 
-    /// The highest priority of those that run; whoever has it is Active where everybody preempts.
+    /// The highest priority of those that run and take over; whoever has it is Active where everybody
+    /// preempts.
     pub(super) fn best(&self) -> Option<Priority> {
-        let runs = |node: &&Node| {
-            let machine = node.machine.as_ref();
-            machine.is_some_and(|machine| !machine.view().stopping)
-        };
-        let running = self.nodes.iter().filter(runs);
-        running.map(|node| node.config.priority).max()
+        let machines = self.nodes.iter().filter_map(|node| node.machine.as_ref());
+        let views = machines.map(Machine::view);
+        let running = views.filter(|view| !view.stopping && view.stance != Stance::Maintenance);
+        running.map(|view| view.priority_in_force).max()
+    }
+
+    /// Whether somebody has handed over by order, and does not preempt since.
+    pub(super) fn any_handed_over(&self) -> bool {
+        let nodes = 0..self.nodes.len();
+        nodes
+            .into_iter()
+            .any(|node| self.stance(node) == Stance::HandedOver)
     }
 }
 

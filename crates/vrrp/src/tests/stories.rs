@@ -116,6 +116,215 @@ fn the_returning_primary_takes_over_without_a_gap_once_it_may() {
 }
 
 #[test]
+fn a_handover_by_order_leaves_no_gap_and_stays_until_the_other_hands_back() {
+    for config in each_config() {
+        let mut sim = pair(&config);
+        sim.order(0, HAND_OVER);
+        sim.run(sim.bound());
+        assert_eq!(sim.active(), [1]);
+        let [(_, HandoverEnd::Successor { priority, took, .. })] = sim.nodes[0].ends[..] else {
+            panic!("{:?}", sim.nodes[0].ends);
+        };
+        assert_eq!(priority, 100);
+        assert!(took <= config.advert_interval, "{took:?}");
+        sim.run(sim.master_down() * 20);
+        assert_eq!(sim.active(), [1], "it does not preempt");
+        assert_eq!(sim.stance(0), Stance::HandedOver);
+
+        sim.order(1, HAND_OVER);
+        sim.run(sim.master_down() * 20);
+        assert_eq!(sim.active(), [0]);
+        assert_eq!(sim.stance(0), Stance::Ordinary);
+        assert_eq!(sim.longest_unheld, Duration::ZERO);
+        assert!(sim.longest_double <= ms(1), "{:?}", sim.longest_double);
+    }
+}
+
+#[test]
+fn who_has_handed_over_takes_over_when_the_successor_dies_and_is_its_old_self() {
+    for config in each_config() {
+        let mut sim = pair(&config);
+        sim.order(0, HAND_OVER);
+        sim.run(sim.bound());
+        sim.power_off(1);
+        sim.run(sim.bound());
+        assert_eq!(sim.active(), [0]);
+        sim.power_on(1);
+        sim.may_take_over(1);
+        sim.run(sim.bound());
+        assert_eq!(sim.active(), [0]);
+        sim.power_off(0);
+        sim.run(sim.bound());
+        sim.power_on(0);
+        sim.may_take_over(0);
+        sim.run(sim.bound());
+        assert_eq!(sim.active(), [0], "it preempts again");
+    }
+}
+
+#[test]
+fn a_link_that_flaps_does_not_undo_a_handover_and_a_restart_does() {
+    let mut sim = pair(&v3());
+    sim.order(0, HAND_OVER);
+    sim.run(sim.bound());
+    for _ in 0..3 {
+        sim.set_link(0, false);
+        sim.run(sim.bound());
+        sim.set_link(0, true);
+        sim.run(sim.bound());
+    }
+    assert_eq!(sim.active(), [1]);
+    assert_eq!(sim.stance(0), Stance::HandedOver);
+    sim.power_on(0);
+    sim.may_take_over(0);
+    sim.run(sim.bound());
+    assert_eq!(sim.active(), [0]);
+}
+
+#[test]
+fn alone_a_handover_ends_where_it_began() {
+    for config in each_config() {
+        let mut sim = pair(&config);
+        sim.power_off(1);
+        sim.order(0, HAND_OVER);
+        sim.run(sim.master_down().max(ms(1_000)) + ms(1));
+        assert!(matches!(
+            sim.nodes[0].ends[..],
+            [(_, HandoverEnd::Nobody { .. })]
+        ));
+        sim.run(sim.bound());
+        assert_eq!(sim.active(), [0]);
+        assert_eq!(sim.nodes[0].changes, []);
+        assert_eq!(sim.stance(0), Stance::Ordinary);
+        assert_eq!(sim.longest_unheld, Duration::ZERO);
+    }
+}
+
+#[test]
+fn a_handover_waits_until_all_is_prepared() {
+    let mut sim = pair(&v3());
+    sim.nodes[0].is_prepared = false;
+    sim.order(0, STAND_BY);
+    sim.run(ms(5_000));
+    assert_eq!(sim.active(), [0], "as ever, at its own priority");
+    assert_eq!(sim.nodes[1].changes, []);
+    sim.prepare(0);
+    sim.run(sim.bound());
+    assert_eq!(sim.active(), [1]);
+    assert_eq!(sim.longest_unheld, Duration::ZERO);
+}
+
+#[test]
+fn who_stands_by_serves_only_while_nobody_else_does() {
+    for config in each_config() {
+        let mut sim = pair(&config);
+        sim.order(0, STAND_BY);
+        sim.run(sim.bound());
+        assert_eq!(sim.active(), [1]);
+        sim.power_off(1);
+        sim.run(sim.bound());
+        assert_eq!(sim.active(), [0]);
+        sim.longest_unheld = Duration::ZERO;
+        sim.power_on(1);
+        sim.may_take_over(1);
+        sim.run(sim.bound());
+        assert_eq!(sim.active(), [1], "a lower configured priority preempts it");
+        sim.order(0, Order::Resume);
+        sim.run(sim.bound());
+        assert_eq!(sim.active(), [0]);
+        assert_eq!(sim.longest_unheld, Duration::ZERO);
+    }
+}
+
+#[test]
+fn of_two_that_stand_by_one_serves() {
+    for config in each_config() {
+        let mut sim = pair(&config);
+        sim.order(0, STAND_BY);
+        sim.run(sim.bound());
+        sim.order(1, STAND_BY);
+        sim.run(sim.master_down() * 3);
+        assert_eq!(sim.active(), [0]);
+        assert_eq!(sim.longest_unheld, Duration::ZERO);
+        // And from the dead, whoever it is.
+        sim.power_off(0);
+        sim.run(sim.bound());
+        assert_eq!(sim.active(), [1]);
+    }
+}
+
+#[test]
+fn in_maintenance_nothing_is_taken_over_and_afterwards_at_once() {
+    for config in each_config() {
+        let mut sim = pair(&config);
+        sim.order(0, MAINTAIN);
+        sim.run(sim.bound());
+        assert_eq!(sim.active(), [1]);
+        assert_eq!(sim.longest_unheld, Duration::ZERO);
+        sim.power_off(1);
+        sim.run(sim.master_down() * 20);
+        assert_eq!(sim.active(), []);
+        sim.order(0, Order::EndMaintenance);
+        assert_eq!(sim.active(), [0]);
+    }
+}
+
+#[test]
+fn the_last_one_that_serves_goes_into_maintenance_by_force_only() {
+    let mut sim = pair(&v3());
+    sim.order(1, MAINTAIN);
+    sim.order(0, MAINTAIN);
+    sim.run(ms(5_000));
+    assert_eq!(sim.active(), [0]);
+    assert_eq!(sim.stance(0), Stance::Ordinary);
+    sim.order(
+        0,
+        Order::Maintain {
+            patience: None,
+            force: true,
+        },
+    );
+    sim.run(ms(5_000));
+    assert_eq!(sim.active(), []);
+    assert!(!sim.nodes[0].answers());
+    sim.order(1, Order::EndMaintenance);
+    sim.run(ms(1));
+    assert_eq!(sim.active(), [1]);
+    sim.order(0, Order::EndMaintenance);
+    sim.run(sim.bound());
+    assert_eq!(sim.active(), [0]);
+}
+
+#[test]
+fn of_three_the_next_best_takes_over_by_order() {
+    let configs = [200, 150, 100].map(|number| with_priority(&v3(), number));
+    let mut sim = Sim::settled(1, configs.to_vec());
+    sim.order(0, HAND_OVER);
+    sim.run(sim.bound());
+    assert_eq!(sim.active(), [1]);
+    assert_eq!(sim.nodes[2].changes, []);
+    sim.order(1, HAND_OVER);
+    sim.run(sim.bound());
+    assert_eq!(sim.active(), [0]);
+}
+
+#[test]
+fn a_handover_that_is_slept_through_leaves_the_successor_active() {
+    let mut sim = pair(&v3());
+    sim.order(0, HAND_OVER);
+    sim.pause(0);
+    sim.run(ms(5_000));
+    sim.resume(0);
+    sim.run(ms(5_000));
+    assert_eq!(sim.active(), [1]);
+    assert_eq!(sim.stance(0), Stance::HandedOver);
+    assert!(matches!(
+        sim.nodes[0].ends[..],
+        [(_, HandoverEnd::Away { .. } | HandoverEnd::Successor { .. })]
+    ));
+}
+
+#[test]
 fn without_preemption_the_returning_primary_stays_backup() {
     let config = VirtualRouter {
         preempt: false,
@@ -312,13 +521,30 @@ fn any_sim(seed: u64) -> Sim {
     Sim::new(seed, configs)
 }
 
+/// An operator does something.
+fn command(sim: &mut Sim, node: usize) {
+    let patience = sim.nodes[node].config.advert_interval * 4;
+    let patience = sim.dice.pick(&[Some(patience), None]);
+    let force = sim.dice.chance(30);
+    let order = sim.dice.pick(&[
+        Order::HandOver { patience },
+        Order::HandOver { patience },
+        Order::StandBy { patience },
+        Order::Maintain { patience, force },
+        Order::Resume,
+        Order::EndMaintenance,
+    ]);
+    sim.nodes[node].is_prepared = sim.dice.chance(70);
+    sim.order(node, order);
+}
+
 /// Something goes wrong, or right again.
 fn strike(sim: &mut Sim) {
     let interval = sim.nodes[0].config.advert_interval;
     let count = sim.nodes.len() as u64;
     let node = usize::try_from(sim.dice.below(count)).unwrap();
     let other = usize::try_from(sim.dice.below(count)).unwrap();
-    match sim.dice.below(10) {
+    match sim.dice.below(12) {
         0 => sim.power_off(node),
         1 | 2 if sim.nodes[node].machine.is_none() => sim.power_on(node),
         1 | 2 => sim.may_take_over(node),
@@ -330,6 +556,7 @@ fn strike(sim: &mut Sim) {
         }
         6 if sim.dice.chance(30) => sim.shut_down(node),
         6 => sim.nodes[node].jitter = interval / 4,
+        7 | 8 => command(sim, node),
         _ => {
             let path = Path {
                 loss: sim.dice.pick(&[0, 0, 10, 50, 100]),
@@ -349,6 +576,8 @@ fn check_that_one_is_active(sim: &mut Sim, seed: u64) {
         true => sim.bound() + delay + sim.master_down(),
         false => sim.bound(),
     };
+    // A handover that has just begun may find nobody, and somebody may then preempt.
+    let bound = bound + sim.master_down().max(ms(1_000)) + sim.bound();
     sim.longest_double = Duration::ZERO;
     let sent: u64 = sim.nodes.iter().map(|node| node.sent).sum();
     sim.run(bound);
@@ -363,8 +592,11 @@ fn check_that_one_is_active(sim: &mut Sim, seed: u64) {
         None => assert_eq!(active, [], "seed {seed}"),
         Some(best) => {
             assert_eq!(active.len(), 1, "seed {seed}");
-            let number = sim.nodes[active[0]].config.priority;
-            assert!(number == best || !preempts, "seed {seed}: {number}");
+            let active = sim.nodes[active[0]].machine.as_ref().unwrap().view();
+            let number = active.priority_in_force;
+            let by_priority = preempts && !sim.any_handed_over();
+            assert!(number == best || !by_priority, "seed {seed}: {number}");
+            assert_ne!(active.stance, Stance::Maintenance, "seed {seed}");
         }
     }
     // And so it stays.

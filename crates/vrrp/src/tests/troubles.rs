@@ -229,7 +229,7 @@ fn what_counts_is_counted_and_names_the_partner() {
     };
     assert_eq!(view.partner, Some(partner));
     bench.fire();
-    bench.machine.shut_down(bench.now);
+    bench.shut_down();
     let counters = bench.machine.view().counters;
     assert_eq!(
         (
