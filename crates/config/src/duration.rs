@@ -4,18 +4,26 @@ use std::time::Duration;
 
 /// Why a text is not a duration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum InvalidDuration {
+pub enum InvalidDuration {
+    /// `s`.
     #[error("it does not begin with a whole number")]
     NoNumber,
+    /// `5`.
     #[error("the unit is missing")]
     NoUnit,
+    /// `5 s` or `5d`.
     #[error("its unit is not `ms`, `s`, `m` or `h`")]
     UnknownUnit,
+    /// More than 64 bits hold, in milliseconds.
     #[error("it is too long")]
     TooLong,
 }
 
-pub(crate) fn parse(text: &str) -> Result<Duration, InvalidDuration> {
+/// Reads a duration as the config file writes it.
+///
+/// # Errors
+/// See [`InvalidDuration`].
+pub fn parse(text: &str) -> Result<Duration, InvalidDuration> {
     let unit_at = text
         .find(|c: char| !c.is_ascii_digit())
         .unwrap_or(text.len());

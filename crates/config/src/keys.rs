@@ -91,6 +91,7 @@ pub(crate) const ROUTER: Schema = Schema {
         VERSION,
         ADVERTS,
         PREEMPT,
+        FAILBACK,
         PREEMPT_DELAY,
         PEERS,
         SOURCE,
@@ -112,6 +113,7 @@ pub(crate) const PRIORITY: Key = key("priority", "a whole number", "priority = 1
 pub(crate) const VERSION: Key = key("version", "a whole number", "version = 3");
 pub(crate) const ADVERTS: Key = key("adverts", "a duration string", "adverts = \"1s\"");
 pub(crate) const PREEMPT: Key = key("preempt", "`true` or `false`", "preempt = true");
+pub(crate) const FAILBACK: Key = key("failback", "a string", "failback = \"auto\"");
 pub(crate) const PREEMPT_DELAY: Key = key(
     "preempt-delay",
     "a duration string",

@@ -11,6 +11,7 @@ mod check;
 mod diagnostic;
 mod director;
 mod duration;
+mod failback;
 mod keys;
 mod listen;
 mod options;
@@ -27,6 +28,7 @@ use toml::de::DeTable;
 
 use crate::diagnostic::Faults;
 pub use crate::diagnostic::{Diagnostic, Diagnostics};
+pub use crate::duration::{InvalidDuration, parse as parse_duration};
 
 /// Why a config file could not be used.
 #[derive(Debug, thiserror::Error)]

@@ -10,7 +10,7 @@ use evenkeel_model::{AdvertChecksum, Priority, VirtualRouter, VirtualRouterId, V
 use crate::diagnostic::{Faults, Reported};
 use crate::overlap::{Addresses, Host, Virtual};
 use crate::reader::{Field, Section};
-use crate::{address, duration, keys};
+use crate::{address, duration, failback, keys};
 
 const ADVERTS: Duration = Duration::from_secs(1);
 /// Version 3 counts hundredths of a second in 12 bits (RFC 9568 §5.2.7).
@@ -19,7 +19,6 @@ const ADVERTS_V3: RangeInclusive<Duration> =
 const HUNDREDTH_MS: u128 = 10;
 /// Version 2 counts seconds in 8 bits (RFC 3768 §5.3.7).
 const ADVERTS_V2: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(255);
-const PREEMPT_DELAY_MAX: Duration = Duration::from_secs(1000);
 const ANNOUNCE_AGAIN_MAX: Duration = Duration::from_secs(3600);
 /// An advertisement counts its addresses in 8 bits, in both versions (RFC 9568 §5.2.5, RFC 3768
 /// §5.3.5); that many fit into one Ethernet frame.
@@ -83,7 +82,7 @@ fn read<'t>(
         .as_ref()
         .is_ok_and(|addresses| addresses.iter().any(IpAddr::is_ipv6));
     let adverts = read_adverts(section, is_ipv6, faults);
-    let (preempt, preempt_delay) = read_preemption(section, priority, faults);
+    let (preempt, preempt_delay) = failback::read(section, priority, faults);
     let source = match section.get(&keys::SOURCE) {
         Some(field) => read_source(&field, is_ipv6, addresses, faults).map(Some),
         None => Ok(None),
@@ -354,50 +353,6 @@ fn read_checksum(
         ("rfc9568", AdvertChecksum::Rfc9568),
     ];
     field.choice("checksum", &supported, &[], faults)
-}
-
-/// Reads `preempt` and `preempt-delay`, which must not contradict each other or the priority.
-fn read_preemption(
-    section: &Section<'_>,
-    priority: Result<Priority, Reported>,
-    faults: &mut Faults<'_>,
-) -> (Result<bool, Reported>, Result<Duration, Reported>) {
-    let owner = priority.is_ok_and(|priority| priority == Priority::OWNER);
-    let preempt = match section.get(&keys::PREEMPT) {
-        Some(field) => match field.boolean(faults) {
-            Ok(false) if owner => Err(field.fault(
-                "`preempt = false` contradicts priority 255",
-                "`true`, or a priority up to 254",
-                "write `priority = 254`, or remove `preempt`: with 255 a director owns the \
-                 addresses and always takes over (RFC 9568, section 6.1)",
-                faults,
-            )),
-            read => read,
-        },
-        None => Ok(true),
-    };
-    let preempt_delay = match section.get(&keys::PREEMPT_DELAY) {
-        Some(field) => field
-            .duration(Duration::ZERO..=PREEMPT_DELAY_MAX, faults)
-            .and_then(|delay| {
-                let (message, hint) = if owner && !delay.is_zero() {
-                    let hint = "write `priority = 254`, or remove `preempt-delay`: with 255 a \
-                                director owns the addresses and takes over at once";
-                    ("`preempt-delay` contradicts priority 255", hint)
-                } else if preempt.is_ok_and(|preempt| !preempt) {
-                    let hint = "remove `preempt-delay`, or write `preempt = true`";
-                    (
-                        "`preempt-delay` has no meaning with `preempt = false`",
-                        hint,
-                    )
-                } else {
-                    return Ok(delay);
-                };
-                Err(faults.add(field.key_span.clone(), message, "no `preempt-delay`", hint))
-            }),
-        None => Ok(Duration::ZERO),
-    };
-    (preempt, preempt_delay)
 }
 
 fn read_source(

@@ -55,6 +55,7 @@ fn mutation() -> impl Strategy<Value = Mutation> {
         "255",
         "version = 2\n",
         "preempt = false\n",
+        "failback = \"manual\"\n",
         "10ms",
     ]);
     prop_oneof![

@@ -16,6 +16,7 @@ struct Written {
     version: u8,
     adverts_ms: u64,
     preempt: Option<bool>,
+    failback: Option<bool>,
     delay_s: Option<u64>,
     peers: Option<Vec<u8>>,
     source: Option<u8>,
@@ -29,6 +30,7 @@ fn written() -> impl Strategy<Value = Written> {
     let preemption = (
         prop::bool::weighted(0.2),
         prop::option::of(any::<bool>()),
+        prop::option::weighted(0.3, any::<bool>()),
         prop::option::weighted(0.3, prop::sample::select(vec![0, 5])),
     );
     (
@@ -49,7 +51,8 @@ fn written() -> impl Strategy<Value = Written> {
                 version: speech.0,
                 adverts_ms: speech.1,
                 preempt: preemption.1,
-                delay_s: preemption.2,
+                failback: preemption.2,
+                delay_s: preemption.3,
                 peers,
                 source,
             },
@@ -82,6 +85,11 @@ fn text(routers: &[Written], server: u8) -> String {
         line("version", Some(router.version.to_string()));
         line("adverts", Some(format!("\"{}ms\"", router.adverts_ms)));
         line("preempt", router.preempt.map(|preempt| preempt.to_string()));
+        let failback = |auto| if auto { "\"auto\"" } else { "\"manual\"" };
+        line(
+            "failback",
+            router.failback.map(|auto| failback(auto).to_owned()),
+        );
         line("preempt-delay", router.delay_s.map(|s| format!("\"{s}s\"")));
         let peers = router.peers.as_deref().map(list);
         line("peers", peers.map(|peers| format!("[{peers}]")));
@@ -107,11 +115,12 @@ fn is_sound(router: &Written) -> bool {
         }
         _ => router.adverts_ms.is_multiple_of(10) && (10..=40_950).contains(&router.adverts_ms),
     };
-    let preemption = match router.preempt {
+    let once = router.preempt.is_none() || router.failback.is_none();
+    let preemption = match router.preempt.or(router.failback) {
         Some(false) => !router.owner && router.delay_s.is_none(),
         Some(true) | None => !router.owner || router.delay_s.is_none_or(|delay| delay == 0),
     };
-    interval && preemption && distinct(router.peers.iter().flatten())
+    interval && once && preemption && distinct(router.peers.iter().flatten())
 }
 
 fn are_sound(routers: &[Written], server: u8) -> bool {

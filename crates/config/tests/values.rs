@@ -365,6 +365,23 @@ fn the_owner_of_the_addresses_may_say_that_it_preempts_without_delay() {
 }
 
 #[test]
+fn failback_says_in_heartbeats_words_what_preempt_says() {
+    for (line, preempts) in [
+        ("failback = \"auto\"", true),
+        ("failback = \"manual\"", false),
+        ("preempt = true", true),
+        ("preempt = false", false),
+        ("", true),
+    ] {
+        let text = format!(
+            "[director]\ninterface = \"eth0\"\n[[virtual-router]]\nname = \"a\"\nid = 1\n\
+             addresses = [\"192.0.2.1\"]\n{line}\n"
+        );
+        assert_eq!(sample(&text).virtual_routers[0].preempt, preempts, "{line}");
+    }
+}
+
+#[test]
 fn a_virtual_router_has_at_most_255_addresses_in_both_versions() {
     for version in [2, 3] {
         let director = sample(&with_addresses(version, 255));
