@@ -14,13 +14,18 @@ use tokio::net::UnixStream;
 
 use crate::{
     API_VERSION, CONNECTIONS_PATH, Connections, EDIT_PATH, EVENTS_PATH, EVENTS_WAIT_MS_MAX,
-    EditAnswer, EditRequest, ErrorAnswer, Events, RELOAD_PATH, ReloadAnswer, ReloadQuery,
-    SERVICES_PATH, STATUS_PATH, Services, Status, TRACE_PATH, TraceAnswer, TraceQuery,
+    EditAnswer, EditRequest, ErrorAnswer, Events, HANDOVER_PATH, HandoverAnswer, HandoverRequest,
+    RELOAD_PATH, ReloadAnswer, ReloadQuery, SERVICES_PATH, STATUS_PATH, Services, Status,
+    TRACE_PATH, TraceAnswer, TraceQuery,
 };
 
 /// Longest wait for an answer. The daemon answers from memory and maps; a full table of a million
 /// connections takes a few seconds to read.
 const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Longest wait for a handover, beside the time that the partner is given: at the longest intervals of
+/// version 2, 255 s, a successor has 17 minutes.
+const HANDOVER_DEADLINE: Duration = Duration::from_secs(18 * 60);
 
 /// Largest answer that is read: well above a million connections at some 200 bytes each.
 const ANSWER_BYTES_MAX: usize = 1 << 30;
@@ -198,6 +203,20 @@ impl Client {
         let body = serde_json::to_vec(request).map_err(|error| self.answer(error.to_string()))?;
         let exchange = self.exchange(Method::POST, EDIT_PATH, Bytes::from(body));
         self.within(DEADLINE, exchange).await
+    }
+
+    /// Hands virtual routers over, or ends what kept them back; the answer comes when all of it is over.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] where there is nothing to hand over; else see [`ClientError`].
+    pub async fn hand_over(
+        &self,
+        request: &HandoverRequest,
+    ) -> Result<HandoverAnswer, ClientError> {
+        let body = serde_json::to_vec(request).map_err(|error| self.answer(error.to_string()))?;
+        let patience = Duration::from_millis(request.patience_ms.unwrap_or(0));
+        let exchange = self.exchange(Method::POST, HANDOVER_PATH, Bytes::from(body));
+        self.within(HANDOVER_DEADLINE + patience, exchange).await
     }
 
     async fn call<T: DeserializeOwned>(

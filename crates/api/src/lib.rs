@@ -11,6 +11,7 @@ pub mod client;
 pub mod connections;
 pub mod edits;
 pub mod events;
+pub mod handover;
 pub mod reload;
 pub mod services;
 pub mod status;
@@ -25,6 +26,10 @@ pub use edits::{
     TimeoutSettings,
 };
 pub use events::{EVENTS_WAIT_MS_MAX, EventRecord, Events, EventsQuery};
+pub use handover::{
+    HandoverAnswer, HandoverOrder, HandoverOutcome, HandoverRequest, PATIENCE_MS_MAX,
+    RouterHandover,
+};
 pub use reload::{ErrorAnswer, ErrorKind, ReloadAnswer, ReloadQuery};
 pub use services::{
     Forwarding, Rates, RouterRole, ServerListing, ServiceListing, Services, Totals,
@@ -38,7 +43,7 @@ pub use trace::{
     TracedEntry, TracedServer, TracedService,
 };
 pub use virtual_routers::{
-    AddressHolder, LatenessBucket, PartnerStatus, Role, RouterCount, VirtualRouterStatus,
+    AddressHolder, LatenessBucket, PartnerStatus, Role, RouterCount, Stance, VirtualRouterStatus,
     VrrpThreadStatus,
 };
 
@@ -63,6 +68,8 @@ pub const EVENTS_PATH: &str = "/v1/events";
 pub const TRACE_PATH: &str = "/v1/trace";
 /// Path of [`EditAnswer`], POST, with an [`EditRequest`] as its body.
 pub const EDIT_PATH: &str = "/v1/edit";
+/// Path of [`HandoverAnswer`], POST, with a [`HandoverRequest`] as its body.
+pub const HANDOVER_PATH: &str = "/v1/handover";
 /// Path of [`ReloadAnswer`], POST, with [`ReloadQuery`] as its query.
 pub const RELOAD_PATH: &str = "/v1/reload";
 

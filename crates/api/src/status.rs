@@ -24,6 +24,9 @@ pub struct Status {
     pub adopted: bool,
     /// True once the first round of checks is complete or `startup_wait` has passed.
     pub ready: bool,
+    /// True while this director takes no virtual router over, by `evenkeel maintenance on`.
+    #[serde(default)]
+    pub maintenance: bool,
     /// An interface that the data plane works on.
     pub interface: InterfaceStatus,
     /// Further interfaces.

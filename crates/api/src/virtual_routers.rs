@@ -28,6 +28,29 @@ impl Role {
     }
 }
 
+/// Why a director does not take over as its configuration says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stance {
+    /// It does.
+    #[default]
+    Ordinary,
+    /// It has handed over by command, and does not preempt until it was Active again.
+    HandedOver,
+    /// It takes over only where nobody else is there.
+    Standby,
+    /// It takes nothing over.
+    Maintenance,
+}
+
+impl Stance {
+    /// Whether nobody ordered anything.
+    #[must_use]
+    pub fn is_ordinary(&self) -> bool {
+        *self == Self::Ordinary
+    }
+}
+
 /// State of one virtual router on this director.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VirtualRouterStatus {
@@ -51,6 +74,15 @@ pub struct VirtualRouterStatus {
     pub may_take_over: bool,
     /// True while it hands over because the daemon was told to end.
     pub stopping: bool,
+    /// What a command has left.
+    #[serde(default, skip_serializing_if = "Stance::is_ordinary")]
+    pub stance: Stance,
+    /// The priority that counts, where that is not the configured one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority_in_force: Option<u8>,
+    /// True while it is Active and about to hand over.
+    #[serde(default)]
+    pub handing_over: bool,
     /// The virtual addresses, in the order of the config file.
     pub addresses: Vec<IpAddr>,
     /// Time from one advertisement of this director to the next.

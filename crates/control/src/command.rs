@@ -51,6 +51,17 @@ pub enum Event {
         /// What, for people.
         what: String,
     },
+    /// An operator ordered something about a virtual router, or what was ordered has ended.
+    RouterOrdered {
+        /// The virtual router.
+        router: VirtualRouterId,
+        /// What, for people.
+        what: String,
+        /// Whether it is as was ordered.
+        done: bool,
+    },
+    /// This director is in maintenance from now on, or no longer.
+    Maintenance(bool),
     /// The director's own addresses are exactly these.
     OwnAddresses(BTreeSet<IpAddr>),
     /// A command could not be executed; it is given again where it still makes sense.

@@ -146,6 +146,8 @@ impl Control {
                 reason,
             } => self.role_changed(router, from, to, reason),
             Event::RouterTrouble { router, what } => self.router_troubled(router, what),
+            Event::RouterOrdered { router, what, done } => self.router_ordered(router, what, done),
+            Event::Maintenance(on) => self.report(Report::Maintenance(on)),
             Event::OwnAddresses(addresses) => self.own(addresses, now),
             Event::CommandFailed {
                 what,

@@ -75,6 +75,17 @@ pub enum Report {
         /// What, for people.
         what: String,
     },
+    /// An operator ordered something about a virtual router, or what was ordered has ended.
+    RouterOrdered {
+        /// The virtual router.
+        router: RouterName,
+        /// What, for people.
+        what: String,
+        /// Whether it is as was ordered.
+        done: bool,
+    },
+    /// This director takes nothing over from now on, or does again.
+    Maintenance(bool),
     /// A part of the new configuration is not taken up.
     RestartNeeded(RestartNeeded),
     /// A new configuration says what the old one said.
@@ -155,6 +166,8 @@ impl Report {
             | Self::RouterTrouble { .. }
             | Self::NeighbourUnknown { .. }
             | Self::EditTakenBack(_)
+            | Self::RouterOrdered { done: false, .. }
+            | Self::Maintenance(true)
             | Self::CommandFailed { .. } => true,
             Self::ServiceAdded(_)
             | Self::ServiceAdopted { .. }
@@ -169,6 +182,8 @@ impl Report {
             | Self::RouterChanged { .. }
             | Self::RoleChanged { .. }
             | Self::FlowsUnknown { .. }
+            | Self::RouterOrdered { done: true, .. }
+            | Self::Maintenance(false)
             | Self::NothingChanged
             | Self::ServerGated { .. }
             | Self::ServerUp { .. }
@@ -210,6 +225,11 @@ impl fmt::Display for Report {
             }
             Self::FlowsUnknown { router, services } => write!(f, "{router}: {}", unknown(services)),
             Self::RouterTrouble { router, what } => write!(f, "{router}: {what}"),
+            Self::RouterOrdered { router, what, .. } => write!(f, "{router}: {what}"),
+            Self::Maintenance(true) => f.write_str(
+                "in maintenance: this director takes no virtual router over until `evenkeel maintenance off`",
+            ),
+            Self::Maintenance(false) => f.write_str("in maintenance no longer"),
             Self::RestartNeeded(what) => what.fmt(f),
             Self::NothingChanged => f.write_str("configuration read, nothing changed"),
             Self::ServerGated { service, server } => write!(

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{check, events, generate, ipvsadm, lab, purge, reload, run, status, trace};
+use crate::commands::{
+    check, events, generate, handover, ipvsadm, lab, purge, reload, run, status, trace,
+};
 
 /// Keeps a network service on an even keel: an XDP load balancer with health checks.
 #[derive(Debug, Parser)]
@@ -24,6 +26,9 @@ pub(crate) enum Command {
     Status(status::Args),
     Events(events::Args),
     Trace(trace::Args),
+    Failover(handover::FailoverArgs),
+    Standby(handover::StandbyArgs),
+    Maintenance(handover::MaintenanceArgs),
     Reload(reload::Args),
     Check(check::Args),
     Purge(purge::Args),

@@ -3,6 +3,7 @@
 pub(crate) mod check;
 pub(crate) mod events;
 pub(crate) mod generate;
+pub(crate) mod handover;
 pub(crate) mod ipvsadm;
 pub(crate) mod lab;
 pub(crate) mod purge;
@@ -25,6 +26,9 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, CommandError> {
         Command::Status(args) => status::run(&args, socket),
         Command::Events(args) => events::run(&args, socket),
         Command::Trace(args) => trace::run(&args, socket),
+        Command::Failover(args) => handover::failover(args, socket),
+        Command::Standby(args) => handover::standby(args, socket),
+        Command::Maintenance(args) => handover::maintenance(args, socket),
         Command::Reload(args) => reload::run(&args, socket),
         Command::Check(args) => check::run(&args),
         Command::Purge(args) => purge::run(&args, socket),

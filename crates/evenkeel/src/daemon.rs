@@ -6,8 +6,10 @@
 //! decision is made here.
 
 mod arp;
+mod durable;
 pub(crate) mod edits;
 mod event_loop;
+pub(crate) mod handover;
 mod hands;
 mod journal;
 pub(crate) mod logging;

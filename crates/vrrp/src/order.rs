@@ -74,6 +74,11 @@ pub enum HandoverEnd {
         /// Time from the order on.
         waited: Duration,
     },
+    /// The other one was Active too, and stops being that: still Active.
+    Rival {
+        /// Its address.
+        address: IpAddr,
+    },
     /// Nobody took over, and the role was given up all the same, as was ordered.
     GivenUp {
         /// Time from the order on.
@@ -110,6 +115,9 @@ impl fmt::Display for HandoverEnd {
             Self::NotActive => f.write_str("not Active, there was nothing to hand over"),
             Self::Nobody { waited } => {
                 write!(f, "nobody took over in {}: still Active", Span(waited))
+            }
+            Self::Rival { address } => {
+                write!(f, "{address} hands over as well: still Active")
             }
             Self::GivenUp { waited } => write!(
                 f,

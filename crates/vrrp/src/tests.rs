@@ -233,6 +233,7 @@ fn in_words(output: &Output) -> String {
             HandoverEnd::Successor { address, .. } => format!("handed to {address}"),
             HandoverEnd::NotActive => "not active".to_owned(),
             HandoverEnd::Nobody { .. } => "nobody".to_owned(),
+            HandoverEnd::Rival { .. } => "rival".to_owned(),
             HandoverEnd::GivenUp { .. } => "given up".to_owned(),
             HandoverEnd::Unprepared { .. } => "unprepared".to_owned(),
             HandoverEnd::LinkDown => "no link".to_owned(),

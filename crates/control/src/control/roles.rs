@@ -140,4 +140,10 @@ impl Control {
             self.report(Report::RouterTrouble { router, what });
         }
     }
+
+    pub(super) fn router_ordered(&mut self, router: VirtualRouterId, what: String, done: bool) {
+        if let Some(router) = self.routers.name(router).cloned() {
+            self.report(Report::RouterOrdered { router, what, done });
+        }
+    }
 }

@@ -407,3 +407,36 @@ fn a_takeover_tells_of_flows_that_it_can_not_know_and_of_no_others() {
         assert_eq!(found, told, "{from:?}");
     }
 }
+
+#[test]
+fn what_an_operator_orders_is_told_and_what_fails_is_a_warning() {
+    let mut shell = Shell::start(shared(vec![web()], vec![router(51, &[146])]));
+    shell.run(ms(10));
+    let told = shell.said().lines().count();
+    for (number, what, done) in [
+        (51, "handed over", true),
+        (51, "nobody took over", false),
+        (52, "of no router", true),
+    ] {
+        shell.event(Event::RouterOrdered {
+            router: id(number),
+            what: what.to_owned(),
+            done,
+        });
+    }
+    shell.event(Event::Maintenance(true));
+    shell.event(Event::Maintenance(false));
+    let said = shell.said();
+    let lines: Vec<&str> = said.lines().skip(told).collect();
+    assert_eq!(
+        lines,
+        [
+            "virtual router `r51` (id 51, VRRPv3): handed over",
+            "virtual router `r51` (id 51, VRRPv3): nobody took over",
+            "in maintenance: this director takes no virtual router over until `evenkeel maintenance off`",
+            "in maintenance no longer",
+        ]
+    );
+    assert!(Report::Maintenance(true).is_warning());
+    assert!(!Report::Maintenance(false).is_warning());
+}

@@ -12,8 +12,8 @@ use evenkeel_net::Netlink;
 
 use crate::command_error::{CommandError, as_root};
 use crate::commands::run::{CONFIG, PINS};
-use crate::daemon::edits;
 use crate::daemon::ways::Ways;
+use crate::daemon::{edits, handover};
 use crate::output::{print, print_error};
 
 const STOP_IT: &str =
@@ -24,7 +24,7 @@ const OFF_WAIT: Duration = Duration::from_secs(2);
 
 /// Stop forwarding: remove all pins, and the addresses that evenkeel added.
 ///
-/// Edits by hand are removed too. Refuses while the daemon runs.
+/// Edits by hand, maintenance and standby are removed too. Refuses while the daemon runs.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The config file, which names the neighbours that need no more upkeep.
@@ -42,6 +42,7 @@ pub(crate) fn run(args: &Args, socket: PathBuf) -> Result<ExitCode, CommandError
     let lock = lock(&args.pins)?;
     let mut done = runtime.block_on(purge(args, lock.is_some()))?;
     done.extend(remove_edits(&socket)?);
+    done.extend(remove_orders(&socket)?);
     if done.is_empty() {
         print("nothing to remove\n")?;
     } else {
@@ -56,6 +57,14 @@ fn remove_edits(socket: &Path) -> Result<Option<String>, CommandError> {
         CommandError::new(anyhow::Error::new(error).context(what)).hint(as_root())
     })?;
     Ok(removed.map(|path| format!("removed the edits by hand in {}", path.display())))
+}
+
+fn remove_orders(socket: &Path) -> Result<Option<String>, CommandError> {
+    let removed = handover::remove(socket).map_err(|error| {
+        let what = "cannot remove the orders of maintenance and standby";
+        CommandError::new(anyhow::Error::new(error).context(what)).hint(as_root())
+    })?;
+    Ok(removed.map(|path| format!("removed maintenance and standby in {}", path.display())))
 }
 
 /// Holds the pins, so that no daemon uses them; `None` where there are none.

@@ -50,6 +50,11 @@ fn render(status: &Status) -> String {
             status.director, status.version, status.pid
         ),
     );
+    if status.maintenance {
+        out.push_str(
+            "MAINTENANCE: takes no virtual router over, even if nobody serves, until `evenkeel maintenance off`\n",
+        );
+    }
     for interface in std::iter::once(&status.interface).chain(&status.more_interfaces) {
         let mode = match interface.mode {
             XdpMode::Native => "native",

@@ -4,8 +4,8 @@ mod request;
 pub(crate) mod words;
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use evenkeel_api::{EditRefusal, Edits, Totals};
@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use self::request::Waiting;
 pub(crate) use self::words::edits;
+use crate::daemon::durable;
 use crate::daemon::view::Counted;
 
 /// Shape of the file; another one is not read.
@@ -134,10 +135,7 @@ impl EditsFile {
 
     fn write(&self) -> Result<(), KeepError> {
         let written = if self.edits.is_empty() && self.baselines.is_empty() {
-            match fs::remove_file(&self.path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-                Ok(()) | Err(_) => Ok(()),
-            }
+            durable::remove(&self.path).map(drop)
         } else {
             self.replace()
         };
@@ -153,15 +151,7 @@ impl EditsFile {
             edits: self.edits.clone(),
             zeroed: self.baselines.iter().map(words::Zeroed::of).collect(),
         };
-        let new = self.path.with_extension("json.new");
-        let mut file = File::create(&new)?;
-        file.write_all(&serde_json::to_vec(&kept)?)?;
-        file.sync_all()?;
-        fs::rename(&new, &self.path)?;
-        match self.path.parent() {
-            Some(folder) => File::open(folder)?.sync_all(),
-            None => Ok(()),
-        }
+        durable::replace(&self.path, &serde_json::to_vec(&kept)?)
     }
 }
 
@@ -180,11 +170,7 @@ pub(crate) fn clashes(control: &Control, configured: &Director) -> Vec<String> {
 /// Removes the file of the daemon with this socket; returns its path where it was there.
 pub(crate) fn remove(socket: &Path) -> io::Result<Option<PathBuf>> {
     let path = EditsFile::path_for(socket);
-    match fs::remove_file(&path) {
-        Ok(()) => Ok(Some(path)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
+    Ok(durable::remove(&path)?.then_some(path))
 }
 
 #[cfg(test)]

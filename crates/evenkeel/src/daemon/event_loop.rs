@@ -16,6 +16,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::command_error::CommandError;
 use crate::commands::check::load_error;
 use crate::daemon::edits::{self, Waiting};
+use crate::daemon::handover::{self, StandingFile};
 use crate::daemon::hands::{self, Hands};
 use crate::daemon::problems::Problems;
 use crate::daemon::rates::{self, Estimator};
@@ -50,6 +51,9 @@ pub(crate) struct Daemon {
     pub(crate) estimator: Estimator<Counted>,
     /// Edits that are made and not answered yet.
     pub(crate) waiting: Vec<Waiting>,
+    /// Orders to hand over that are not answered yet, and the file of those that outlive the daemon.
+    pub(crate) handovers: Vec<handover::Waiting>,
+    pub(crate) standing_file: StandingFile,
     /// What is told of this daemon and does not change.
     pub(crate) identity: view::Identity,
 }
@@ -87,6 +91,8 @@ enum Wake {
     Timer,
     /// An edit must be answered.
     Edits,
+    /// An order to hand over must be.
+    Handovers,
     Result(Event),
     Network(Option<NetEvent>),
     Request(Request),
@@ -121,7 +127,7 @@ impl Daemon {
             self.obey().await;
             self.answer_edits();
             let due = self.control.poll_timeout();
-            let edits_due = self.edits_due();
+            let (edits_due, handovers_due) = (self.edits_due(), self.handovers_due());
             let (look_at, overdue_at) = (self.roles.look_at(), self.roles.overdue_at());
             let ways_at = self.hands.ways.look_at();
             let wake = tokio::select! {
@@ -131,6 +137,7 @@ impl Daemon {
                 Some(request) = self.requests.recv() => Wake::Request(request),
                 Some(news) = self.news.recv() => Wake::News(news),
                 () = sleep_until(edits_due) => Wake::Edits,
+                () = sleep_until(handovers_due) => Wake::Handovers,
                 () = sleep_until(look_at) => Wake::Look,
                 Some(sighting) = self.roles.sighted() => Wake::Sighted(sighting),
                 () = sleep_until(overdue_at) => Wake::Overdue,
@@ -142,6 +149,7 @@ impl Daemon {
             match wake {
                 // The next turn begins with that.
                 Wake::Edits => {}
+                Wake::Handovers => self.answer_handovers(),
                 Wake::Timer => self.control.handle_timeout(Instant::now()),
                 Wake::Result(result) => self.control.handle_event(result, Instant::now()),
                 Wake::Network(Some(event)) => self.handle_network(event)?,
@@ -293,6 +301,7 @@ impl Daemon {
             Request::Trace(packet, answer) => drop(answer.send(self.trace(&packet))),
             Request::Reload(how, answer) => drop(answer.send(self.reload(how).await)),
             Request::Edit(request, answer) => self.edit(&request, answer).await,
+            Request::HandOver(request, answer) => self.hand_over(request, answer),
             Request::Events(after, answer) => {
                 drop(answer.send(Ok(self.hands.journal.after(after))));
             }

@@ -72,6 +72,7 @@ fn about(report: &Report) -> About {
         | Report::RouterChanged { router, .. }
         | Report::RoleChanged { router, .. }
         | Report::FlowsUnknown { router, .. }
+        | Report::RouterOrdered { router, .. }
         | Report::RouterTrouble { router, .. } => of_router(&router.name),
         Report::LeftoverRemoved(_)
         | Report::Edited(_)
@@ -79,6 +80,7 @@ fn about(report: &Report) -> About {
         | Report::EditTakenBack(_)
         | Report::EditsForgotten
         | Report::RestartNeeded(_)
+        | Report::Maintenance(_)
         | Report::NothingChanged
         | Report::NeighbourFound { .. }
         | Report::NeighbourChanged { .. }
@@ -131,5 +133,7 @@ const fn name(report: &Report) -> &'static str {
         Report::RoleChanged { .. } => "role-changed",
         Report::FlowsUnknown { .. } => "flows-unknown",
         Report::RouterTrouble { .. } => "virtual-router-trouble",
+        Report::RouterOrdered { .. } => "virtual-router-ordered",
+        Report::Maintenance(_) => "maintenance",
     }
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use evenkeel_control::Event;
 use evenkeel_model::VirtualRouterId;
+use evenkeel_vrrp::PREPARATION_MAX;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -86,6 +87,14 @@ impl Roles {
 impl Daemon {
     pub(crate) fn handle_news(&mut self, news: News) {
         let event = match news {
+            News::HandoverEnded {
+                router,
+                number,
+                end,
+            } => {
+                self.handover_ended(router, number, end);
+                return;
+            }
             News::Role {
                 router,
                 from,
@@ -180,7 +189,7 @@ impl Daemon {
             return false;
         };
         let longest = view.seats.iter().map(|seat| seat.master_down).max();
-        let within = 2 * longest.unwrap_or_default() + STOP_SLACK;
+        let within = PREPARATION_MAX + 2 * longest.unwrap_or_default() + STOP_SLACK;
         notify::stopping(within);
         self.roles.overdue_at = Some(Instant::now() + within);
         self.hands.vrrp.stop().is_ok()

@@ -16,8 +16,8 @@ use axum::{Json, Router};
 use evenkeel_api::{
     API_VERSION, CONNECTIONS_PATH, Connections, EDIT_PATH, EDITS_MAX, EVENTS_PATH,
     EVENTS_WAIT_MS_MAX, EditAnswer, EditRequest, ErrorAnswer, ErrorKind, Events, EventsQuery,
-    RELOAD_PATH, ReloadAnswer, ReloadQuery, SERVICES_PATH, STATUS_PATH, Services, Status,
-    TRACE_PATH, TraceAnswer, TraceQuery,
+    HANDOVER_PATH, HandoverAnswer, HandoverRequest, RELOAD_PATH, ReloadAnswer, ReloadQuery,
+    SERVICES_PATH, STATUS_PATH, Services, Status, TRACE_PATH, TraceAnswer, TraceQuery,
 };
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -40,6 +40,7 @@ pub(crate) enum Request {
     Connections(oneshot::Sender<Answer<Connections>>),
     Reload(ReloadQuery, oneshot::Sender<Answer<ReloadAnswer>>),
     Edit(EditRequest, oneshot::Sender<Answer<EditAnswer>>),
+    HandOver(HandoverRequest, oneshot::Sender<Answer<HandoverAnswer>>),
     Trace(TraceQuery, oneshot::Sender<Answer<TraceAnswer>>),
     /// What happened after the event of this number.
     Events(u64, oneshot::Sender<Answer<Events>>),
@@ -142,6 +143,7 @@ fn router(requests: mpsc::Sender<Request>, happened: watch::Receiver<u64>) -> Ro
         .route(TRACE_PATH, get(trace))
         .route(RELOAD_PATH, post(reload))
         .route(EDIT_PATH, post(edit))
+        .route(HANDOVER_PATH, post(hand_over))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .fallback(not_found)
         .with_state(requests)
@@ -183,6 +185,16 @@ async fn edit(
         ),
         Ok(Json(edit)) => respond(put(&requests, |sender| Request::Edit(edit, sender)).await),
         Err(bad) => not_understood("the request", &bad.body_text()),
+    }
+}
+
+async fn hand_over(
+    State(requests): Requests,
+    body: Result<Json<HandoverRequest>, JsonRejection>,
+) -> Response {
+    match body {
+        Ok(Json(asked)) => respond(put(&requests, |sender| Request::HandOver(asked, sender)).await),
+        Err(bad) => not_understood("the order", &bad.body_text()),
     }
 }
 

@@ -20,6 +20,7 @@ use crate::daemon::Setup;
 use crate::daemon::arp::ArpProblems;
 use crate::daemon::edits::{self, EditsFile};
 use crate::daemon::event_loop::{Daemon, Signals};
+use crate::daemon::handover::StandingFile;
 use crate::daemon::hands::Hands;
 use crate::daemon::journal::Journal;
 use crate::daemon::problems::Problems;
@@ -48,6 +49,7 @@ pub(crate) async fn start(setup: Setup) -> Result<Daemon, CommandError> {
     let announcer = Announcer::open().map_err(|error| CommandError::new(error).hint(as_root()))?;
     let mut socket = Socket::bind(&setup.socket).await.map_err(bad_socket)?;
     let (edits_file, overlay) = EditsFile::open(&setup.socket);
+    let (standing_file, standing) = StandingFile::open(&setup.socket);
     let configured = director;
     let director = Director {
         services: overlay.apply(&configured.services),
@@ -68,7 +70,13 @@ pub(crate) async fn start(setup: Setup) -> Result<Daemon, CommandError> {
     let (results_sender, results) = mpsc::channel(RESULTS);
     let journal = Journal::new();
     let requests = socket.serve(journal.watch());
-    let (vrrp, news) = Vrrp::new();
+    if standing.maintenance {
+        tracing::warn!(
+            event = "maintenance",
+            "in maintenance: this director takes no virtual router over until `evenkeel maintenance off`"
+        );
+    }
+    let (vrrp, news) = Vrrp::new(standing);
     let own = own_addresses(&netlink, &director).await;
     let control = Control::new(configured, overlay, adopted, own, Instant::now());
     for clash in edits::clashes(&control, control.configured()) {
@@ -103,6 +111,8 @@ pub(crate) async fn start(setup: Setup) -> Result<Daemon, CommandError> {
         problems: Problems::default(),
         estimator: Estimator::default(),
         waiting: Vec::new(),
+        handovers: Vec::new(),
+        standing_file,
         identity,
     })
 }

@@ -69,6 +69,7 @@ impl Daemon {
             started: self.identity.started,
             adopted: self.identity.adopted,
             ready: view.ready,
+            maintenance: self.hands.vrrp.standing.maintenance,
             interface: self.interface(&self.hands.link, 0),
             more_interfaces: self
                 .hands

@@ -7,11 +7,11 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use evenkeel_api::{
-    AddressHolder, LatenessBucket, PartnerStatus, Problem, Role, RouterCount, RouterRole,
+    AddressHolder, LatenessBucket, PartnerStatus, Problem, Role, RouterCount, RouterRole, Stance,
     VirtualRouterStatus, VrrpThreadStatus,
 };
 use evenkeel_model::{self as model, ServiceEntry};
-use evenkeel_vrrp::{Counters, Trouble};
+use evenkeel_vrrp::{self as vrrp, Counters, Trouble};
 
 use crate::daemon::event_loop::Daemon;
 use crate::daemon::vrrp::{SeatView, ThreadView};
@@ -52,6 +52,10 @@ impl Daemon {
             preempt: config.preempt,
             may_take_over: machine.may_take_over,
             stopping: machine.stopping,
+            stance: stance(machine.stance),
+            priority_in_force: (machine.priority_in_force != config.priority)
+                .then(|| machine.priority_in_force.get()),
+            handing_over: machine.handing_over,
             addresses: config.addresses.clone(),
             advert_interval_ms: millis(config.advert_interval),
             master_down_us: micros(seat.master_down),
@@ -139,6 +143,15 @@ const fn role(role: model::Role) -> Role {
         model::Role::Initialize => Role::Initialize,
         model::Role::Backup => Role::Backup,
         model::Role::Active => Role::Active,
+    }
+}
+
+const fn stance(stance: vrrp::Stance) -> Stance {
+    match stance {
+        vrrp::Stance::Ordinary => Stance::Ordinary,
+        vrrp::Stance::HandedOver => Stance::HandedOver,
+        vrrp::Stance::Standby => Stance::Standby,
+        vrrp::Stance::Maintenance => Stance::Maintenance,
     }
 }
 

@@ -19,14 +19,16 @@ use evenkeel_bpf::{DataPlane, RouterGates};
 use evenkeel_model::{Role, VirtualRouter, VirtualRouterId};
 use evenkeel_net::vrrp::{Family, VrrpSocket};
 use evenkeel_net::{AddressSocket, Announcer, LinkInfo, Waker};
+use evenkeel_vrrp::HandoverEnd;
 use evenkeel_wire::vrrp::PACKET_LEN_MAX;
 use tokio::sync::mpsc;
 
 pub(crate) use self::lateness::Lateness;
-pub(crate) use self::seat::{Place, SeatView};
+pub(crate) use self::seat::{Begun, Place, SeatView};
 pub(crate) use self::strangers::{Sighting, Strangers, look};
 use self::thread::Thread;
 use self::tools::Tools;
+use crate::daemon::handover::Standing;
 
 /// News that may wait for the event loop: several changes of every role of an ordinary director.
 const NEWS: usize = 256;
@@ -49,6 +51,12 @@ enum Order {
         sockets: Vec<VrrpSocket>,
         done: SyncSender<()>,
     },
+    /// An operator's order, to these virtual routers; tells how it began in each that is there.
+    Operator {
+        routers: Vec<VirtualRouterId>,
+        order: evenkeel_vrrp::Order,
+        begun: SyncSender<Vec<(VirtualRouterId, Begun)>>,
+    },
     /// The first round of checks is complete.
     MayTakeOver(VirtualRouterId),
     /// The interface is up or down.
@@ -70,6 +78,12 @@ pub(crate) enum News {
         from: Role,
         to: Role,
         reason: String,
+    },
+    /// An ordered handover is over, the number-th of its virtual router.
+    HandoverEnded {
+        router: VirtualRouterId,
+        number: u64,
+        end: HandoverEnd,
     },
     /// Something that people should know.
     Trouble {
@@ -162,6 +176,8 @@ pub(crate) struct Vrrp {
     news_sender: mpsc::Sender<News>,
     /// What is configured, by virtual router.
     configured: BTreeMap<VirtualRouterId, VirtualRouter>,
+    /// Orders that are in force, for virtual routers that are configured later.
+    pub(crate) standing: Standing,
 }
 
 #[derive(Clone)]
@@ -217,12 +233,13 @@ impl Drop for Obituary {
 
 impl Vrrp {
     /// Nothing runs yet; news come through the receiver.
-    pub(crate) fn new() -> (Self, mpsc::Receiver<News>) {
+    pub(crate) fn new(standing: Standing) -> (Self, mpsc::Receiver<News>) {
         let (news_sender, news) = mpsc::channel(NEWS);
         let vrrp = Self {
             running: None,
             news_sender,
             configured: BTreeMap::new(),
+            standing,
         };
         (vrrp, news)
     }
@@ -278,7 +295,12 @@ impl Vrrp {
             .map(|(mut config, gates)| {
                 let source = ground.sources.of(family(&config));
                 config.source = config.source.or(source);
-                Place { config, gates }
+                Place {
+                    maintenance: self.standing.maintenance,
+                    standby: self.standing.standby.contains(&config.name),
+                    config,
+                    gates,
+                }
             })
             .collect();
         if self.running.is_none() {
@@ -379,6 +401,20 @@ impl Vrrp {
             orders,
             waker: Arc::new(waker),
             families: BTreeSet::new(),
+        })
+    }
+
+    /// Gives an operator's order; how it began in each of these virtual routers.
+    pub(crate) fn operate(
+        &self,
+        routers: Vec<VirtualRouterId>,
+        order: evenkeel_vrrp::Order,
+    ) -> Result<Vec<(VirtualRouterId, Begun)>, ConfigureError> {
+        let running = self.running.as_ref().ok_or(ConfigureError::Gone)?;
+        running.order_and_wait(|begun| Order::Operator {
+            routers,
+            order,
+            begun,
         })
     }
 

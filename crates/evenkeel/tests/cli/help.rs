@@ -16,6 +16,9 @@ Commands:
   status                Show the director's state
   events                Show what happened: changes of roles, servers and config, with their reasons
   trace                 Show where a packet would go now, and why; asking changes nothing
+  failover              Hand virtual routers over to the partner now, and stay Backup
+  standby               Hand virtual routers over, and take over only while nobody else is there
+  maintenance           Keep this director from taking anything over, even if its partner dies
   reload                Have the daemon read its config file again; a bad file changes nothing
   check                 Check a config file and show all of its mistakes
   purge                 Stop forwarding: remove all pins, and the addresses that evenkeel added

@@ -4,6 +4,7 @@ mod check;
 mod daemon;
 mod events;
 mod generate;
+mod handover;
 mod help;
 mod ipvsadm;
 mod no_daemon;

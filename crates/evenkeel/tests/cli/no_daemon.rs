@@ -7,6 +7,9 @@ fn commands_that_ask_the_daemon_say_how_to_start_the_daemon() {
     for words in [
         &["status"][..],
         &["reload"],
+        &["failover"],
+        &["standby", "--off"],
+        &["maintenance", "off"],
         &["events"],
         &["events", "--follow"],
         &["trace", "198.18.14.1:4000", "198.18.14.146:80"],

@@ -152,11 +152,12 @@ impl Machine {
 
     /// The preparation takes too long: a shutdown does without, an order is not obeyed.
     pub(super) fn end_preparation(&mut self, now: Instant) {
-        let force = self.handover.is_some_and(|handover| handover.force);
-        if force {
-            self.resign(now);
-        } else {
-            self.stay(|waited| HandoverEnd::Unprepared { waited }, now);
+        match self.handover {
+            Some(handover) if !handover.force => {
+                let waited = now.saturating_duration_since(handover.since);
+                self.stay(HandoverEnd::Unprepared { waited }, now);
+            }
+            Some(_) | None => self.resign(now),
         }
     }
 
@@ -183,19 +184,28 @@ impl Machine {
         }
     }
 
-    /// Somebody speaks while this director resigns: the successor.
+    /// Somebody speaks while this director resigns: the successor, or another who stops being Active, who
+    /// will be none.
     pub(super) fn hear_successor(&mut self, heard: Heard, now: Instant) {
+        let address = heard.source;
         if heard.priority > 0 {
-            let reason = Reason::HandedOver {
-                address: heard.source,
-                priority: heard.priority,
-            };
-            self.yield_to(heard, reason, now);
+            let priority = heard.priority;
+            self.yield_to(heard, Reason::HandedOver { address, priority }, now);
+        } else if self.stopping == Stopping::No {
+            self.miss_successor(HandoverEnd::Rival { address }, now);
         }
     }
 
-    /// Nobody has taken over.
-    pub(super) fn miss_successor(&mut self, now: Instant) {
+    /// Nobody took over within the time that a successor has.
+    pub(super) fn wait_in_vain(&mut self, now: Instant) {
+        if let Some(handover) = self.handover {
+            let waited = now.saturating_duration_since(handover.since);
+            self.miss_successor(HandoverEnd::Nobody { waited }, now);
+        }
+    }
+
+    /// Nobody takes over, for this reason.
+    fn miss_successor(&mut self, end: HandoverEnd, now: Instant) {
         let Some(handover) = self.handover else {
             return;
         };
@@ -209,12 +219,12 @@ impl Machine {
             let waited = now.saturating_duration_since(handover.since);
             self.end_handover(HandoverEnd::GivenUp { waited });
         } else {
-            self.stay(|waited| HandoverEnd::Nobody { waited }, now);
+            self.stay(end, now);
         }
     }
 
     /// Goes on as Active: nothing was given up.
-    fn stay(&mut self, end: fn(Duration) -> HandoverEnd, now: Instant) {
+    fn stay(&mut self, end: HandoverEnd, now: Instant) {
         let Some(handover) = self.handover.take() else {
             return;
         };
@@ -230,7 +240,7 @@ impl Machine {
             self.timers
                 .set(Timer::Advert, now + self.config.advert_interval);
         }
-        self.end_handover(end(now.saturating_duration_since(handover.since)));
+        self.end_handover(end);
     }
 
     /// Ends the handover that goes on, if one does; what becomes of the role is told apart.

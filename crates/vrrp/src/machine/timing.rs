@@ -113,7 +113,7 @@ impl Machine {
                 self.timers.set(Timer::Resign, again);
             }
             Timer::Preparation => self.end_preparation(now),
-            Timer::Successor => self.miss_successor(now),
+            Timer::Successor => self.wait_in_vain(now),
             Timer::CloseGate => {
                 self.set_gate(GateState::Closed);
                 if self.stopping == Stopping::Draining {

@@ -19,8 +19,6 @@ fn a_handover_keeps_everything_until_a_successor_is_heard() {
     bench.pass(ms(100));
     assert_eq!(bench.words(), "advert 0, advert 0");
     assert_eq!(bench.role(), Role::Active);
-    bench.hear(BELOW, 0);
-    assert_eq!(bench.words(), "", "who stops is no successor");
     bench.hear(BELOW, 50);
     assert_eq!(bench.words(), "drain, release, backup, handed to 192.0.2.1");
     let address = BELOW;
@@ -220,6 +218,19 @@ fn maintenance_leaves_standby_as_it_was() {
 }
 
 #[test]
+fn who_stops_being_active_is_no_successor() {
+    let mut bench = Bench::active(v3());
+    bench.order(HAND_OVER);
+    bench.drain();
+    bench.hear(BELOW, 0);
+    assert_eq!(bench.words(), "advert 100, open, announce 5, rival");
+    bench.order(FORCE);
+    bench.drain();
+    bench.hear(BELOW, 0);
+    assert_eq!(bench.words(), "drain, release, backup, given up");
+}
+
+#[test]
 fn a_second_order_joins_the_handover_that_goes_on() {
     let mut bench = Bench::active(v3());
     bench.order(HAND_OVER);
@@ -301,6 +312,10 @@ fn ends_are_told_in_plain_words() {
         (
             HandoverEnd::Nobody { waited: ms(1_000) },
             "nobody took over in 1.0 s: still Active",
+        ),
+        (
+            HandoverEnd::Rival { address: ABOVE },
+            "192.0.2.200 hands over as well: still Active",
         ),
         (
             HandoverEnd::GivenUp { waited: ms(1_000) },

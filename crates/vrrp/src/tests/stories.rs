@@ -296,6 +296,22 @@ fn the_last_one_that_serves_goes_into_maintenance_by_force_only() {
 }
 
 #[test]
+fn of_two_actives_that_both_hand_over_one_stays() {
+    let mut sim = pair(&v3());
+    sim.set_path(0, 1, Path::CUT);
+    sim.set_path(1, 0, Path::CUT);
+    sim.run(ms(1_000));
+    assert_eq!(sim.active(), [0, 1]);
+    sim.order(0, HAND_OVER);
+    sim.order(1, HAND_OVER);
+    sim.set_path(0, 1, Path::CLEAN);
+    sim.set_path(1, 0, Path::CLEAN);
+    sim.run(sim.bound());
+    assert_eq!(sim.active().len(), 1);
+    assert!(sim.longest_double <= ms(110), "{:?}", sim.longest_double);
+}
+
+#[test]
 fn of_three_the_next_best_takes_over_by_order() {
     let configs = [200, 150, 100].map(|number| with_priority(&v3(), number));
     let mut sim = Sim::settled(1, configs.to_vec());

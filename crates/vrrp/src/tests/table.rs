@@ -250,7 +250,8 @@ fn leaving(event: Event) -> (&'static str, Next) {
         Event::Timer => ("advert 0", Interval),
         LinkDown => ("drain, release, initialize, no link", MasterDown),
         ShutDown => ("stops, advert 0, initialize", Interval),
-        Zero | HandOver | StandBy | Maintain | LinkUp | MayTakeOver | Resume | EndMaintenance
+        Zero => ("advert 100, open, announce 5, rival", Interval),
+        HandOver | StandBy | Maintain | LinkUp | MayTakeOver | Resume | EndMaintenance
         | Prepared => ("", IntervalGoesOn),
     }
 }

@@ -5,6 +5,7 @@
 mod apart;
 mod backup;
 mod edits;
+mod handover;
 mod killed;
 mod local;
 mod paused;

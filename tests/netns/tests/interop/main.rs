@@ -7,6 +7,7 @@
 
 mod equal;
 mod frr;
+mod handover;
 mod pair;
 mod peer;
 mod roles;

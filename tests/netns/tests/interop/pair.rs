@@ -172,6 +172,12 @@ impl Pair {
         }
     }
 
+    /// Waits until so many more advertisements were sent by it.
+    pub(crate) fn advertises_on(&self, who: Who, count: usize) {
+        let (_, address) = self.case.place(who);
+        self.capture.more_adverts(&self.cluster, address, count);
+    }
+
     /// Waits until both say that they are Active.
     pub(crate) fn both_are_active(&self) {
         self.cluster.eventually("both are Active", || {

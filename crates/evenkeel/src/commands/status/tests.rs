@@ -37,6 +37,7 @@ fn idle() -> Status {
         started: 0,
         adopted: true,
         ready: true,
+        maintenance: false,
         interface: InterfaceStatus {
             name: "eth0".to_owned(),
             mac: "02:00:00:00:00:01".to_owned(),
@@ -209,4 +210,17 @@ edits by hand (`evenkeel reload --forget-edits` forgets them)
 ";
     let text = render(&status);
     assert!(text.ends_with(expected), "{text}");
+}
+
+#[test]
+fn maintenance_stands_out() {
+    let status = Status {
+        maintenance: true,
+        ..idle()
+    };
+    let text = render(&status);
+    let second = text.lines().nth(1).unwrap();
+    assert!(second.starts_with("MAINTENANCE: "), "{text}");
+    assert!(second.contains("`evenkeel maintenance off`"), "{text}");
+    assert!(!render(&idle()).contains("MAINTENANCE"));
 }

@@ -1,7 +1,8 @@
 //! The part of `evenkeel status` that tells of virtual routers.
 
 use evenkeel_api::{
-    GateStatus, Role, ServerState, ServiceStatus, Status, VirtualRouterStatus, VrrpThreadStatus,
+    GateStatus, Role, ServerState, ServiceStatus, Stance, Status, VirtualRouterStatus,
+    VrrpThreadStatus,
 };
 
 use super::{add, render_table, span};
@@ -25,7 +26,11 @@ pub(crate) fn render(out: &mut String, status: &Status) {
                 router.priority,
                 router.id,
                 router.version,
-                if router.stopping { ", stopping" } else { "" },
+                match (router.stopping, router.handing_over) {
+                    (true, _) => ", stopping",
+                    (false, true) => ", handing over",
+                    (false, false) => "",
+                },
             ),
         );
         render_table(out, &rows(router, &status.services));
@@ -39,6 +44,9 @@ fn rows(router: &VirtualRouterStatus, services: &[ServiceStatus]) -> Vec<[String
     let mut rows = Vec::new();
     let mut row = |label: &str, text: String| rows.push([label.to_owned(), text]);
     row("reason", router.reason.clone());
+    if let Some(text) = stance(router) {
+        row("stands back", text);
+    }
     let addresses: Vec<String> = router.addresses.iter().map(ToString::to_string).collect();
     row("addresses", addresses.join(", "));
     row(
@@ -92,6 +100,28 @@ fn rows(router: &VirtualRouterStatus, services: &[ServiceStatus]) -> Vec<[String
         row("trouble", trouble.clone());
     }
     rows
+}
+
+/// Why it does not take over as its priority says.
+fn stance(router: &VirtualRouterStatus) -> Option<String> {
+    let text = match router.stance {
+        Stance::Ordinary => return None,
+        Stance::HandedOver => {
+            "handed over by command: does not preempt until it was Active again, or `evenkeel standby --off`"
+                .to_owned()
+        }
+        Stance::Standby => {
+            let priority = router.priority_in_force.unwrap_or(router.priority);
+            format!(
+                "standby: takes over only while nobody else is there (with priority {priority}), until \
+                 `evenkeel standby --off`"
+            )
+        }
+        Stance::Maintenance => {
+            "maintenance: takes nothing over until `evenkeel maintenance off`".to_owned()
+        }
+    };
+    Some(text)
 }
 
 /// Which services a director acts for, and which it only holds warm.

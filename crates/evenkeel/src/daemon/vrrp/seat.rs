@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use evenkeel_bpf::RouterGates;
 use evenkeel_model::{GateState, Role, VirtualRouter};
 use evenkeel_net::{AddressError, AddressSocket};
-use evenkeel_vrrp::{Machine, Output, Packet, Start, View};
+use evenkeel_vrrp::{HandoverEnd, Machine, Order, Output, Packet, Start, View};
 
 use super::News;
 use super::tools::Tools;
@@ -18,13 +18,18 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 pub(crate) struct Place {
     pub(crate) config: VirtualRouter,
     pub(crate) gates: RouterGates,
+    /// The director takes nothing over.
+    pub(crate) maintenance: bool,
+    /// It takes this over only where nobody else is there.
+    pub(crate) standby: bool,
 }
 
 impl Place {
     /// Whether the director was Active, its lease lasts still, and it heard nobody else since.
     pub(super) fn goes_on(&self) -> bool {
         let standing = self.gates.standing();
-        standing.open
+        !self.maintenance
+            && standing.open
             && standing.lease_alive
             && !standing.foreign_since_renewal
             && !standing.yielded
@@ -69,6 +74,20 @@ pub(super) struct Seat {
     /// Whether the last advertisement could not be sent, which was told.
     mute: bool,
     stopped: bool,
+    /// Ordered handovers that are over, and how the last one ended.
+    handovers: u64,
+    last_end: Option<HandoverEnd>,
+}
+
+/// How an order to hand over began.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Begun {
+    /// It goes on; its end is news of this number.
+    GoesOn(u64),
+    /// It is over.
+    Ended(HandoverEnd),
+    /// It was an order that has no end to wait for.
+    Obeyed,
 }
 
 /// A seat as `status` shows it.
@@ -89,7 +108,12 @@ impl Seat {
         } else {
             place.give_up(&mut tools.addresses, tools.link)
         };
-        let Place { config, gates } = place;
+        let Place {
+            config,
+            gates,
+            maintenance,
+            standby,
+        } = place;
         let start = match (tools.link_up, goes_on) {
             (false, _) => Start::LinkDown,
             (true, true) => Start::Active,
@@ -113,11 +137,21 @@ impl Seat {
             ailing: false,
             mute: false,
             stopped: false,
+            handovers: 0,
+            last_end: None,
         };
         if let Err(error) = given_up {
             seat.failed(tools, now, &error);
         }
         seat.obey(tools, now);
+        let patience = None;
+        if standby {
+            let _begun = seat.order(Order::StandBy { patience }, tools, now);
+        }
+        if maintenance {
+            let force = false;
+            let _begun = seat.order(Order::Maintain { patience, force }, tools, now);
+        }
         seat
     }
 
@@ -179,6 +213,18 @@ impl Seat {
     pub(super) fn shut_down(&mut self, tools: &mut Tools, now: Instant) {
         self.machine.shut_down(now);
         self.obey(tools, now);
+    }
+
+    /// Obeys an operator.
+    pub(super) fn order(&mut self, order: Order, tools: &mut Tools, now: Instant) -> Begun {
+        self.last_end = None;
+        self.machine.order(order, now);
+        self.obey(tools, now);
+        match (order, self.last_end) {
+            (Order::Resume | Order::EndMaintenance, _) => Begun::Obeyed,
+            (_, Some(end)) => Begun::Ended(end),
+            (_, None) => Begun::GoesOn(self.handovers + 1),
+        }
     }
 
     /// Somebody removed one of the addresses.
@@ -252,6 +298,18 @@ impl Seat {
                     to,
                     reason: reason.to_string(),
                 }),
+                // A partner gets nothing from this director yet that it would lack: there is nothing to wait
+                // for. Whoever sends it something calls `prepared` once it has that.
+                Output::PrepareHandover => self.machine.prepared(now),
+                Output::HandoverEnded(end) => {
+                    self.handovers += 1;
+                    self.last_end = Some(end);
+                    tools.tell(News::HandoverEnded {
+                        router: self.config().id,
+                        number: self.handovers,
+                        end,
+                    });
+                }
                 Output::Noticed(notice) => tools.tell(News::Trouble {
                     router: self.config().id,
                     what: notice.to_string(),

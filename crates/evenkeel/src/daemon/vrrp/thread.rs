@@ -167,6 +167,20 @@ impl Thread {
                 }
                 let _ended = done.send(());
             }
+            Order::Operator {
+                routers,
+                order,
+                begun,
+            } => {
+                let mut told = Vec::new();
+                for seat in &mut self.seats {
+                    let id = seat.config().id;
+                    if routers.contains(&id) {
+                        told.push((id, seat.order(order, &mut self.tools, now)));
+                    }
+                }
+                let _ended = begun.send(told);
+            }
             Order::MayTakeOver(id) => {
                 let mut seats = self.seats.iter_mut();
                 if let Some(seat) = seats.find(|seat| seat.config().id == id) {

@@ -55,6 +55,9 @@ fn router(role: Role) -> VirtualRouterStatus {
         preempt: true,
         may_take_over: true,
         stopping: false,
+        stance: Stance::Ordinary,
+        priority_in_force: None,
+        handing_over: false,
         addresses: vec![
             "198.18.14.146".parse().unwrap(),
             "198.18.14.147".parse().unwrap(),
@@ -95,6 +98,7 @@ fn status(routers: Vec<VirtualRouterStatus>, services: Vec<ServiceStatus>) -> St
         started: 0,
         adopted: false,
         ready: true,
+        maintenance: false,
         interface: InterfaceStatus {
             name: String::new(),
             mac: String::new(),
@@ -143,6 +147,40 @@ virtual router paper: backup for 2h3m, priority 100, id 51, VRRP 3
 ";
     let status = status(vec![router(Role::Backup)], services);
     assert_eq!(rendered(&status), expected);
+}
+
+#[test]
+fn who_stands_back_by_command_says_why_and_how_to_end_that() {
+    for (stance, words) in [
+        (
+            Stance::HandedOver,
+            "handed over by command: does not preempt",
+        ),
+        (
+            Stance::Standby,
+            "nobody else is there (with priority 1), until `evenkeel standby --off`",
+        ),
+        (
+            Stance::Maintenance,
+            "takes nothing over until `evenkeel maintenance off`",
+        ),
+    ] {
+        let router = VirtualRouterStatus {
+            stance,
+            priority_in_force: (stance == Stance::Standby).then_some(1),
+            ..router(Role::Backup)
+        };
+        let out = rendered(&status(vec![router], Vec::new()));
+        let line = out.lines().find(|line| line.starts_with("  stands back  "));
+        assert!(line.is_some_and(|line| line.contains(words)), "{out}");
+    }
+    let leaving = VirtualRouterStatus {
+        handing_over: true,
+        ..router(Role::Active)
+    };
+    let out = rendered(&status(vec![leaving], Vec::new()));
+    assert!(out.contains("VRRP 3, handing over\n"), "{out}");
+    assert!(!out.contains("stands back"), "{out}");
 }
 
 #[test]
