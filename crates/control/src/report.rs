@@ -226,10 +226,7 @@ impl fmt::Display for Report {
             Self::FlowsUnknown { router, services } => write!(f, "{router}: {}", unknown(services)),
             Self::RouterTrouble { router, what } => write!(f, "{router}: {what}"),
             Self::RouterOrdered { router, what, .. } => write!(f, "{router}: {what}"),
-            Self::Maintenance(true) => f.write_str(
-                "in maintenance: this director takes no virtual router over until `evenkeel maintenance off`",
-            ),
-            Self::Maintenance(false) => f.write_str("in maintenance no longer"),
+            Self::Maintenance(on) => f.write_str(maintenance(*on)),
             Self::RestartNeeded(what) => what.fmt(f),
             Self::NothingChanged => f.write_str("configuration read, nothing changed"),
             Self::ServerGated { service, server } => write!(
@@ -246,13 +243,11 @@ impl fmt::Display for Report {
                 server,
                 action,
                 reason,
-            } => {
-                let done = done(*action);
-                write!(
-                    f,
-                    "server {server} of `{service}` is down and {done}: {reason}"
-                )
-            }
+            } => write!(
+                f,
+                "server {server} of `{service}` is down and {}: {reason}",
+                done(*action)
+            ),
             Self::ServerForwarding {
                 service,
                 server,
@@ -280,6 +275,14 @@ fn unknown(services: &str) -> String {
         "what another director placed of {services} is unknown here: connections go by the consistent hash and \
          mostly break (counted as unknown-flow), UDP flows are placed anew"
     )
+}
+
+const fn maintenance(on: bool) -> &'static str {
+    if on {
+        "in maintenance: this director takes no virtual router over until `evenkeel maintenance off`"
+    } else {
+        "in maintenance no longer"
+    }
 }
 
 /// What was done about a server that is down.

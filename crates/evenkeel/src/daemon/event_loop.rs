@@ -16,7 +16,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::command_error::CommandError;
 use crate::commands::check::load_error;
 use crate::daemon::edits::{self, Waiting};
-use crate::daemon::handover::{self, StandingFile};
+use crate::daemon::handover::Handovers;
 use crate::daemon::hands::{self, Hands};
 use crate::daemon::problems::Problems;
 use crate::daemon::rates::{self, Estimator};
@@ -51,9 +51,8 @@ pub(crate) struct Daemon {
     pub(crate) estimator: Estimator<Counted>,
     /// Edits that are made and not answered yet.
     pub(crate) waiting: Vec<Waiting>,
-    /// Orders to hand over that are not answered yet, and the file of those that outlive the daemon.
-    pub(crate) handovers: Vec<handover::Waiting>,
-    pub(crate) standing_file: StandingFile,
+    /// Orders to hand over.
+    pub(crate) handovers: Handovers,
     /// What is told of this daemon and does not change.
     pub(crate) identity: view::Identity,
 }

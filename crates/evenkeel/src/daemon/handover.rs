@@ -4,6 +4,7 @@ mod standing;
 mod words;
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use evenkeel_api::{
@@ -15,7 +16,8 @@ use evenkeel_model::{Role, VirtualRouterId};
 use evenkeel_vrrp::{HandoverEnd, Order, PREPARATION_MAX};
 use tokio::sync::oneshot;
 
-pub(crate) use self::standing::{Standing, StandingFile, remove};
+use self::standing::StandingFile;
+pub(crate) use self::standing::{Standing, remove};
 use crate::daemon::event_loop::Daemon;
 use crate::daemon::server::{self, Answer};
 use crate::daemon::vrrp::{Begun, SeatView, ThreadView};
@@ -23,8 +25,28 @@ use crate::daemon::vrrp::{Begun, SeatView, ThreadView};
 /// What an end may be late: the thread tells it at once, and the event loop may be busy.
 const SLACK: Duration = Duration::from_secs(5);
 
+/// Orders to hand over.
+pub(crate) struct Handovers {
+    /// Those that are not answered yet.
+    waiting: Vec<Waiting>,
+    /// Those that outlive the daemon.
+    file: StandingFile,
+}
+
+impl Handovers {
+    /// Reads what an earlier daemon with this socket left in force.
+    pub(crate) fn open(socket: &Path) -> (Self, Standing) {
+        let (file, standing) = StandingFile::open(socket);
+        let handovers = Self {
+            waiting: Vec::new(),
+            file,
+        };
+        (handovers, standing)
+    }
+}
+
 /// An answer that waits for handovers to end.
-pub(crate) struct Waiting {
+struct Waiting {
     request: HandoverRequest,
     routers: Vec<Router>,
     /// What was in force before.
@@ -70,7 +92,7 @@ impl Daemon {
     ) {
         match self.begin_handover(&request) {
             Ok((routers, before, until)) => {
-                self.handovers.push(Waiting {
+                self.handovers.waiting.push(Waiting {
                     request,
                     routers,
                     before,
@@ -119,7 +141,10 @@ impl Daemon {
     /// Makes these the orders that outlive the daemon.
     fn stand(&mut self, standing: Standing) -> Answer<()> {
         if standing != self.hands.vrrp.standing {
-            self.standing_file.keep(&standing).map_err(server::failed)?;
+            self.handovers
+                .file
+                .keep(&standing)
+                .map_err(server::failed)?;
             self.hands.vrrp.standing = standing;
         }
         Ok(())
@@ -142,7 +167,7 @@ impl Daemon {
             let what = format!("handover by command: {end}");
             self.tell_ordered(id, what, done);
         }
-        for waiting in &mut self.handovers {
+        for waiting in &mut self.handovers.waiting {
             waiting.end(id, number, end);
         }
         self.answer_handovers();
@@ -150,14 +175,15 @@ impl Daemon {
 
     /// When an order must be answered at the latest.
     pub(crate) fn handovers_due(&self) -> Option<Instant> {
-        self.handovers.iter().map(|waiting| waiting.until).min()
+        let waiting = self.handovers.waiting.iter();
+        waiting.map(|waiting| waiting.until).min()
     }
 
     /// Answers orders that have ended, or have had their time: then the thread's news were lost.
     pub(crate) fn answer_handovers(&mut self) {
         let now = Instant::now();
         let over = |waiting: &mut Waiting| waiting.is_over() || waiting.until <= now;
-        let over: Vec<Waiting> = self.handovers.extract_if(.., over).collect();
+        let over: Vec<Waiting> = self.handovers.waiting.extract_if(.., over).collect();
         for waiting in over {
             let answer = self.finish_handover(&waiting);
             drop(waiting.sender.send(answer));

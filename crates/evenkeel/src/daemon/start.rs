@@ -9,7 +9,7 @@ use std::time::{Instant, SystemTime};
 
 use evenkeel_api::XdpMode;
 use evenkeel_bpf::{DataPlane, Interface, Mode, Options, Sizes, StartError};
-use evenkeel_control::Control;
+use evenkeel_control::{Control, Event};
 use evenkeel_model::{Director, Priority, ServiceEntry, VirtualService, XdpPreference};
 use evenkeel_net::{AddressError, Announcer, LinkError, LinkInfo, Netlink};
 use tokio::sync::mpsc;
@@ -20,7 +20,7 @@ use crate::daemon::Setup;
 use crate::daemon::arp::ArpProblems;
 use crate::daemon::edits::{self, EditsFile};
 use crate::daemon::event_loop::{Daemon, Signals};
-use crate::daemon::handover::StandingFile;
+use crate::daemon::handover::Handovers;
 use crate::daemon::hands::Hands;
 use crate::daemon::journal::Journal;
 use crate::daemon::problems::Problems;
@@ -49,7 +49,7 @@ pub(crate) async fn start(setup: Setup) -> Result<Daemon, CommandError> {
     let announcer = Announcer::open().map_err(|error| CommandError::new(error).hint(as_root()))?;
     let mut socket = Socket::bind(&setup.socket).await.map_err(bad_socket)?;
     let (edits_file, overlay) = EditsFile::open(&setup.socket);
-    let (standing_file, standing) = StandingFile::open(&setup.socket);
+    let (handovers, standing) = Handovers::open(&setup.socket);
     let configured = director;
     let director = Director {
         services: overlay.apply(&configured.services),
@@ -70,18 +70,11 @@ pub(crate) async fn start(setup: Setup) -> Result<Daemon, CommandError> {
     let (results_sender, results) = mpsc::channel(RESULTS);
     let journal = Journal::new();
     let requests = socket.serve(journal.watch());
-    if standing.maintenance {
-        tracing::warn!(
-            event = "maintenance",
-            "in maintenance: this director takes no virtual router over until `evenkeel maintenance off`"
-        );
-    }
+    let maintenance = standing.maintenance;
     let (vrrp, news) = Vrrp::new(standing);
     let own = own_addresses(&netlink, &director).await;
-    let control = Control::new(configured, overlay, adopted, own, Instant::now());
-    for clash in edits::clashes(&control, control.configured()) {
-        tracing::warn!(event = "config-warning", "{clash}");
-    }
+    let mut control = Control::new(configured, overlay, adopted, own, Instant::now());
+    tell_leftovers(&mut control, maintenance);
     Ok(Daemon {
         control,
         hands: Hands {
@@ -111,10 +104,19 @@ pub(crate) async fn start(setup: Setup) -> Result<Daemon, CommandError> {
         problems: Problems::default(),
         estimator: Estimator::default(),
         waiting: Vec::new(),
-        handovers: Vec::new(),
-        standing_file,
+        handovers,
         identity,
     })
+}
+
+/// Tells what people should know of what an earlier daemon left.
+fn tell_leftovers(control: &mut Control, maintenance: bool) {
+    if maintenance {
+        control.handle_event(Event::Maintenance(true), Instant::now());
+    }
+    for clash in edits::clashes(control, control.configured()) {
+        tracing::warn!(event = "config-warning", "{clash}");
+    }
 }
 
 /// Refuses a config that can't be used on this machine, and warns of what is odd about it.

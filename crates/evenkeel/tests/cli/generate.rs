@@ -69,8 +69,8 @@ fn bash_completes_a_command() {
     let mut generate = program("evenkeel");
     generate.args(["generate", "completions", "bash"]);
     let script = String::from_utf8(generate.output().unwrap().stdout).unwrap();
-    let ask = "\nCOMP_WORDS=(evenkeel sta); COMP_CWORD=1\n\
-               _evenkeel evenkeel sta evenkeel; echo \"${COMPREPLY[@]}\"\n";
+    let ask = "\nCOMP_WORDS=(evenkeel stat); COMP_CWORD=1\n\
+               _evenkeel evenkeel stat evenkeel; echo \"${COMPREPLY[@]}\"\n";
     let output = Command::new("bash")
         .args(["--norc", "-c", &(script + ask)])
         .stdin(Stdio::null())

@@ -29,6 +29,33 @@ async fn requests_reach_the_loop_and_answers_the_client() {
 }
 
 #[tokio::test]
+async fn an_order_to_hand_over_reaches_the_loop_as_it_was_given() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("api.sock");
+    let mut socket = Socket::bind(&path).await.unwrap();
+    let mut requests = socket.serve(watch::channel(0).1);
+    let order = HandoverRequest {
+        order: evenkeel_api::HandoverOrder::MaintenanceForced,
+        routers: vec!["front".to_owned()],
+        to: Some([192, 0, 2, 9].into()),
+        patience_ms: Some(250),
+    };
+    let asked = order.clone();
+    let client = tokio::spawn(async move { Client::new(path).hand_over(&asked).await });
+    let Some(Request::HandOver(given, answer)) = requests.recv().await else {
+        panic!("an order was given");
+    };
+    assert_eq!(given, order);
+    let expected = HandoverAnswer {
+        api_version: API_VERSION,
+        routers: Vec::new(),
+        maintenance: true,
+    };
+    answer.send(Ok(expected.clone())).unwrap();
+    assert_eq!(client.await.unwrap().unwrap(), expected);
+}
+
+#[tokio::test]
 async fn a_second_daemon_finds_the_socket_in_use() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("api.sock");

@@ -15,7 +15,7 @@ use evenkeel_vrrp::Packet;
 use evenkeel_wire::vrrp;
 
 use super::lateness::Lateness;
-use super::seat::Seat;
+use super::seat::{Begun, Seat};
 use super::tools::Tools;
 use super::{News, Order, ThreadView, family};
 
@@ -172,14 +172,7 @@ impl Thread {
                 order,
                 begun,
             } => {
-                let mut told = Vec::new();
-                for seat in &mut self.seats {
-                    let id = seat.config().id;
-                    if routers.contains(&id) {
-                        told.push((id, seat.order(order, &mut self.tools, now)));
-                    }
-                }
-                let _ended = begun.send(told);
+                let _ended = begun.send(self.operate(&routers, order, now));
             }
             Order::MayTakeOver(id) => {
                 let mut seats = self.seats.iter_mut();
@@ -218,6 +211,20 @@ impl Thread {
                 }
             }
         }
+    }
+
+    /// Obeys an operator; how it began.
+    fn operate(
+        &mut self,
+        routers: &[VirtualRouterId],
+        order: evenkeel_vrrp::Order,
+        now: Instant,
+    ) -> Vec<(VirtualRouterId, Begun)> {
+        let (seats, tools) = (self.seats.iter_mut(), &mut self.tools);
+        let meant = seats.filter(|seat| routers.contains(&seat.config().id));
+        meant
+            .map(|seat| (seat.config().id, seat.order(order, tools, now)))
+            .collect()
     }
 
     fn retire(&mut self, routers: &[VirtualRouterId], addresses: &[IpAddr], now: Instant) {
