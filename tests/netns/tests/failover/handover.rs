@@ -19,6 +19,9 @@ fn hears_nobody(pair: &Pair, director: Director<'_>) {
     });
 }
 
+/// A daemon that starts while many others do may take long.
+const PATIENCE: Duration = Duration::from_secs(120);
+
 fn stance(director: Director<'_>) -> Stance {
     director.router(FRONT).unwrap().stance
 }
@@ -141,6 +144,7 @@ fn alone_a_director_that_is_told_to_hand_over_stays_active() {
 #[test]
 fn who_stands_by_serves_while_nobody_else_does_and_after_a_restart_too() {
     let mut pair = Pair::boot("t-standby", "");
+    pair.cluster.be_patient(PATIENCE);
     let traffic = Traffic::start(&pair.cluster);
     let told = pair.cluster.director().evenkeel(&["standby"]).succeeded();
     assert!(told.contains("took over in"), "{told}");
@@ -179,6 +183,7 @@ fn who_stands_by_serves_while_nobody_else_does_and_after_a_restart_too() {
 #[test]
 fn maintenance_outlives_the_daemon_and_nothing_is_taken_over_in_it() {
     let mut pair = Pair::boot("t-maint", "");
+    pair.cluster.be_patient(PATIENCE);
     let traffic = Traffic::start(&pair.cluster);
     let begun = Instant::now();
     let director = pair.cluster.director();
