@@ -13,10 +13,10 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
 use crate::{
-    API_VERSION, CONNECTIONS_PATH, Connections, EDIT_PATH, EVENTS_PATH, EVENTS_WAIT_MS_MAX,
-    EditAnswer, EditRequest, ErrorAnswer, Events, HANDOVER_PATH, HandoverAnswer, HandoverRequest,
-    RELOAD_PATH, ReloadAnswer, ReloadQuery, SERVICES_PATH, STATUS_PATH, Services, Status,
-    TRACE_PATH, TraceAnswer, TraceQuery,
+    API_VERSION, CONNECTIONS_PATH, Connections, ConnectionsQuery, EDIT_PATH, EVENTS_PATH,
+    EVENTS_WAIT_MS_MAX, EditAnswer, EditRequest, ErrorAnswer, Events, HANDOVER_PATH,
+    HandoverAnswer, HandoverRequest, RELOAD_PATH, ReloadAnswer, ReloadQuery, SERVICES_PATH,
+    STATUS_PATH, Services, Status, TRACE_PATH, TraceAnswer, TraceQuery,
 };
 
 /// Longest wait for an answer. The daemon answers from memory and maps; a full table of a million
@@ -153,7 +153,16 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn connections(&self) -> Result<Connections, ClientError> {
-        self.call(Method::GET, CONNECTIONS_PATH, DEADLINE).await
+        self.connections_of(&ConnectionsQuery::default()).await
+    }
+
+    /// Asks for some of the connections that the director remembers.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn connections_of(&self, of: &ConnectionsQuery) -> Result<Connections, ClientError> {
+        let path = format!("{CONNECTIONS_PATH}{}", query(of));
+        self.call(Method::GET, &path, DEADLINE).await
     }
 
     /// Asks for the events after the one with number `after`; where there are none yet, the daemon waits for
@@ -336,6 +345,42 @@ impl Client {
             socket: self.socket.clone(),
             reason,
         }
+    }
+}
+
+/// Conditions as the query of a request.
+fn query(of: &ConnectionsQuery) -> String {
+    let ConnectionsQuery {
+        protocol,
+        virtual_address,
+        group,
+        server,
+        client,
+        prefix,
+        state,
+        limit,
+    } = of;
+    // A state has the word of its JSON.
+    let state = state.and_then(|state| serde_json::to_value(state).ok());
+    let state = state.as_ref().and_then(serde_json::Value::as_str);
+    let pairs = [
+        ("protocol", protocol.map(|p| p.word().to_owned())),
+        ("virtual_address", virtual_address.map(|a| a.to_string())),
+        ("group", group.map(|number| number.to_string())),
+        ("server", server.map(|address| address.to_string())),
+        ("client", client.map(|address| address.to_string())),
+        ("prefix", prefix.map(|bits| bits.to_string())),
+        ("state", state.map(str::to_owned)),
+        ("limit", limit.map(|most| most.to_string())),
+    ];
+    let given = pairs
+        .into_iter()
+        .filter_map(|(name, value)| Some(format!("{name}={}", value?)));
+    let given: Vec<String> = given.collect();
+    if given.is_empty() {
+        String::new()
+    } else {
+        format!("?{}", given.join("&"))
     }
 }
 

@@ -1,16 +1,72 @@
-//! What `ipvsadm -Lc` needs.
+//! What `ipvsadm -Lc` and `evenkeel connections` need.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::Protocol;
+use crate::{Protocol, ServiceId};
 
-/// All connections that the director remembers.
+/// Most connections of an answer that has a limit.
+pub const CONNECTIONS_MAX: u64 = 100_000;
+
+/// Which connections are asked for, as the query of the request; what is left out is no condition.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ConnectionsQuery {
+    /// Those of the service with this protocol and ...
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<Protocol>,
+    /// ... this address and port; only both together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub virtual_address: Option<SocketAddr>,
+    /// Those of the group of this number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group: Option<u32>,
+    /// Those on the real server of this address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server: Option<IpAddr>,
+    /// Those of this client, or of the network that it is in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client: Option<IpAddr>,
+    /// How many leading bits of `client` count: 32 with IPv4 at most, 128 with IPv6; left out: all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prefix: Option<u8>,
+    /// Those in this state.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<ConnectionState>,
+    /// Most connections of the answer, which are counted beyond that; more than [`CONNECTIONS_MAX`] is taken as that.
+    /// Left out: the answer has all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u64>,
+}
+
+impl ConnectionsQuery {
+    /// The same, for the connections of one service.
+    #[must_use]
+    pub const fn of_service(self, service: ServiceId) -> Self {
+        match service {
+            ServiceId::Single { protocol, address } => Self {
+                protocol: Some(protocol),
+                virtual_address: Some(address),
+                ..self
+            },
+            ServiceId::Group { group } => Self {
+                group: Some(group),
+                ..self
+            },
+        }
+    }
+}
+
+/// Connections that the director remembers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Connections {
     /// [`crate::API_VERSION`].
     pub api_version: u32,
+    /// How many were asked for, whether they are here or were cut off by the limit. An older daemon does not say: it
+    /// knows no conditions, and gives all that there are.
+    #[serde(default)]
+    pub matched: Option<u64>,
     /// Connections, in no order.
     pub connections: Vec<Connection>,
 }
@@ -40,6 +96,27 @@ pub enum ConnectionState {
 }
 
 impl ConnectionState {
+    /// All states.
+    pub const ALL: [Self; 17] = [
+        Self::None,
+        Self::Established,
+        Self::SynSent,
+        Self::SynRecv,
+        Self::FinWait,
+        Self::TimeWait,
+        Self::Close,
+        Self::CloseWait,
+        Self::LastAck,
+        Self::Listen,
+        Self::Synack,
+        Self::Udp,
+        Self::Init1,
+        Self::Init,
+        Self::CookieEchoed,
+        Self::ShutdownReceived,
+        Self::Closed,
+    ];
+
     /// The name as ipvsadm prints it.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -83,6 +160,9 @@ pub struct Connection {
     pub destination: SocketAddr,
     /// Seconds until it expires, if no packet comes.
     pub expires_s: u64,
+    /// The service that it is of; `None`: nobody knows any more, or an older daemon, which does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<ServiceId>,
     /// True while it stands in the half-open table.
     pub half_open: bool,
     /// True once a second client packet came at least a second after the first.

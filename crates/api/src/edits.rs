@@ -170,6 +170,20 @@ pub enum Edit {
         /// The server's address.
         server: IpAddr,
     },
+    /// Give a real server no new connections, until it is ready, or changed or added anew.
+    Drain {
+        /// The service.
+        service: ServiceId,
+        /// The server's address.
+        server: IpAddr,
+    },
+    /// Give a drained real server new connections again.
+    Ready {
+        /// The service.
+        service: ServiceId,
+        /// The server's address.
+        server: IpAddr,
+    },
     /// Remove all services.
     Clear,
     /// Set the timeouts that are given, and leave the others.
@@ -289,6 +303,9 @@ pub struct EditedService {
     pub settings: Option<ServiceSettings>,
     /// Its servers that were edited.
     pub servers: Vec<EditedServer>,
+    /// Its servers that are drained, address and port.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drained: Vec<SocketAddr>,
 }
 
 /// A real server that was edited.

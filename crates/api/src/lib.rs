@@ -19,7 +19,9 @@ pub mod trace;
 pub mod virtual_routers;
 
 pub use client::{Client, ClientError};
-pub use connections::{Connection, ConnectionState, Connections};
+pub use connections::{
+    CONNECTIONS_MAX, Connection, ConnectionState, Connections, ConnectionsQuery,
+};
 pub use edits::{
     EDITS_MAX, Edit, EditAnswer, EditKind, EditRefusal, EditRequest, EditedServer, EditedService,
     Edits, Persistence, ServerSettings, ServiceId, ServiceOptions, ServiceSettings, Thresholds,
@@ -60,7 +62,7 @@ pub const SOCKET_VARIABLE: &str = "EVENKEEL_SOCKET";
 pub const STATUS_PATH: &str = "/v1/status";
 /// Path of [`Services`], GET.
 pub const SERVICES_PATH: &str = "/v1/services";
-/// Path of [`Connections`], GET.
+/// Path of [`Connections`], GET, with [`ConnectionsQuery`] as its query.
 pub const CONNECTIONS_PATH: &str = "/v1/connections";
 /// Path of [`Events`], GET, with [`EventsQuery`] as its query.
 pub const EVENTS_PATH: &str = "/v1/events";

@@ -135,6 +135,9 @@ pub struct ServiceStatus {
     pub on_failure: OnFailure,
     /// Real servers, in the order of the config file.
     pub servers: Vec<ServerStatus>,
+    /// The host that gets the new connections while none of `servers` takes any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sorry_server: Option<ServerStatus>,
 }
 
 /// Packets of one protocol to some ports of one address.
@@ -179,6 +182,10 @@ pub enum ServerState {
     NoNeighbour,
     /// It is in, but has as many connections as it may have: it gets no new ones.
     Overloaded,
+    /// It gets no new connections by hand (`evenkeel drain`), and its checks succeed, or it has none.
+    Drained,
+    /// It is a sorry server, and other servers take new connections.
+    Spare,
 }
 
 impl ServerState {
@@ -191,6 +198,8 @@ impl ServerState {
             Self::Gated => "gated",
             Self::NoNeighbour => "no-neighbour",
             Self::Overloaded => "overloaded",
+            Self::Drained => "drained",
+            Self::Spare => "spare",
         }
     }
 }
@@ -205,8 +214,11 @@ pub struct ServerStatus {
     pub forwarding: Forwarding,
     /// Weight in the config.
     pub weight_configured: u16,
-    /// Weight in force: 0 while quiesced or not listed.
+    /// Weight in force: 0 while quiesced, drained or not listed.
     pub weight: u16,
+    /// True while it is drained, whatever its state.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub drained: bool,
     /// What the director thinks of it.
     pub state: ServerState,
     /// True while the data plane has it.

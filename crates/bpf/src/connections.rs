@@ -53,6 +53,8 @@ pub struct Connection {
     pub state: ConnState,
     /// Time until it expires.
     pub expires: Duration,
+    /// The service that its server is of; `None`: that is not known any more.
+    pub service: Option<ServiceKey>,
     /// Whether it stands in the half-open table.
     pub half_open: bool,
     /// Whether a client's packet confirmed it a second or more after its first.
@@ -109,26 +111,53 @@ impl Entry {
     }
 }
 
+/// Connections of a certain kind.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// The first of them, in no order.
+    pub connections: Vec<Connection>,
+    /// How many there are.
+    pub matched: u64,
+}
+
 impl DataPlane {
     /// All connections that have not expired, established ones first.
     ///
     /// Each is consistent in itself; packets go on changing them while they are read.
     #[must_use]
     pub fn connections(&self) -> Vec<Connection> {
+        self.find_connections(usize::MAX, |_any| true).connections
+    }
+
+    /// As [`connections`](Self::connections), but only those that are `wanted`, and of these `limit` at most.
+    ///
+    /// Takes memory for the connections that are wanted alone, some 150 bytes for each of the limit and 24 for the others.
+    #[must_use]
+    pub fn find_connections(&self, limit: usize, wanted: impl Fn(&Connection) -> bool) -> Found {
         let now = self.tables.now();
-        let established = live(&self.tables.conns, &self.tables.conn_clients, false);
-        // A connection that moves between the tables may be met in both.
-        let met: HashSet<FlowKey> = established.iter().map(|entry| entry.key).collect();
-        let half_open = live(&self.tables.half_open, &self.tables.half_open_clients, true);
-        let half_open = half_open.into_iter();
-        let half_open = half_open.filter(|entry| !met.contains(&entry.key));
         let names = Names::of(&self.tables, &self.book);
-        established
-            .into_iter()
-            .chain(half_open)
-            .filter(|entry| entry.word.expiry() > now)
-            .map(|entry| names.connection(&entry, now))
-            .collect()
+        let established = live(&self.tables.conns, &self.tables.conn_clients, false);
+        let half_open = live(&self.tables.half_open, &self.tables.half_open_clients, true);
+        let mut found = Found::default();
+        // A connection that moves between the tables may be met in both.
+        let mut met: HashSet<FlowKey> = HashSet::new();
+        for entry in established.chain(half_open) {
+            if entry.word.expiry() <= now || entry.half_open && met.contains(&entry.key) {
+                continue;
+            }
+            let connection = names.connection(&entry, now);
+            if !wanted(&connection) {
+                continue;
+            }
+            found.matched += 1;
+            if !entry.half_open {
+                met.insert(entry.key);
+            }
+            if found.connections.len() < limit {
+                found.connections.push(connection);
+            }
+        }
+        found
     }
 }
 
@@ -171,6 +200,7 @@ impl<'a> Names<'a> {
             }),
             state: state.copied().unwrap_or(ConnState::None),
             expires: Duration::from_nanos(word.expiry().0.saturating_sub(now.0) << Tick::SHIFT),
+            service: self.service_of(entry).and_then(|(_, key)| key),
             half_open: entry.half_open,
             assured: !entry.half_open && !word.is_unassured(),
         }
@@ -200,26 +230,32 @@ impl<'a> Names<'a> {
         let secret = secret.map_or(0, |globals| globals.secret.load(Relaxed));
         let has = |of| digest(entry.client, of, secret) == entry.key.addresses;
         let client = IpAddr::V6(address6(entry.client));
-        let server = self.tables.servers.get(entry.word.server());
-        let owner = server.map_or(0, |server| low(server.owner.load(Relaxed)));
-        let service = owner.checked_sub(1);
-        let slot = service.and_then(|number| self.tables.services.get(number));
-        let addresses = match slot.and_then(slot_key) {
-            Some(ServiceKey::Group(number)) if entry.key.is_template() => {
+        let addresses = match self.service_of(entry) {
+            Some((_, Some(ServiceKey::Group(number)))) if entry.key.is_template() => {
                 let number = number.get();
                 // As IPVS shows it: the number in the place of the address's first word.
                 let address = Ipv6Addr::from_bits(u128::from(number) << 96);
                 return (noted(client, has(of_group(number))), address.into());
             }
-            Some(ServiceKey::Group(_)) => self.addresses_of(service.unwrap_or(0)),
-            Some(ServiceKey::Single { address, .. }) => v6(address.ip()).into_iter().collect(),
-            None => Vec::new(),
+            Some((service, Some(ServiceKey::Group(_)))) => self.addresses_of(service),
+            Some((_, Some(ServiceKey::Single { address, .. }))) => {
+                v6(address.ip()).into_iter().collect()
+            }
+            Some((_, None)) | None => Vec::new(),
         };
         let mut candidates = addresses.iter();
         let own = candidates.find(|address| has(address6_words(**address)));
         let any = || addresses.first().copied();
         let address = own.copied().or_else(any).unwrap_or(Ipv6Addr::UNSPECIFIED);
         (noted(client, own.is_some()), address.into())
+    }
+
+    /// The number of the service that an entry's server is of, and what identifies that.
+    fn service_of(&self, entry: &Entry) -> Option<(u32, Option<ServiceKey>)> {
+        let server = self.tables.servers.get(entry.word.server())?;
+        let number = low(server.owner.load(Relaxed)).checked_sub(1)?;
+        let slot = self.tables.services.get(number)?;
+        Some((number, slot_key(slot)))
     }
 
     /// The IPv6 addresses of a group, by the number of its service.
@@ -268,13 +304,12 @@ fn addresses4(key: &FlowKey) -> (IpAddr, IpAddr) {
 }
 
 /// The live entries of a table.
-fn live(
-    table: &MappedArray<Bucket>,
-    clients: &MappedArray<Clients>,
+fn live<'t>(
+    table: &'t MappedArray<Bucket>,
+    clients: &'t MappedArray<Clients>,
     half_open: bool,
-) -> Vec<Entry> {
+) -> impl Iterator<Item = Entry> + use<'t> {
     let buckets = table.as_slice().iter().zip(clients.as_slice());
     let ways = buckets.flat_map(|(bucket, clients)| bucket.ways.iter().zip(&clients.ways));
-    ways.filter_map(|(conn, client)| Entry::read(conn, client, half_open))
-        .collect()
+    ways.filter_map(move |(conn, client)| Entry::read(conn, client, half_open))
 }

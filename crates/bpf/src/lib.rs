@@ -52,7 +52,7 @@ mod trace;
 mod view;
 
 pub use attach::{PassProgram, attach_pass};
-pub use connections::{Connection, Flow};
+pub use connections::{Connection, Flow, Found};
 pub use error::{GateError, PurgeError, PutError, ReadError, RunError, StartError};
 pub use mapped::{Mappable, MappedArray};
 pub use measure::{Attachment, ProgramFigures};

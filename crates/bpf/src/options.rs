@@ -89,7 +89,7 @@ impl Sizes {
     pub fn with_room_for<'s>(self, services: impl IntoIterator<Item = &'s VirtualService>) -> Self {
         let (mut servers, mut words) = (0u64, 0u64);
         for service in services {
-            let count = service.servers.len();
+            let count = service.all_servers().count();
             servers += count as u64;
             words += words_of(service.scheduler, service.options.maglev.slots, count);
             let addresses = service.addresses().collect::<BTreeSet<_>>().len();

@@ -156,6 +156,7 @@ pub(crate) const SERVICE: Schema = Schema {
         ON_REMOVAL,
         CHECK,
         SERVERS,
+        SORRY_SERVER,
     ],
 };
 pub(crate) const LISTEN: Key = key(
@@ -207,6 +208,12 @@ pub(crate) const SERVERS: Key = key(
     "servers",
     "an array of tables",
     "servers = [ { address = \"198.18.14.12\" } ]",
+);
+
+pub(crate) const SORRY_SERVER: Key = key(
+    "sorry-server",
+    "a string with an address",
+    "sorry-server = \"198.18.14.20\"",
 );
 
 pub(crate) const CHECK_TABLE: Schema = Schema {

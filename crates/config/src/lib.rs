@@ -17,6 +17,7 @@ mod listen;
 mod options;
 mod overlap;
 mod reader;
+mod server;
 mod service;
 mod syntax;
 mod virtual_router;

@@ -1,35 +1,19 @@
 //! `[[service]]`: virtual services and their real servers.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::ops::Range;
 
 use evenkeel_model::{
-    Check, Forwarding, Fragments, OnFailure, Protocol, RealServer, Scheduler, ServiceKey,
-    ServiceOptions, VirtualService, Weight,
+    Check, Fragments, OnFailure, Protocol, Scheduler, ServiceKey, ServiceOptions, VirtualService,
 };
 
 use crate::check::CheckedPort;
 use crate::diagnostic::{Faults, Reported};
 use crate::listen::{Taken, Taking};
-use crate::overlap::{Addresses, Host};
+use crate::overlap::Addresses;
 use crate::reader::{Field, Section};
-use crate::{address, check, keys, listen, options};
-
-/// IPVS's other forwarding methods, by their names here, in ipvsadm and in ldirectord.
-const PLANNED_FORWARDING: [&str; 6] = [
-    "tunnel",
-    "masquerade",
-    "masquerading",
-    "nat",
-    "masq",
-    "ipip",
-];
-/// Names of the forwarding method that nobody configures.
-const LOCAL_FORWARDING: [&str; 2] = ["local", "localnode"];
-
-/// Most real servers of one service.
-const SERVERS_MAX: usize = 1_024;
+use crate::{check, keys, listen, options, server};
 
 /// What the services have in common: things that no two may share.
 #[derive(Default)]
@@ -74,10 +58,6 @@ fn read<'t>(
         None => Ok(Scheduler::RoundRobin),
     };
     let options = options::read(section, taking, scheduler, faults);
-    let forwarding = match section.get(&keys::FORWARD) {
-        Some(field) => read_forwarding(&field, faults),
-        None => Ok(Forwarding::DirectRouting),
-    };
     let on_failure = match section.get(&keys::ON_FAILURE) {
         Some(field) => {
             let supported = [
@@ -97,9 +77,7 @@ fn read<'t>(
         None => Ok(false),
     };
     let check = read_check(section, taking, faults);
-    let servers = section
-        .require(&keys::SERVERS, faults)
-        .and_then(|field| read_servers(&field, taking, forwarding, addresses, faults));
+    let (servers, sorry_server) = server::read_all(section, taking, addresses, faults);
     let taking = taking?;
     Ok(VirtualService {
         name: name?.to_owned(),
@@ -114,21 +92,8 @@ fn read<'t>(
         on_failure: on_failure?,
         check: check?,
         servers: servers?,
+        sorry_server: sorry_server?,
     })
-}
-
-fn read_forwarding(field: &Field<'_>, faults: &mut Faults<'_>) -> Result<Forwarding, Reported> {
-    let text = field.text(faults)?;
-    if LOCAL_FORWARDING.contains(&text) {
-        return Err(field.fault(
-            format!("forwarding method `{text}` can't be configured"),
-            "`direct`",
-            "remove `forward`: a server whose address is one of this director's own is local by itself",
-            faults,
-        ));
-    }
-    let supported = [("direct", Forwarding::DirectRouting)];
-    field.choice("forwarding method", &supported, &PLANNED_FORWARDING, faults)
 }
 
 /// Reads `fragments`; addresses alone can name but one service of an address and protocol.
@@ -245,99 +210,4 @@ fn read_check(
             ),
         )
     }))
-}
-
-fn read_servers(
-    field: &Field<'_>,
-    taking: Result<&Taking, Reported>,
-    forwarding: Result<Forwarding, Reported>,
-    addresses: &mut Addresses,
-    faults: &mut Faults<'_>,
-) -> Result<Vec<RealServer>, Reported> {
-    let example = "{ address = \"198.18.14.12\" }";
-    let sections = field.sections(&keys::SERVER, example, faults)?;
-    let count = field.value.as_array().map_or(0, |array| array.len());
-    if count > SERVERS_MAX {
-        field.fault(
-            format!("`servers` has {count} entries"),
-            format!("at most {SERVERS_MAX} servers"),
-            "spread them over several services",
-            faults,
-        );
-    }
-    let mut seen: BTreeMap<IpAddr, Range<usize>> = BTreeMap::new();
-    let servers: Vec<Result<RealServer, Reported>> = sections
-        .iter()
-        .map(|section| {
-            let address = section
-                .require(&keys::ADDRESS, faults)
-                .and_then(|field| read_server_address(&field, taking, &mut seen, faults));
-            let weight = match section.get(&keys::WEIGHT) {
-                Some(field) => field.integer::<Weight>(0..=i64::from(u16::MAX), faults),
-                None => Ok(Weight::ONE),
-            };
-            let thresholds = options::read_thresholds(section, faults);
-            Ok(RealServer {
-                address: SocketAddr::from((address?, taking?.key.port())),
-                weight: weight?,
-                forwarding: forwarding?,
-                thresholds: thresholds?,
-            })
-        })
-        .collect();
-    for (address, span) in seen {
-        addresses.add_host(address, Host::Server, span);
-    }
-    servers.into_iter().collect()
-}
-
-fn read_server_address(
-    field: &Field<'_>,
-    taking: Result<&Taking, Reported>,
-    seen: &mut BTreeMap<IpAddr, Range<usize>>,
-    faults: &mut Faults<'_>,
-) -> Result<IpAddr, Reported> {
-    let (address, port) = address::read(field, faults)?;
-    if let Ok(taking) = taking
-        && taking.is_ipv6() != address.is_ipv6()
-    {
-        let (own, other) = if taking.is_ipv6() {
-            ("IPv6", "IPv4")
-        } else {
-            ("IPv4", "IPv6")
-        };
-        return Err(field.fault(
-            format!("a service of {own} can't have the server `{address}`"),
-            format!("the server's {own} address"),
-            format!("write that, or list it in a service with an {other} address in `listen`"),
-            faults,
-        ));
-    }
-    if let (Some(port), Ok(taking)) = (port, taking)
-        && port != taking.key.port()
-    {
-        let (message, expected) = match taking.key {
-            ServiceKey::Single { address, .. } => (
-                format!("port {port} is not the service's port"),
-                format!("port {}, or none", address.port()),
-            ),
-            ServiceKey::Group(_) => (
-                "a server of several ports has a port of its own".to_owned(),
-                "an address without a port".to_owned(),
-            ),
-        };
-        let hint = format!("direct routing can't change the port: write `address = \"{address}\"`");
-        return Err(field.fault(message, expected, hint, faults));
-    }
-    if let Some(first) = seen.get(&address) {
-        let line = faults.line_at(first.start);
-        return Err(field.fault(
-            format!("the server `{address}` is listed twice"),
-            "each server once in a service",
-            format!("the first is on line {line}; remove one of the two"),
-            faults,
-        ));
-    }
-    seen.insert(address, field.span.clone());
-    Ok(address)
 }

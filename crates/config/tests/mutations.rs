@@ -57,6 +57,8 @@ fn mutation() -> impl Strategy<Value = Mutation> {
         "preempt = false\n",
         "failback = \"manual\"\n",
         "10ms",
+        "sorry-server = \"192.0.2.20\"\n",
+        "sorry-server = \"192.0.2.11:80\"\n",
     ]);
     prop_oneof![
         any::<Index>().prop_map(Mutation::DeleteLine),
@@ -177,13 +179,19 @@ fn check_director(director: &Director) {
             .iter()
             .any(|listen| listen.protocol == Protocol::Udp);
         assert!(!udp || checked_port);
-        let moves = |address: IpAddr| moving.contains(&address);
-        assert!(
-            !service
-                .servers
-                .iter()
-                .any(|server| moves(server.address.ip()))
-        );
+        let addresses = service.all_servers().map(|server| server.address.ip());
+        let distinct: BTreeSet<IpAddr> = addresses.collect();
+        let count = service.all_servers().count();
+        assert_eq!(distinct.len(), count, "each host once");
+        assert!(distinct.len() <= 1_024);
+        assert!(distinct.is_disjoint(&moving));
+        let is_ipv6 = |address: IpAddr| address.is_ipv6();
+        let family = service.addresses().any(is_ipv6);
+        assert!(distinct.iter().all(|address| address.is_ipv6() == family));
+        for server in service.all_servers() {
+            assert_eq!(server.address.port(), service.key.port());
+            assert!(!server.drained);
+        }
     }
 }
 

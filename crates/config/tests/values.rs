@@ -33,6 +33,7 @@ fn server(text: &str, weight: i64) -> RealServer {
         weight: Weight::try_from(weight).unwrap(),
         forwarding: Forwarding::DirectRouting,
         thresholds: Thresholds::default(),
+        drained: false,
     }
 }
 
@@ -129,6 +130,7 @@ fn the_papers_cluster_is_read_as_written() {
             .iter()
             .map(|server_address| server(&format!("{server_address}:{port}"), 1))
             .collect(),
+        sorry_server: None,
     };
     let expected = Director {
         name: "laicoz".to_owned(),
@@ -198,6 +200,7 @@ fn every_key_reaches_the_director() {
     assert_eq!(web.check, Some(expected));
     let servers = [server("192.0.2.11:80", 65_535), server("192.0.2.12:80", 0)];
     assert_eq!(web.servers, servers);
+    assert_eq!(web.sorry_server, Some(server("192.0.2.20:80", 1)));
     assert_eq!(tls.servers, [server("192.0.2.11:443", 1)]);
     let at = |protocol| ServiceKey::single(protocol, "192.0.2.1:53".parse().unwrap());
     assert_eq!(dns.key, at(Protocol::Udp));
@@ -398,6 +401,11 @@ fn a_service_has_at_most_1024_servers() {
     assert_eq!(director.services[0].servers.len(), 1_024);
     let message = "`servers` has 1025 entries".to_owned();
     assert_eq!(mistakes(&with_servers(keys, 1_025)), [message]);
+    // The sorry server may stand beside all of them.
+    let sorry = format!("{keys}\nsorry-server = \"192.0.2.20\"");
+    let _director = sample(&with_servers(&sorry, 1_023));
+    let message = "`servers` has 1024 entries".to_owned();
+    assert_eq!(mistakes(&with_servers(&sorry, 1_024)), [message]);
 }
 
 #[test]

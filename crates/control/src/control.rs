@@ -41,6 +41,9 @@ use crate::view::View;
 /// keeps its place with weight 0. What the data plane was found to hold is adopted: listed servers stay
 /// listed until their checks fail.
 ///
+/// A service's sorry server stands at the head of its list while it is needed: while no other server of the list has
+/// a weight, and not before these had their time for a first check.
+///
 /// # Virtual routers
 /// An address is stand-alone, or under a virtual router. Services are put and checked alike in both cases,
 /// so that a Backup is warm. The gate, the address and its announcement are ordered for stand-alone
@@ -195,6 +198,7 @@ impl Control {
             self.health.poll_timeout(),
             self.ready_by,
             self.neighbours_due,
+            self.services.values().filter_map(Service::sorry_due).min(),
             retry,
         ];
         timers.into_iter().flatten().min()
@@ -326,12 +330,18 @@ impl Control {
     /// Puts what differs from what was put, and opens the gates of new addresses.
     fn publish(&mut self, now: Instant) {
         for config in &self.director.services {
-            let Some(service) = self.services.get_mut(&config.key).filter(|s| s.dirty) else {
+            let Some(service) = self.services.get_mut(&config.key) else {
                 continue;
             };
+            service.begin(&self.neighbours, now);
+            if !service.dirty {
+                continue;
+            }
             service.dirty = false;
             service.reorder(&self.neighbours);
             let entry = service.entry(&self.neighbours);
+            let report = service.note_sorry(&entry).map(Command::Report);
+            self.outputs.extend(report);
             if service.put.as_ref() != Some(&entry) {
                 service.put = Some(entry.clone());
                 self.outputs.push_back(Command::PutService(entry));
@@ -372,7 +382,8 @@ impl Control {
             let listed: BTreeSet<_> = entry.servers.iter().map(|s| s.address).collect();
             assert_eq!(listed.len(), entry.servers.len(), "listed once");
             for address in listed {
-                assert_ne!(service.servers[&address].health, crate::ServerHealth::Gated);
+                let server = service.servers.get(&address);
+                assert_ne!(server.map(|s| s.health), Some(crate::ServerHealth::Gated));
             }
             assert_eq!(service.servers.len(), service.config.servers.len());
             for server in service.servers.values() {

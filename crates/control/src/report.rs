@@ -117,6 +117,20 @@ pub enum Report {
         /// Why.
         reason: String,
     },
+    /// No server of a service takes new flows: they go to its sorry server.
+    SorryServerIn {
+        /// The service's name.
+        service: String,
+        /// The sorry server.
+        server: SocketAddr,
+    },
+    /// The sorry server is not needed any more, and its flows end as those of any server that leaves.
+    SorryServerOut {
+        /// The service's name.
+        service: String,
+        /// The sorry server.
+        server: SocketAddr,
+    },
     /// A server's address became the director's own, or is no longer.
     ServerForwarding {
         /// The service's name.
@@ -168,6 +182,7 @@ impl Report {
             | Self::EditTakenBack(_)
             | Self::RouterOrdered { done: false, .. }
             | Self::Maintenance(true)
+            | Self::SorryServerIn { .. }
             | Self::CommandFailed { .. } => true,
             Self::ServiceAdded(_)
             | Self::ServiceAdopted { .. }
@@ -187,6 +202,7 @@ impl Report {
             | Self::NothingChanged
             | Self::ServerGated { .. }
             | Self::ServerUp { .. }
+            | Self::SorryServerOut { .. }
             | Self::ServerForwarding { .. }
             | Self::NeighbourFound { .. }
             | Self::NeighbourChanged { .. } => false,
@@ -243,11 +259,20 @@ impl fmt::Display for Report {
                 server,
                 action,
                 reason,
-            } => write!(
+            } => {
+                let done = done(*action);
+                write!(
+                    f,
+                    "server {server} of `{service}` is down and {done}: {reason}"
+                )
+            }
+            Self::SorryServerIn { service, server } => write!(
                 f,
-                "server {server} of `{service}` is down and {}: {reason}",
-                done(*action)
+                "no server of `{service}` takes new connections: they go to the sorry server {server}"
             ),
+            Self::SorryServerOut { service, server } => {
+                write!(f, "sorry server {server} of `{service}` leaves the list")
+            }
             Self::ServerForwarding {
                 service,
                 server,

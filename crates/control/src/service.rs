@@ -1,5 +1,7 @@
 //! One service as it runs: its servers' health and their order in the list.
 
+mod sorry;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
@@ -27,6 +29,8 @@ pub(crate) struct Server {
     pub(crate) reason: String,
     pub(crate) since: Instant,
     pub(crate) last_failure: Option<String>,
+    /// Since when it is drained, as far as this run knows.
+    drained_since: Option<Instant>,
 }
 
 impl Server {
@@ -39,7 +43,14 @@ impl Server {
             reason: reason.to_owned(),
             since: now,
             last_failure: None,
+            drained_since: config.drained.then_some(now),
         }
+    }
+
+    fn configure(&mut self, config: RealServer, now: Instant) {
+        self.config = config;
+        let since = self.drained_since.unwrap_or(now);
+        self.drained_since = config.drained.then_some(since);
     }
 
     /// Changes the health, and tells whether it was another.
@@ -68,6 +79,25 @@ impl Server {
             Some(Hop::NONE)
         } else {
             neighbours.hop(self.config.address.ip())
+        }
+    }
+
+    fn view(&self, entry: &ServiceEntry, neighbours: &Neighbours) -> ServerView {
+        let RealServer {
+            address, weight, ..
+        } = self.config;
+        let listed = entry.servers.iter().find(|s| s.address == address);
+        ServerView {
+            address,
+            weight,
+            forwarding: self.forwarding(),
+            in_force: listed.map(|s| s.weight),
+            health: self.health,
+            reason: self.reason.clone(),
+            since: self.since,
+            hop: neighbours.hop(address.ip()),
+            last_failure: self.last_failure.clone(),
+            drained_since: self.drained_since,
         }
     }
 
@@ -105,6 +135,12 @@ pub(crate) struct Service {
     pub(crate) dirty: bool,
     /// When its address is taken at the latest, whatever its servers still wait for.
     pub(crate) opens_by: Instant,
+    /// Who gets the new flows while no server is usable.
+    sorry: Option<Server>,
+    /// Whether its servers had their time to become usable.
+    began: bool,
+    /// The sorry server that was last known to be listed.
+    sorry_listed: Option<SocketAddr>,
 }
 
 impl Service {
@@ -119,6 +155,7 @@ impl Service {
         let mut service = Self {
             config: VirtualService {
                 servers: Vec::new(),
+                sorry_server: None,
                 ..config.clone()
             },
             servers: BTreeMap::new(),
@@ -126,8 +163,12 @@ impl Service {
             put: None,
             dirty: true,
             opens_by,
+            sorry: None,
+            began: false,
+            sorry_listed: None,
         };
         if let Some(entry) = adopted {
+            service.adopt_sorry(config.sorry_server, &entry);
             for listed in &entry.servers {
                 let config = config.servers.iter().find(|s| s.address == listed.address);
                 if let Some(config) = config {
@@ -145,7 +186,7 @@ impl Service {
         let quiesced = self.config.check.is_some()
             && self.config.on_failure == OnFailure::Quiesce
             && listed.weight == Weight::QUIESCED
-            && config.weight != Weight::QUIESCED;
+            && config.weight_for_new() != Weight::QUIESCED;
         let health = if quiesced {
             ServerHealth::Down
         } else {
@@ -168,7 +209,7 @@ impl Service {
         let mut reports = Vec::new();
         for server in &config.servers {
             if let Some(known) = self.servers.get_mut(&server.address) {
-                known.config = *server;
+                known.configure(*server, now);
                 if config.check.is_none() {
                     known.target = None;
                     if known.set_health(ServerHealth::Up, UNCHECKED, now) {
@@ -194,6 +235,7 @@ impl Service {
             self.servers.insert(server.address, new);
             self.order.insert(0, server.address);
         }
+        self.configure_sorry(config.sorry_server, now);
         self.config = config;
         self.dirty = true;
         reports
@@ -202,14 +244,14 @@ impl Service {
     /// Finds the servers that are the director itself; returns what to report of them.
     pub(crate) fn locate(&mut self, own: &BTreeSet<IpAddr>) -> impl Iterator<Item = Report> {
         let mut reports = Vec::new();
-        for (address, server) in &mut self.servers {
-            let local = own.contains(&address.ip());
+        for server in self.servers.values_mut().chain(&mut self.sorry) {
+            let local = own.contains(&server.config.address.ip());
             if server.local != local {
                 server.local = local;
                 self.dirty = true;
                 reports.push(Report::ServerForwarding {
                     service: self.config.name.clone(),
-                    server: *address,
+                    server: server.config.address,
                     forwarding: server.forwarding(),
                 });
             }
@@ -222,7 +264,7 @@ impl Service {
             (ServerHealth::Gated, _) => return Place::Waiting,
             (ServerHealth::Down, OnFailure::Remove) => return Place::Out,
             (ServerHealth::Down, OnFailure::Quiesce) => Weight::QUIESCED,
-            (ServerHealth::Up, _) => server.config.weight,
+            (ServerHealth::Up, _) => server.config.weight_for_new(),
         };
         if server.hop(neighbours).is_some() {
             Place::Listed(weight)
@@ -282,7 +324,11 @@ impl Service {
             group: self.config.group.clone(),
             scheduler: self.config.scheduler,
             options: self.config.options,
-            servers: listed.collect(),
+            servers: self
+                .sorry_entry(neighbours)
+                .into_iter()
+                .chain(listed)
+                .collect(),
         }
     }
 
@@ -290,18 +336,7 @@ impl Service {
         let entry = self.entry(neighbours);
         let servers = self.config.servers.iter().filter_map(|config| {
             let server = self.servers.get(&config.address)?;
-            let listed = entry.servers.iter().find(|s| s.address == config.address);
-            Some(ServerView {
-                address: config.address,
-                weight: config.weight,
-                forwarding: server.forwarding(),
-                in_force: listed.map(|s| s.weight),
-                health: server.health,
-                reason: server.reason.clone(),
-                since: server.since,
-                hop: neighbours.hop(config.address.ip()),
-                last_failure: server.last_failure.clone(),
-            })
+            Some(server.view(&entry, neighbours))
         });
         ServiceView {
             name: self.config.name.clone(),
@@ -311,6 +346,7 @@ impl Service {
             on_failure: self.config.on_failure,
             check: self.config.check.clone(),
             servers: servers.collect(),
+            sorry_server: self.sorry.as_ref().map(|s| s.view(&entry, neighbours)),
             entry,
         }
     }

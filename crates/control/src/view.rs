@@ -46,6 +46,8 @@ pub struct ServiceView {
     pub check: Option<Check>,
     /// Servers, in the order of the config file.
     pub servers: Vec<ServerView>,
+    /// Who gets the new flows while none of `servers` is usable.
+    pub sorry_server: Option<ServerView>,
     /// What the data plane should hold, servers in IPVS's list order.
     pub entry: ServiceEntry,
 }
@@ -71,4 +73,6 @@ pub struct ServerView {
     pub hop: Option<Hop>,
     /// What the last failed check said; `None`: none has failed since the daemon started.
     pub last_failure: Option<String>,
+    /// Since when it is drained by hand; `None`: it is not.
+    pub drained_since: Option<Instant>,
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    check, events, generate, handover, ipvsadm, lab, purge, reload, run, status, trace,
+    check, connections, drain, events, generate, handover, ipvsadm, lab, purge, reload, run, status, trace,
 };
 
 /// Keeps a network service on an even keel: an XDP load balancer with health checks.
@@ -25,6 +25,9 @@ pub(crate) enum Command {
     Run(run::Args),
     Status(status::Args),
     Events(events::Args),
+    Connections(connections::Args),
+    Drain(drain::Args),
+    Ready(drain::ReadyArgs),
     Trace(trace::Args),
     Failover(handover::FailoverArgs),
     Standby(handover::StandbyArgs),

@@ -1,6 +1,8 @@
 //! One module per command. A command gets its arguments and gives an exit code.
 
 pub(crate) mod check;
+pub(crate) mod connections;
+pub(crate) mod drain;
 pub(crate) mod events;
 pub(crate) mod generate;
 pub(crate) mod handover;
@@ -10,6 +12,7 @@ pub(crate) mod purge;
 pub(crate) mod reload;
 pub(crate) mod run;
 pub(crate) mod status;
+mod target;
 pub(crate) mod trace;
 
 use std::process::ExitCode;
@@ -25,6 +28,9 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, CommandError> {
         Command::Run(args) => run::run(args, socket),
         Command::Status(args) => status::run(&args, socket),
         Command::Events(args) => events::run(&args, socket),
+        Command::Connections(args) => connections::run(&args, socket),
+        Command::Drain(args) => drain::run(&args, socket),
+        Command::Ready(args) => drain::run_ready(&args, socket),
         Command::Trace(args) => trace::run(&args, socket),
         Command::Failover(args) => handover::failover(args, socket),
         Command::Standby(args) => handover::standby(args, socket),

@@ -7,6 +7,7 @@
 
 mod arp;
 mod durable;
+mod connections;
 pub(crate) mod edits;
 mod event_loop;
 pub(crate) mod handover;

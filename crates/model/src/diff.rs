@@ -174,6 +174,15 @@ pub enum Change {
     },
     /// A real server is reached in another way.
     Forwarding(RealServer),
+    /// A real server is drained, or ready again.
+    Drained(RealServer),
+    /// Another host gets the new flows while no real server can, or none does any more.
+    SorryServer {
+        /// The old one.
+        from: Option<SocketAddr>,
+        /// The new one.
+        to: Option<SocketAddr>,
+    },
 }
 
 impl fmt::Display for Change {
@@ -211,8 +220,19 @@ impl fmt::Display for Change {
                 let forwarding = server.forwarding.listing_name();
                 write!(f, "server {} forwarding to `{forwarding}`", server.address)
             }
+            Self::Drained(server) => {
+                let what = if server.drained { "drained" } else { "ready" };
+                write!(f, "server {} {what}", server.address)
+            }
+            Self::SorryServer { from, to } => {
+                write!(f, "sorry server {} to {}", host(*from), host(*to))
+            }
         }
     }
+}
+
+fn host(server: Option<SocketAddr>) -> String {
+    server.map_or_else(|| "none".to_owned(), |server| server.to_string())
 }
 
 const fn rule(on_failure: OnFailure) -> &'static str {
@@ -423,6 +443,12 @@ fn changes(old: &VirtualService, new: &VirtualService) -> Vec<Change> {
         });
     }
     server_changes(&old.servers, &new.servers, &mut changes);
+    if old.sorry_server != new.sorry_server {
+        changes.push(Change::SorryServer {
+            from: old.sorry_server.map(|server| server.address),
+            to: new.sorry_server.map(|server| server.address),
+        });
+    }
     changes
 }
 
@@ -451,6 +477,9 @@ fn server_changes(old: &[RealServer], new: &[RealServer], changes: &mut Vec<Chan
         }
         if before.forwarding != server.forwarding {
             changes.push(Change::Forwarding(*server));
+        }
+        if before.drained != server.drained {
+            changes.push(Change::Drained(*server));
         }
     }
 }

@@ -4,6 +4,8 @@
 //! them over configured services. An overlay knows nothing of the configuration that it is laid over, so that
 //! it means the same after any number of reloads.
 
+mod drain;
+mod lay;
 mod over;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,8 +13,8 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use crate::listen::{Listens, ServiceKey};
-use crate::options::{Persistence, SchedulerFlags, ServiceOptions, Thresholds, Timeouts};
-use crate::service::{Forwarding, OnFailure, RealServer, Scheduler, VirtualService, Weight};
+use crate::options::{Persistence, SchedulerFlags, Thresholds, Timeouts};
+use crate::service::{RealServer, Scheduler, VirtualService, Weight};
 
 /// Most real servers of one service, as in a config file.
 const SERVERS_MAX: usize = 1_024;
@@ -60,6 +62,14 @@ pub struct ServiceEdit {
     pub service: Option<Edited<ServiceSettings>>,
     /// To its real servers, in the order in which that was first done.
     pub servers: Vec<(SocketAddr, Edited<ServerSettings>)>,
+    /// Those of its real servers that are drained, whatever else they are.
+    pub drained: BTreeSet<SocketAddr>,
+}
+
+impl ServiceEdit {
+    fn is_nothing(&self) -> bool {
+        self.service.is_none() && self.servers.is_empty() && self.drained.is_empty()
+    }
 }
 
 /// All edits.
@@ -86,6 +96,10 @@ pub enum Edit {
     EditServer(ServiceKey, IpAddr, ServerSettings),
     /// Remove a real server.
     DeleteServer(ServiceKey, IpAddr),
+    /// Give a real server no new flows, until it is ready, or changed or added anew.
+    Drain(ServiceKey, IpAddr),
+    /// Give a drained real server new flows again.
+    Ready(ServiceKey, IpAddr),
     /// Remove all services.
     Clear,
     /// Set the timeouts that are given, and leave the others.
@@ -113,6 +127,8 @@ impl fmt::Display for Edit {
                 write!(f, "server {address} of {key} changed, weight {weight}")
             }
             Self::DeleteServer(key, address) => write!(f, "server {address} of {key} removed"),
+            Self::Drain(key, address) => write!(f, "server {address} of {key} drained"),
+            Self::Ready(key, address) => write!(f, "server {address} of {key} ready"),
             Self::Clear => f.write_str("all services removed"),
             Self::SetTimeouts(_) => f.write_str("timeouts set"),
         }
@@ -190,6 +206,10 @@ impl Overlay {
             (Some((edit, None)), config) => edit.changed(config?, None),
         };
         service.options.timeouts = service.options.timeouts.or(self.timeouts);
+        // A host that was added as a server is one.
+        let is_server =
+            |sorry: &RealServer| service.servers.iter().any(|s| s.address == sorry.address);
+        service.sorry_server = service.sorry_server.filter(|sorry| !is_server(sorry));
         Some(service)
     }
 
@@ -233,32 +253,38 @@ impl Overlay {
                     return Err(EditRefused::AddressFamily);
                 }
                 let address = SocketAddr::new(address, key.port());
-                let exists = service.servers.iter().any(|s| s.address == address);
-                if exists && listed(key, Some(address)) {
+                let known = service.all_servers().any(|s| s.address == address);
+                if known && listed(key, Some(address)) {
                     return Err(EditRefused::ServerExists);
                 }
-                if exists {
+                if service.servers.iter().any(|s| s.address == address) {
+                    self.undrain(key, address);
                     self.change_server(key, address, settings);
                     return Ok(());
                 }
-                if service.servers.len() >= SERVERS_MAX {
+                if service.all_servers().count() >= SERVERS_MAX {
                     return Err(EditRefused::NoRoom);
                 }
                 // What is added anew stands last, where it was before is of no meaning.
+                self.undrain(key, address);
                 self.forget_server(key, address);
                 self.note_server(key, address, Edited::Added(settings));
                 Ok(())
             }
             Edit::EditServer(key, address, settings) => {
                 let address = self.find_server(key, address, configured)?;
+                self.undrain(key, address);
                 self.change_server(key, address, settings);
                 Ok(())
             }
             Edit::DeleteServer(key, address) => {
                 let address = self.find_server(key, address, configured)?;
+                self.undrain(key, address);
                 self.remove_server(key, address, configured);
                 Ok(())
             }
+            Edit::Drain(key, address) => self.drain(key, address, configured),
+            Edit::Ready(key, address) => self.ready(key, address, configured),
             Edit::Clear => {
                 let removed = configured.iter().map(|config| (config.key, REMOVED));
                 self.services = removed.collect();
@@ -326,7 +352,7 @@ impl Overlay {
         }
         let edit = ServiceEdit {
             service: Some(Edited::Added(settings)),
-            servers: Vec::new(),
+            ..ServiceEdit::default()
         };
         self.services.insert(key, edit);
         Ok(())
@@ -393,91 +419,15 @@ impl Overlay {
             return;
         };
         edit.servers.retain(|(known, _)| *known != address);
-        if edit.service.is_none() && edit.servers.is_empty() {
-            self.services.remove(&key);
-        }
+        self.forget_if_nothing(key);
     }
 }
 
 const REMOVED: ServiceEdit = ServiceEdit {
     service: Some(Edited::Removed),
     servers: Vec::new(),
+    drained: BTreeSet::new(),
 };
-
-impl ServiceEdit {
-    /// The service that was made by hand; nobody checks its servers.
-    fn made(&self, key: ServiceKey, group: Listens, settings: ServiceSettings) -> VirtualService {
-        let options = ServiceOptions::default();
-        let mut service = VirtualService {
-            name: key.to_string(),
-            key,
-            group,
-            scheduler: settings.scheduler,
-            options,
-            on_failure: OnFailure::Remove,
-            check: None,
-            servers: self.added(&[]).collect(),
-        };
-        settings.give(&mut service);
-        service
-    }
-
-    /// The configured service with what was edited.
-    fn changed(
-        &self,
-        config: &VirtualService,
-        settings: Option<ServiceSettings>,
-    ) -> VirtualService {
-        let edit_of = |address| self.servers.iter().find(|(edited, _)| *edited == address);
-        let kept = config.servers.iter().filter_map(|server| {
-            match edit_of(server.address).map(|(_, edited)| edited) {
-                None => Some(*server),
-                Some(Edited::Removed) => None,
-                Some(Edited::Added(settings) | Edited::Changed(settings)) => Some(RealServer {
-                    weight: settings.weight,
-                    thresholds: settings.thresholds,
-                    ..*server
-                }),
-            }
-        });
-        let mut service = VirtualService {
-            servers: kept.chain(self.added(&config.servers)).collect(),
-            ..config.clone()
-        };
-        if let Some(settings) = settings {
-            settings.give(&mut service);
-        }
-        service
-    }
-
-    /// The servers that were added and are not `configured`.
-    fn added(&self, configured: &[RealServer]) -> impl Iterator<Item = RealServer> {
-        self.servers.iter().filter_map(|(address, edited)| {
-            let Edited::Added(settings) = edited else {
-                return None;
-            };
-            let known = configured.iter().any(|s| s.address == *address);
-            (!known).then_some(RealServer {
-                address: *address,
-                weight: settings.weight,
-                forwarding: Forwarding::DirectRouting,
-                thresholds: settings.thresholds,
-            })
-        })
-    }
-}
-
-impl ServiceSettings {
-    fn give(self, service: &mut VirtualService) {
-        service.scheduler = self.scheduler;
-        service.options = ServiceOptions {
-            one_packet: self.one_packet,
-            persistence: self.persistence,
-            flags: self.flags,
-            ..service.options
-        };
-    }
-}
 
 #[cfg(test)]
 mod tests;

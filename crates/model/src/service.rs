@@ -195,6 +195,20 @@ pub struct RealServer {
     pub forwarding: Forwarding,
     /// When it is overloaded.
     pub thresholds: Thresholds,
+    /// By hand it gets no new flows, whatever its weight; no config file says so.
+    pub drained: bool,
+}
+
+impl RealServer {
+    /// The weight that it has for new flows.
+    #[must_use]
+    pub const fn weight_for_new(&self) -> Weight {
+        if self.drained {
+            Weight::QUIESCED
+        } else {
+            self.weight
+        }
+    }
 }
 
 /// A virtual service, as configured.
@@ -216,6 +230,8 @@ pub struct VirtualService {
     pub check: Option<Check>,
     /// Real servers, in the order of the config file.
     pub servers: Vec<RealServer>,
+    /// Gets the new flows while none of `servers` is usable, and is none of them; of weight 1, never checked.
+    pub sorry_server: Option<RealServer>,
 }
 
 impl VirtualService {
@@ -228,6 +244,11 @@ impl VirtualService {
     /// Its virtual addresses; one may come several times.
     pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
         self.group.addresses_with(&self.key)
+    }
+
+    /// All whom its packets may go to: the real servers, then the sorry server.
+    pub fn all_servers(&self) -> impl Iterator<Item = &RealServer> {
+        self.servers.iter().chain(&self.sorry_server)
     }
 }
 

@@ -119,6 +119,8 @@ fn adds(edit: &Edit) -> Option<(ServiceKey, Option<SocketAddr>)> {
         | Edit::DeleteService(_)
         | Edit::EditServer(..)
         | Edit::DeleteServer(..)
+        | Edit::Drain(..)
+        | Edit::Ready(..)
         | Edit::Clear
         | Edit::SetTimeouts(_) => None,
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use evenkeel_model::{Director, Hop};
+use evenkeel_model::{Director, Hop, VirtualService};
 
 use super::Control;
 use crate::command::Command;
@@ -58,7 +58,7 @@ impl Control {
             },
         });
         for service in self.services.values_mut() {
-            service.dirty |= service.servers.keys().any(|s| s.ip() == address);
+            service.dirty |= service.knows(address);
         }
     }
 
@@ -73,8 +73,9 @@ impl Control {
     }
 }
 
-/// The addresses of all real servers.
+/// The addresses of all real servers, sorry servers too.
 pub(super) fn servers(director: &Director) -> BTreeSet<IpAddr> {
-    let servers = director.services.iter().flat_map(|s| &s.servers);
+    let services = director.services.iter();
+    let servers = services.flat_map(VirtualService::all_servers);
     servers.map(|server| server.address.ip()).collect()
 }

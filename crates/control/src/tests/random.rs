@@ -3,10 +3,12 @@ use std::time::Duration;
 
 use evenkeel_model::{
     Edit, Forwarding, GateState, OnFailure, Protocol, Scheduler, SchedulerFlags, ServerSettings,
-    ServiceKey, ServiceSettings, Thresholds, VirtualRouter, VirtualService, VrrpVersion,
+    ServiceKey, ServiceSettings, Thresholds, VirtualRouter, VirtualService, VrrpVersion, Weight,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
+
+use crate::ServerView;
 
 use super::shell::{Host, Shell, key, mac, real, router, server, shared, tcp, web, weight};
 
@@ -25,7 +27,7 @@ enum Op {
 }
 
 fn own() -> impl Strategy<Value = Vec<u8>> {
-    proptest::sample::subsequence(vec![12u8, 13, 30, 200], 0..=4)
+    proptest::sample::subsequence(vec![12u8, 13, 16, 30, 200], 0..=5)
 }
 
 /// Each address of a service is stand-alone, or under one of two routers.
@@ -60,8 +62,12 @@ fn service(host: u8, port: u16) -> impl Strategy<Value = VirtualService> {
         slow.cadence.every *= 2;
         Some(slow)
     })];
-    (servers, 0i64..3, check, any::<bool>()).prop_map(move |(servers, weight, check, quiesce)| {
+    let sorry = prop_oneof![2 => Just(None), 2 => Just(Some(16u8)), 1 => Just(Some(30))];
+    let rest = (any::<bool>(), sorry);
+    (servers, 0i64..3, check, rest).prop_map(move |(servers, weight, check, (quiesce, sorry))| {
+        let is_server = |sorry: &u8| servers.contains(sorry);
         VirtualService {
+            sorry_server: sorry.filter(|s| !is_server(s)).map(|s| server(s, 1)),
             key: key(host, port),
             check,
             on_failure: if quiesce {
@@ -87,7 +93,7 @@ fn services() -> impl Strategy<Value = Vec<VirtualService>> {
 
 fn edit() -> impl Strategy<Value = Edit> {
     let key = || (146u8..149, 80u16..82).prop_map(|(host, port)| key(host, port));
-    let host = || (12u8..16).prop_map(|n| real(n).ip());
+    let host = || (12u8..17).prop_map(|n| real(n).ip());
     let of_server = || {
         (0i64..3).prop_map(|w| ServerSettings {
             weight: weight(w),
@@ -110,6 +116,8 @@ fn edit() -> impl Strategy<Value = Edit> {
         3 => (key(), host(), of_server()).prop_map(|(k, h, s)| Edit::AddServer(k, h, s)),
         3 => (key(), host(), of_server()).prop_map(|(k, h, s)| Edit::EditServer(k, h, s)),
         3 => (key(), host()).prop_map(|(k, h)| Edit::DeleteServer(k, h)),
+        4 => (key(), host()).prop_map(|(k, h)| Edit::Drain(k, h)),
+        2 => (key(), host()).prop_map(|(k, h)| Edit::Ready(k, h)),
         1 => Just(Edit::Clear),
     ]
 }
@@ -177,9 +185,20 @@ proptest! {
 /// Everything is as the configuration says.
 fn is_settled(shell: &Shell) -> Result<(), TestCaseError> {
     for service in shell.control.view().services {
-        for server in service.servers {
-            let reached = server.hop.is_some() || server.forwarding == Forwarding::Local;
-            prop_assert_eq!(server.in_force, reached.then_some(server.weight));
+        let reached =
+            |server: &ServerView| server.hop.is_some() || server.forwarding == Forwarding::Local;
+        let mut usable = false;
+        for server in &service.servers {
+            let weight = match server.drained_since {
+                Some(_) => Weight::QUIESCED,
+                None => server.weight,
+            };
+            prop_assert_eq!(server.in_force, reached(server).then_some(weight));
+            usable |= reached(server) && weight > Weight::QUIESCED;
+        }
+        if let Some(sorry) = &service.sorry_server {
+            let needed = reached(sorry) && !usable;
+            prop_assert_eq!(sorry.in_force, needed.then_some(Weight::ONE));
         }
         for address in service.entry.addresses() {
             if shell.thread.seat_of(address).is_none() {

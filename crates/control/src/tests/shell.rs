@@ -59,6 +59,7 @@ pub(super) fn server(last: u8, w: i64) -> RealServer {
         weight: weight(w),
         forwarding: Forwarding::DirectRouting,
         thresholds: Thresholds::default(),
+        drained: false,
     }
 }
 
@@ -73,6 +74,7 @@ pub(super) fn web() -> VirtualService {
         on_failure: OnFailure::Remove,
         check: Some(tcp()),
         servers: vec![server(12, 1), server(13, 1), server(14, 1)],
+        sorry_server: None,
     }
 }
 
@@ -618,7 +620,7 @@ impl Shell {
             for server in &service.servers {
                 self.check_server(service, server);
             }
-            assert!(service.entry.servers.len() <= service.servers.len());
+            check_sorry_server(service);
         }
         for (address, state) in &self.thread.gates {
             let open = *state == GateState::Open;
@@ -658,5 +660,31 @@ impl Shell {
         let up = server.health == ServerHealth::Up && (own || server.hop.is_some());
         let in_force = server.in_force.is_some() && server.health == ServerHealth::Up;
         assert_eq!(up, in_force);
+        if server.drained_since.is_some() {
+            assert!(server.in_force.is_none_or(|w| w == Weight::QUIESCED));
+        }
+    }
+}
+
+/// The sorry server is listed where nobody else takes new flows or may soon.
+fn check_sorry_server(service: &ServiceView) {
+    let listed = service.servers.iter().filter_map(|server| server.in_force);
+    let (usable, of_servers) = (listed.clone().any(|w| w > Weight::QUIESCED), listed.count());
+    let Some(sorry) = &service.sorry_server else {
+        assert_eq!(service.entry.servers.len(), of_servers);
+        return;
+    };
+    let first = service.entry.servers.first().map(|first| first.address);
+    assert_eq!(first == Some(sorry.address), sorry.in_force.is_some());
+    let listed = of_servers + usize::from(sorry.in_force.is_some());
+    assert_eq!(service.entry.servers.len(), listed);
+    assert!(sorry.in_force.is_none_or(|w| w == Weight::ONE && !usable));
+    let waits = |server: &ServerView| {
+        let unreachable = server.hop.is_none() && server.forwarding != Forwarding::Local;
+        let out = server.health == ServerHealth::Down && service.on_failure == OnFailure::Remove;
+        server.health == ServerHealth::Gated || unreachable && !out
+    };
+    if sorry.in_force.is_none() && !waits(sorry) {
+        assert!(usable || service.servers.iter().any(waits), "{service:?}");
     }
 }

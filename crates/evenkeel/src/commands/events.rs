@@ -148,7 +148,7 @@ fn tell_lost(lost: u64) {
 }
 
 /// Whether a daemon that is restarted may fail like this.
-const fn may_come_back(error: &ClientError) -> bool {
+pub(super) const fn may_come_back(error: &ClientError) -> bool {
     match error {
         ClientError::NotRunning { .. }
         | ClientError::Connect { .. }

@@ -152,7 +152,8 @@ fn render_service(out: &mut String, service: &ServiceStatus) {
         "server", "forward", "state", "weight", "active", "inactive", "conns", "since", "reason",
     ];
     let mut rows = vec![header.map(ToOwned::to_owned)];
-    rows.extend(service.servers.iter().map(|server| {
+    let sorry = service.sorry_server.iter();
+    rows.extend(service.servers.iter().chain(sorry).map(|server| {
         let weight = if server.weight == server.weight_configured {
             server.weight.to_string()
         } else {
@@ -178,7 +179,7 @@ fn render_service(out: &mut String, service: &ServiceStatus) {
 }
 
 /// Columns as wide as their widest cell, two blanks between, none at the end of a line.
-fn render_table<const N: usize>(out: &mut String, rows: &[[String; N]]) {
+pub(super) fn render_table<const N: usize>(out: &mut String, rows: &[[String; N]]) {
     let widths: [usize; N] = std::array::from_fn(|column| {
         let cells = rows.iter().filter_map(|row| row.get(column));
         cells.map(|cell| cell.chars().count()).max().unwrap_or(0)

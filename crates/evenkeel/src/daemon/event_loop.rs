@@ -296,7 +296,7 @@ impl Daemon {
         match request {
             Request::Status(answer) => drop(answer.send(self.status())),
             Request::Services(answer) => drop(answer.send(self.services())),
-            Request::Connections(answer) => drop(answer.send(Ok(self.connections()))),
+            Request::Connections(of, answer) => drop(answer.send(self.connections(&of))),
             Request::Trace(packet, answer) => drop(answer.send(self.trace(&packet))),
             Request::Reload(how, answer) => drop(answer.send(self.reload(how).await)),
             Request::Edit(request, answer) => self.edit(&request, answer).await,

@@ -55,6 +55,8 @@ fn about(report: &Report) -> About {
         | Report::ServiceAdopted { service, .. }
         | Report::ServiceChanged { service, .. } => of_service(&service.name),
         Report::ServerGated { service, server }
+        | Report::SorryServerIn { service, server }
+        | Report::SorryServerOut { service, server }
         | Report::ServerForwarding {
             service, server, ..
         }
@@ -122,6 +124,8 @@ const fn name(report: &Report) -> &'static str {
         Report::ServerGated { .. } => "server-gated",
         Report::ServerUp { .. } => "server-up",
         Report::ServerDown { .. } => "server-down",
+        Report::SorryServerIn { .. } => "sorry-server-in",
+        Report::SorryServerOut { .. } => "sorry-server-out",
         Report::NeighbourFound { .. } => "neighbour-found",
         Report::NeighbourChanged { .. } => "neighbour-changed",
         Report::NeighbourUnknown { .. } => "neighbour-unknown",

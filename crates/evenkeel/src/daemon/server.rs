@@ -14,10 +14,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use evenkeel_api::{
-    API_VERSION, CONNECTIONS_PATH, Connections, EDIT_PATH, EDITS_MAX, EVENTS_PATH,
-    EVENTS_WAIT_MS_MAX, EditAnswer, EditRequest, ErrorAnswer, ErrorKind, Events, EventsQuery,
-    HANDOVER_PATH, HandoverAnswer, HandoverRequest, RELOAD_PATH, ReloadAnswer, ReloadQuery,
-    SERVICES_PATH, STATUS_PATH, Services, Status, TRACE_PATH, TraceAnswer, TraceQuery,
+    API_VERSION, Connections, CONNECTIONS_PATH, ConnectionsQuery, EDIT_PATH, EditAnswer, EditRequest, EDITS_MAX, ErrorAnswer, ErrorKind, Events, EVENTS_PATH, EVENTS_WAIT_MS_MAX, EventsQuery, HANDOVER_PATH, HandoverAnswer, HandoverRequest, RELOAD_PATH, ReloadAnswer, ReloadQuery, Services, SERVICES_PATH, Status, STATUS_PATH, TRACE_PATH, TraceAnswer, TraceQuery,
 };
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -37,7 +34,7 @@ pub(crate) type Answer<T> = Result<T, ErrorAnswer>;
 pub(crate) enum Request {
     Status(oneshot::Sender<Answer<Status>>),
     Services(oneshot::Sender<Answer<Services>>),
-    Connections(oneshot::Sender<Answer<Connections>>),
+    Connections(ConnectionsQuery, oneshot::Sender<Answer<Connections>>),
     Reload(ReloadQuery, oneshot::Sender<Answer<ReloadAnswer>>),
     Edit(EditRequest, oneshot::Sender<Answer<EditAnswer>>),
     HandOver(HandoverRequest, oneshot::Sender<Answer<HandoverAnswer>>),
@@ -160,8 +157,14 @@ async fn services(State(requests): Requests) -> Response {
     ask(&requests, Request::Services).await
 }
 
-async fn connections(State(requests): Requests) -> Response {
-    ask(&requests, Request::Connections).await
+async fn connections(
+    State(requests): Requests,
+    query: Result<Query<ConnectionsQuery>, QueryRejection>,
+) -> Response {
+    match query {
+        Ok(Query(of)) => respond(put(&requests, |sender| Request::Connections(of, sender)).await),
+        Err(bad) => not_understood("which connections", &bad.body_text()),
+    }
 }
 
 async fn reload(

@@ -270,7 +270,7 @@ pub(crate) async fn warnings(
     let mut addresses: Vec<IpAddr> = director
         .services
         .iter()
-        .flat_map(|service| service.servers.iter().map(|server| server.address.ip()))
+        .flat_map(|service| service.all_servers().map(|server| server.address.ip()))
         .collect();
     addresses.sort_unstable();
     addresses.dedup();

@@ -9,7 +9,7 @@ use evenkeel_model::{self as model, Listens};
 
 use crate::daemon::event_loop::Daemon;
 use crate::daemon::server::Answer;
-use crate::daemon::{view, view_routers};
+use crate::daemon::{connections, view, view_routers};
 
 impl Daemon {
     /// Answers `trace`.
@@ -110,7 +110,7 @@ const fn chosen_by(chosen: Chosen) -> ChosenBy {
 fn entry(entry: evenkeel_bpf::TracedEntry, protocol: Protocol) -> TracedEntry {
     TracedEntry {
         half_open: entry.half_open,
-        state: view::state(entry.state, protocol.number()),
+        state: connections::state(entry.state, protocol.number()),
         expires_s: entry.expires.as_secs(),
         assured: entry.assured,
         server: entry.server,

@@ -7,9 +7,9 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use evenkeel_api::{
-    API_VERSION, Connection, ConnectionState, Connections, DropCount, EventCount, Forwarding,
-    GateStatus, InterfaceStatus, Listen, OnFailure, Problem, Protocol, ServerListing, ServerState,
-    ServerStatus, ServiceListing, ServiceStatus, Services, Status, TableStatus, Totals, XdpMode,
+    API_VERSION, DropCount, EventCount, Forwarding, GateStatus, InterfaceStatus, Listen, OnFailure,
+    Problem, Protocol, ServerListing, ServerState, ServerStatus, ServiceListing, ServiceStatus,
+    Services, Status, TableStatus, Totals, XdpMode,
 };
 use evenkeel_bpf::{ReadError, SweepBudget};
 use evenkeel_control::{ServerHealth, ServerView, ServiceView};
@@ -21,6 +21,13 @@ use crate::daemon::event_loop::Daemon;
 use crate::daemon::hands::{self, Hands};
 use crate::daemon::server::{self, Answer};
 use crate::daemon::view_routers;
+
+/// Why a server gets no new connections whose checks are good.
+const DRAINED: &str = "drained by hand";
+
+/// What a sorry server does.
+const SORRY_IN: &str = "sorry server: no other takes new connections";
+const SORRY_OUT: &str = "sorry server, not needed";
 
 /// What rates are estimated of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -169,15 +176,6 @@ impl Daemon {
             .unwrap_or(now)
     }
 
-    /// Answers what `ipvsadm -Lc` needs.
-    pub(crate) fn connections(&self) -> Connections {
-        let connections = self.hands.plane.connections();
-        Connections {
-            api_version: API_VERSION,
-            connections: connections.iter().map(connection).collect(),
-        }
-    }
-
     /// Takes samples of all counters, one period after the last time.
     pub(crate) fn estimate(&mut self) {
         let held = match self.hands.plane.snapshot() {
@@ -239,13 +237,10 @@ fn service_status(
     hands: &Hands,
     now: Instant,
 ) -> ServiceStatus {
-    let servers = service.servers.iter().map(|server| {
-        let held = held.and_then(|held| {
-            let mut servers = held.servers.iter();
-            servers.find(|candidate| candidate.address == server.address)
-        });
-        server_status(server, held, hands, now)
-    });
+    let servers = service
+        .servers
+        .iter()
+        .map(|server| server_status(server, held_as(held, server), hands, now));
     ServiceStatus {
         name: service.name.clone(),
         service: words::service_id(service.key),
@@ -258,6 +253,32 @@ fn service_status(
             model::OnFailure::Quiesce => OnFailure::Quiesce,
         },
         servers: servers.collect(),
+        sorry_server: service.sorry_server.as_ref().map(|sorry| {
+            let held = held_as(held, sorry);
+            sorry_status(server_status(sorry, held, hands, now))
+        }),
+    }
+}
+
+fn held_as<'h>(
+    service: Option<&'h evenkeel_bpf::ServiceView>,
+    server: &ServerView,
+) -> Option<&'h evenkeel_bpf::ServerView> {
+    let mut servers = service?.servers.iter();
+    servers.find(|held| held.address == server.address)
+}
+
+/// The same, for a host that is in the list only where it is needed.
+fn sorry_status(status: ServerStatus) -> ServerStatus {
+    let (state, reason) = match (status.state, status.listed) {
+        (_, true) => (ServerState::Up, SORRY_IN),
+        (ServerState::NoNeighbour, false) => return status,
+        (_, false) => (ServerState::Spare, SORRY_OUT),
+    };
+    ServerStatus {
+        state,
+        reason: reason.to_owned(),
+        ..status
     }
 }
 
@@ -284,6 +305,7 @@ fn server_status(
         {
             ServerState::NoNeighbour
         }
+        (ServerHealth::Up, _) if server.drained_since.is_some() => ServerState::Drained,
         (ServerHealth::Up, _) if held.is_some_and(|held| held.overloaded) => {
             ServerState::Overloaded
         }
@@ -302,7 +324,19 @@ fn server_status(
             };
             format!("reached {upper} connections; gets new ones again below {below}")
         }
+        (ServerState::Drained, _) => DRAINED.to_owned(),
         _ => server.reason.clone(),
+    };
+    let drained = server.drained_since.is_some();
+    let reason = match state {
+        ServerState::Down | ServerState::Gated | ServerState::NoNeighbour if drained => {
+            format!("{reason}; {DRAINED}")
+        }
+        _ => reason,
+    };
+    let since = match (state, server.drained_since) {
+        (ServerState::Drained, Some(since)) => since,
+        _ => server.since,
     };
     let counted = held.map_or_else(Totals::default, |held| totals(&held.stats));
     ServerStatus {
@@ -311,9 +345,10 @@ fn server_status(
         weight_configured: server.weight.get(),
         weight: held.map_or(0, |held| held.weight.get()),
         state,
+        drained,
         listed: held.is_some(),
         reason,
-        since_s: now.saturating_duration_since(server.since).as_secs(),
+        since_s: now.saturating_duration_since(since).as_secs(),
         mac: server.hop.map(|hop| hop.mac.to_string()),
         interface: server.hop.and_then(|hop| hands.way_name(hop)),
         vlan: server.hop.and_then(|hop| hop.way?.vlan),
@@ -353,47 +388,5 @@ pub(crate) const fn forwarding(forwarding: model::Forwarding) -> Forwarding {
     match forwarding {
         model::Forwarding::DirectRouting => Forwarding::Direct,
         model::Forwarding::Local => Forwarding::Local,
-    }
-}
-
-fn connection(held: &evenkeel_bpf::Connection) -> Connection {
-    Connection {
-        protocol: model::Protocol::ALL
-            .into_iter()
-            .find(|of| of.number() == held.protocol)
-            .map(protocol),
-        template: held.template,
-        state: state(held.state, held.protocol),
-        client: held.client,
-        virtual_address: held.address,
-        destination: held.server,
-        expires_s: held.expires.as_secs(),
-        half_open: held.half_open,
-        assured: held.assured,
-    }
-}
-
-/// The state of a connection of this protocol number.
-pub(crate) const fn state(state: evenkeel_abi::ConnState, protocol: u8) -> ConnectionState {
-    use evenkeel_abi::ConnState as Held;
-
-    match state {
-        Held::None => ConnectionState::None,
-        Held::Established => ConnectionState::Established,
-        Held::SynSent => ConnectionState::SynSent,
-        Held::SynRecv => ConnectionState::SynRecv,
-        Held::FinWait => ConnectionState::FinWait,
-        Held::TimeWait => ConnectionState::TimeWait,
-        Held::Close if protocol == model::Protocol::Sctp.number() => ConnectionState::Closed,
-        Held::Close => ConnectionState::Close,
-        Held::CloseWait => ConnectionState::CloseWait,
-        Held::LastAck => ConnectionState::LastAck,
-        Held::Listen => ConnectionState::Listen,
-        Held::SynAck => ConnectionState::Synack,
-        Held::Udp => ConnectionState::Udp,
-        Held::Init1 => ConnectionState::Init1,
-        Held::Init => ConnectionState::Init,
-        Held::CookieEchoed => ConnectionState::CookieEchoed,
-        Held::ShutdownReceived => ConnectionState::ShutdownReceived,
     }
 }

@@ -51,9 +51,11 @@ const fn words(edit: &Edit, refusal: EditRefusal) -> &'static str {
             "Service already exists.  Its address and port are those of a `[[service]]` with a `number`"
         }
         EditRefusal::NoSuchService => match edit {
-            Edit::AddServer { .. } | Edit::EditServer { .. } | Edit::DeleteServer { .. } => {
-                "Service not defined"
-            }
+            Edit::AddServer { .. }
+            | Edit::EditServer { .. }
+            | Edit::DeleteServer { .. }
+            | Edit::Drain { .. }
+            | Edit::Ready { .. } => "Service not defined",
             Edit::AddService { .. }
             | Edit::EditService { .. }
             | Edit::DeleteService { .. }

@@ -38,7 +38,7 @@ impl Daemon {
         socket(&self.directory)
     }
 
-    /// The next request's path and query.
+    /// The next request's path and query, and behind a blank its body if it has one.
     pub(crate) fn request(&self) -> String {
         self.requests
             .recv_timeout(PATIENCE)
@@ -86,12 +86,18 @@ fn converse(mut stream: UnixStream, answer: &str) -> std::io::Result<String> {
         stream.read_exact(&mut byte)?;
         head.extend(byte);
     }
+    let head = String::from_utf8_lossy(&head).into_owned();
+    let fields = head.lines().filter_map(|line| line.split_once(": "));
+    let mut lengths = fields.filter(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    let length = lengths.next().and_then(|(_, length)| length.parse().ok());
+    let mut body = vec![0; length.unwrap_or(0)];
+    stream.read_exact(&mut body)?;
     let length = answer.len();
     write!(
         stream,
         "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{answer}"
     )?;
-    let head = String::from_utf8_lossy(&head).into_owned();
     let path = head.split(' ').nth(1).unwrap_or_default();
-    Ok(path.to_owned())
+    let body = String::from_utf8_lossy(&body);
+    Ok(format!("{path} {body}").trim_end().to_owned())
 }

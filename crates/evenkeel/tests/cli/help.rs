@@ -15,6 +15,10 @@ Commands:
   run                   Run the director daemon in the foreground
   status                Show the director's state
   events                Show what happened: changes of roles, servers and config, with their reasons
+  connections           List the connections that this director remembers, and the templates of
+                        persistence
+  drain                 Give a real server no new connections; those that it has go on
+  ready                 Give a drained server new connections again
   trace                 Show where a packet would go now, and why; asking changes nothing
   failover              Hand virtual routers over to the partner now, and stay Backup
   standby               Hand virtual routers over, and take over only while nobody else is there

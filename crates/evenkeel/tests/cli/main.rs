@@ -1,7 +1,9 @@
 //! The program as a person meets it: what it prints, where, and how it exits.
 
 mod check;
+mod connections;
 mod daemon;
+mod drain;
 mod events;
 mod generate;
 mod handover;

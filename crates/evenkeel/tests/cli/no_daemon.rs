@@ -13,6 +13,10 @@ fn commands_that_ask_the_daemon_say_how_to_start_the_daemon() {
         &["events"],
         &["events", "--follow"],
         &["trace", "198.18.14.1:4000", "198.18.14.146:80"],
+        &["connections"],
+        &["drain", "web/198.18.14.12"],
+        &["drain", "web/198.18.14.12", "--wait"],
+        &["ready", "web/198.18.14.12"],
     ] {
         let told = evenkeel(&[words, &["--socket", path(&socket)]].concat());
         assert_eq!(told.code, Some(1), "{told:?}");

@@ -15,6 +15,7 @@ fn server(last: u8, weight: i64) -> RealServer {
         weight: Weight::try_from(weight).unwrap(),
         forwarding: Forwarding::DirectRouting,
         thresholds: Thresholds::default(),
+        drained: false,
     }
 }
 
@@ -40,6 +41,7 @@ fn service(name: &str, port: u16) -> VirtualService {
             },
         }),
         servers: vec![server(12, 1), server(13, 1)],
+        sorry_server: None,
     }
 }
 
@@ -98,6 +100,8 @@ fn every_change_within_a_service_has_its_line() {
     };
     check.port = Some(8080);
     web.servers = vec![server(13, 0), server(14, 3)];
+    web.servers[0].drained = true;
+    web.sorry_server = Some(server(20, 1));
     assert_eq!(
         diff(&director(), &new).to_string(),
         "service `www` (TCP 198.18.14.146:80): renamed from `web` to `www`\n\
@@ -108,7 +112,9 @@ fn every_change_within_a_service_has_its_line() {
          every 500ms timeout 250ms fall 2 rise 2`\n\
          service `www` (TCP 198.18.14.146:80): server 198.18.14.12:80 removed\n\
          service `www` (TCP 198.18.14.146:80): server 198.18.14.13:80 weight 1 to 0\n\
-         service `www` (TCP 198.18.14.146:80): server 198.18.14.14:80 added, weight 3"
+         service `www` (TCP 198.18.14.146:80): server 198.18.14.13:80 drained\n\
+         service `www` (TCP 198.18.14.146:80): server 198.18.14.14:80 added, weight 3\n\
+         service `www` (TCP 198.18.14.146:80): sorry server none to 198.18.14.20:80"
     );
 }
 

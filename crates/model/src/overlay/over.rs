@@ -35,7 +35,12 @@ fn lines(config: &VirtualService, edit: &ServiceEdit) -> Vec<String> {
         let server = servers.find(|server| server.address == *address)?;
         Some(format!("{name}: {}", of_server(server, edited)))
     });
-    what.into_iter().chain(servers).collect()
+    let drained = config.servers.iter().filter_map(|server| {
+        let address = server.address;
+        let is = edit.drained.contains(&address);
+        is.then(|| format!("{name}: server {address} is drained by hand"))
+    });
+    what.into_iter().chain(servers).chain(drained).collect()
 }
 
 fn of_server(server: &RealServer, edited: &Edited<super::ServerSettings>) -> String {

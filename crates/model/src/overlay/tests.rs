@@ -6,7 +6,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::service::Protocol;
+use crate::options::ServiceOptions;
+use crate::service::{Forwarding, OnFailure, Protocol};
 
 fn key(host: u8) -> ServiceKey {
     ServiceKey::Single {
@@ -41,6 +42,7 @@ fn configured(host: u8, servers: &[(u8, u16)]) -> VirtualService {
         weight: weight(*w).weight,
         forwarding: Forwarding::DirectRouting,
         thresholds: Thresholds::default(),
+        drained: false,
     });
     VirtualService {
         name: format!("s{host}"),
@@ -51,11 +53,12 @@ fn configured(host: u8, servers: &[(u8, u16)]) -> VirtualService {
         on_failure: OnFailure::Remove,
         check: None,
         servers: servers.collect(),
+        sorry_server: None,
     }
 }
 
-/// A table as IPVS has it: services by key, with their servers' weights.
-type Table = BTreeMap<ServiceKey, (Scheduler, BTreeMap<SocketAddr, ServerSettings>)>;
+/// A table as IPVS has it: services by key, with their servers' weights; and who is drained.
+type Table = BTreeMap<ServiceKey, (Scheduler, BTreeMap<SocketAddr, (ServerSettings, bool)>)>;
 
 fn table(services: &[VirtualService]) -> Table {
     let rows = services.iter().map(|service| {
@@ -64,7 +67,7 @@ fn table(services: &[VirtualService]) -> Table {
                 weight: server.weight,
                 thresholds: server.thresholds,
             };
-            (server.address, settings)
+            (server.address, (settings, server.drained))
         });
         (service.key, (service.scheduler, servers.collect()))
     });
@@ -95,14 +98,14 @@ fn reference(table: &mut Table, edit: Edit) -> Result<(), EditRefused> {
         Edit::AddServer(key, address, settings) => {
             let (scheduler, mut known) = servers(table, key)?;
             let before = known.get(&server(key, address)).copied();
-            known.insert(server(key, address), before.unwrap_or(settings));
+            known.insert(server(key, address), before.unwrap_or((settings, false)));
             table.insert(key, (scheduler, known));
             return before.map_or(Ok(()), |_| Err(EditRefused::ServerExists));
         }
         Edit::EditServer(key, address, settings) => {
             let (scheduler, mut known) = servers(table, key)?;
             let before = known.get_mut(&server(key, address));
-            let found = before.map(|before| *before = settings);
+            let found = before.map(|before| *before = (settings, false));
             table.insert(key, (scheduler, known));
             return found.ok_or(EditRefused::NoSuchServer);
         }
@@ -111,6 +114,14 @@ fn reference(table: &mut Table, edit: Edit) -> Result<(), EditRefused> {
             let found = known.remove(&server(key, address));
             table.insert(key, (scheduler, known));
             return found.map(|_| ()).ok_or(EditRefused::NoSuchServer);
+        }
+        Edit::Drain(key, address) | Edit::Ready(key, address) => {
+            let (scheduler, mut known) = servers(table, key)?;
+            let before = known.get_mut(&server(key, address));
+            let drained = matches!(edit, Edit::Drain(..));
+            let found = before.map(|before| before.1 = drained);
+            table.insert(key, (scheduler, known));
+            return found.ok_or(EditRefused::NoSuchServer);
         }
         Edit::Clear => table.clear(),
         Edit::SetTimeouts(_) => {}
@@ -131,6 +142,8 @@ fn edit() -> impl Strategy<Value = Edit> {
         4 => (key(), host(), of_server()).prop_map(|(k, h, s)| Edit::AddServer(k, h, s)),
         3 => (key(), host(), of_server()).prop_map(|(k, h, s)| Edit::EditServer(k, h, s)),
         3 => (key(), host()).prop_map(|(k, h)| Edit::DeleteServer(k, h)),
+        3 => (key(), host()).prop_map(|(k, h)| Edit::Drain(k, h)),
+        2 => (key(), host()).prop_map(|(k, h)| Edit::Ready(k, h)),
         1 => Just(Edit::Clear),
     ]
 }
@@ -205,9 +218,80 @@ proptest! {
             Edit::DeleteServer(key, address) => {
                 prop_assert!(found(key).is_none_or(|s| s.servers.iter().all(|s| s.address.ip() != address)));
             }
-            Edit::Clear | Edit::SetTimeouts(_) => {}
+            Edit::Drain(key, address) => {
+                let service = found(key);
+                let server = service.and_then(|s| s.servers.iter().find(|s| s.address.ip() == address));
+                prop_assert!(server.is_none_or(|s| s.drained));
+            }
+            Edit::Ready(..) | Edit::Clear | Edit::SetTimeouts(_) => {}
         }
     }
+}
+
+#[test]
+fn a_drained_server_keeps_the_weight_that_it_gets_back() {
+    let mut overlay = Overlay::default();
+    let config = [configured(1, &[(1, 5), (2, 1)])];
+    let edits = [
+        Edit::EditServer(key(1), address(2), weight(3)),
+        Edit::Drain(key(1), address(1)),
+        Edit::Drain(key(1), address(2)),
+    ];
+    for edit in edits {
+        overlay.edit(edit, &config, everything).unwrap();
+    }
+    let weights = |overlay: &Overlay, config: &[VirtualService]| -> Vec<(u16, u16)> {
+        let servers = overlay.apply(config).remove(0).servers.into_iter();
+        servers
+            .map(|server| (server.weight.get(), server.weight_for_new().get()))
+            .collect()
+    };
+    assert_eq!(weights(&overlay, &config), [(5, 0), (3, 0)]);
+    // What the config says meanwhile is what holds afterwards.
+    let reloaded = [configured(1, &[(1, 7), (2, 9)])];
+    assert_eq!(weights(&overlay, &reloaded), [(7, 0), (3, 0)]);
+    for host in [1, 2] {
+        let ready = Edit::Ready(key(1), address(host));
+        overlay.edit(ready, &reloaded, everything).unwrap();
+    }
+    assert_eq!(weights(&overlay, &reloaded), [(7, 7), (3, 3)]);
+}
+
+#[test]
+fn a_drain_of_a_server_that_has_left_the_configuration_can_be_taken_back() {
+    let mut overlay = Overlay::default();
+    let config = [configured(1, &[(1, 5)])];
+    let drain = Edit::Drain(key(1), address(1));
+    overlay.edit(drain, &config, everything).unwrap();
+    let without = [configured(1, &[])];
+    let refused = Err(EditRefused::NoSuchServer);
+    assert_eq!(overlay.edit(drain, &without, everything), refused);
+    let ready = Edit::Ready(key(1), address(1));
+    assert_eq!(overlay.edit(ready, &without, everything), Ok(()));
+    assert!(overlay.is_empty(), "{overlay:?}");
+    assert_eq!(overlay.edit(ready, &without, everything), refused);
+}
+
+#[test]
+fn a_sorry_server_that_is_added_by_hand_is_a_server_like_any_other() {
+    let mut config = [configured(1, &[(1, 1)])];
+    config[0].sorry_server = Some(RealServer {
+        address: SocketAddr::new(address(9), 80),
+        ..config[0].servers[0]
+    });
+    let mut overlay = Overlay::default();
+    let add = Edit::AddServer(key(1), address(9), weight(4));
+    let listed = Err(EditRefused::ServerExists);
+    assert_eq!(overlay.edit(add, &config, everything), listed);
+    let edit = Edit::EditServer(key(1), address(9), weight(4));
+    let unknown = Err(EditRefused::NoSuchServer);
+    assert_eq!(overlay.edit(edit, &config, everything), unknown);
+    overlay.edit(add, &config, nothing).unwrap();
+    let expected = configured(1, &[(1, 1), (9, 4)]);
+    assert_eq!(overlay.apply(&config), [expected]);
+    let delete = Edit::DeleteServer(key(1), address(9));
+    overlay.edit(delete, &config, everything).unwrap();
+    assert_eq!(overlay.apply(&config), config);
 }
 
 #[test]
@@ -265,7 +349,10 @@ fn undone_edits_leave_nothing() {
         Edit::DeleteServer(key(2), address(1)),
         Edit::DeleteService(key(2)),
         Edit::AddServer(key(1), address(2), weight(1)),
+        Edit::Drain(key(1), address(2)),
         Edit::DeleteServer(key(1), address(2)),
+        Edit::Drain(key(1), address(1)),
+        Edit::Ready(key(1), address(1)),
     ];
     for edit in edits {
         overlay.edit(edit, &config, everything).unwrap();
@@ -350,6 +437,7 @@ fn edits_over_the_configuration_are_told_and_others_are_not() {
         Edit::EditServer(key(1), address(1), weight(5)),
         Edit::DeleteServer(key(1), address(2)),
         Edit::AddServer(key(1), address(3), weight(1)),
+        Edit::Drain(key(1), address(1)),
         Edit::DeleteService(key(2)),
         Edit::EditService(key(3), settings(Scheduler::Maglev)),
         Edit::DeleteService(key(4)),
@@ -362,6 +450,7 @@ fn edits_over_the_configuration_are_told_and_others_are_not() {
     let expected = [
         "service `s1` (TCP 192.0.2.1:80): server 198.51.100.1:80 is set by hand, weight 5 (configured: 1)",
         "service `s1` (TCP 192.0.2.1:80): server 198.51.100.2:80 is removed by hand",
+        "service `s1` (TCP 192.0.2.1:80): server 198.51.100.1:80 is drained by hand",
         "service `s2` (TCP 192.0.2.2:80) is removed by hand",
         "service `s3` (TCP 192.0.2.3:80) is set by hand, scheduler `maglev`",
         "service `s4` (TCP 192.0.2.4:80) is replaced by hand",

@@ -17,7 +17,7 @@ impl Grounds {
     pub(super) fn of(director: &Director) -> Self {
         let services = director.services.iter();
         let listen = services.clone().flat_map(VirtualService::addresses);
-        let servers = services.flat_map(|service| &service.servers);
+        let servers = services.flat_map(VirtualService::all_servers);
         let routers = director.virtual_routers.iter();
         let moved = routers.clone().flat_map(|router| &router.addresses);
         let directors = routers.flat_map(|router| router.peers.iter().chain(&router.source));
@@ -42,6 +42,8 @@ impl Grounds {
             | Edit::DeleteService(_)
             | Edit::EditServer(..)
             | Edit::DeleteServer(..)
+            | Edit::Drain(..)
+            | Edit::Ready(..)
             | Edit::Clear
             | Edit::SetTimeouts(_) => false,
         }

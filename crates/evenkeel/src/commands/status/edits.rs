@@ -1,5 +1,7 @@
 //! Edits by hand in `status`.
 
+use std::net::SocketAddr;
+
 use evenkeel_api::{EditKind, EditedServer, EditedService, Edits, ServiceSettings};
 
 use super::{add, render_table};
@@ -34,11 +36,19 @@ fn of_service(edited: &EditedService) -> impl Iterator<Item = [String; 3]> {
             of_settings(kind, settings),
         ]
     });
+    let of_server_at = {
+        let name = name.clone();
+        move |server: &SocketAddr| format!("{name} -> {server}")
+    };
+    let drained = edited.drained.iter().map(move |server| {
+        let (what, more) = ("drained".to_owned(), String::new());
+        [of_server_at(server), what, more]
+    });
     let servers = edited.servers.iter().map(move |server| {
         let name = format!("{name} -> {}", server.address);
         [name, server.edit.name().to_owned(), of_server(server)]
     });
-    itself.into_iter().chain(servers)
+    itself.into_iter().chain(servers).chain(drained)
 }
 
 fn of_settings(kind: EditKind, settings: Option<&ServiceSettings>) -> String {

@@ -12,6 +12,7 @@ fn server(address: &str, state: ServerState, reason: &str) -> ServerStatus {
         forwarding: Forwarding::Direct,
         weight_configured: 1,
         weight: u16::from(state == ServerState::Up),
+        drained: false,
         state,
         listed: state == ServerState::Up,
         reason: reason.to_owned(),
@@ -88,6 +89,11 @@ fn a_server_that_is_down_is_shown_with_its_reason() {
                     ..server("198.18.14.13:80", ServerState::Up, "")
                 },
             ],
+            sorry_server: Some(server(
+                "198.18.14.20:80",
+                ServerState::Spare,
+                "sorry server, not needed",
+            )),
         }],
         drops: vec![DropCount {
             reason: "no-server".to_owned(),
@@ -113,6 +119,7 @@ service web: TCP 198.18.14.146:80 rr, gate open by virtual router paper, a faile
   server           forward  state  weight  active  inactive  conns  since  reason
   198.18.14.12:80  direct   down   0 of 1  0       5         5      1m1s   no answer within 250 ms
   198.18.14.13:80  local    up     1       0       5         5      1m1s
+  198.18.14.20:80  direct   spare  0 of 1  0       5         5      1m1s   sorry server, not needed
 
 takeovers
   connections do not survive one under web (rr): there is no connection sync yet, and the new Active
@@ -155,6 +162,11 @@ fn edits_by_hand_are_shown() {
         edit,
         settings,
         servers,
+        drained: if port == 81 {
+            vec!["198.18.14.14:81".parse().unwrap()]
+        } else {
+            Vec::new()
+        },
     };
     let made = ServiceSettings {
         scheduler: "wlc".to_owned(),
@@ -205,6 +217,7 @@ edits by hand (`evenkeel reload --forget-edits` forgets them)
   TCP 198.18.14.146:80                     added    wlc, persistent 360 s, not checked
   TCP 198.18.14.146:81 -> 198.18.14.12:81  changed  weight 5, thresholds 100 and 80
   TCP 198.18.14.146:81 -> 198.18.14.13:81  removed
+  TCP 198.18.14.146:81 -> 198.18.14.14:81  drained
   TCP 198.18.14.146:82                     removed
   timeout udp 30 s
 ";

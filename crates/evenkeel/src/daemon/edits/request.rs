@@ -218,6 +218,8 @@ fn server_of(edit: &Edit) -> Option<(ServiceKey, SocketAddr)> {
         | Edit::DeleteService(_)
         | Edit::EditServer(..)
         | Edit::DeleteServer(..)
+        | Edit::Drain(..)
+        | Edit::Ready(..)
         | Edit::Clear
         | Edit::SetTimeouts(_) => None,
     }

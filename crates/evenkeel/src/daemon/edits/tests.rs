@@ -50,7 +50,16 @@ fn full() -> Overlay {
         for (address, _) in &mut servers {
             address.set_port(port);
         }
-        (key(port), ServiceEdit { service, servers })
+        let edit = ServiceEdit {
+            service,
+            drained: servers
+                .iter()
+                .map(|(address, _)| *address)
+                .take(2)
+                .collect(),
+            servers,
+        };
+        (key(port), edit)
     });
     Overlay {
         services: services.collect(),

@@ -56,6 +56,8 @@ pub(super) fn edit(edit: &Edit) -> Result<Asked, EditRefusal> {
         Edit::DeleteServer { service, server } => {
             model::Edit::DeleteServer(key(*service)?, host(*server)?)
         }
+        Edit::Drain { service, server } => model::Edit::Drain(key(*service)?, host(*server)?),
+        Edit::Ready { service, server } => model::Edit::Ready(key(*service)?, host(*server)?),
         Edit::Clear => model::Edit::Clear,
         Edit::SetTimeouts { timeouts } => model::Edit::SetTimeouts(read_timeouts(*timeouts)?),
         Edit::Zero { service } => return Ok(Asked::Zero(service.map(key).transpose()?)),
@@ -70,6 +72,8 @@ pub(super) const fn adds_to(edit: &model::Edit) -> Option<ServiceKey> {
         | model::Edit::DeleteService(_)
         | model::Edit::EditServer(..)
         | model::Edit::DeleteServer(..)
+        | model::Edit::Drain(..)
+        | model::Edit::Ready(..)
         | model::Edit::Clear
         | model::Edit::SetTimeouts(_) => None,
     }
@@ -252,6 +256,7 @@ pub(crate) fn edits(overlay: &Overlay) -> Edits {
                 }),
             }),
             servers: servers.collect(),
+            drained: edit.drained.iter().copied().collect(),
         }
     });
     Edits {
@@ -298,9 +303,14 @@ pub(super) fn overlay(edits: &Edits) -> Result<Overlay, EditRefusal> {
             Ok((address, join(server.edit, settings)?))
         });
         let servers = servers.collect::<Result<Vec<_>, EditRefusal>>()?;
-        overlay
-            .services
-            .insert(key, ServiceEdit { service, servers });
+        let drained = edited.drained.iter();
+        let drained = drained.map(|server| Ok(SocketAddr::new(host(server.ip())?, key.port())));
+        let edit = ServiceEdit {
+            service,
+            servers,
+            drained: drained.collect::<Result<_, EditRefusal>>()?,
+        };
+        overlay.services.insert(key, edit);
     }
     Ok(overlay)
 }

@@ -334,6 +334,7 @@ fn connections_are_ipvsadms() {
         virtual_address: "192.168.1.110:80".parse().unwrap(),
         destination: "192.168.1.12:80".parse().unwrap(),
         expires_s,
+        service: None,
         half_open: false,
         assured: true,
     };

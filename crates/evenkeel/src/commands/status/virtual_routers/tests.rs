@@ -11,6 +11,7 @@ fn server(state: ServerState) -> ServerStatus {
         forwarding: Forwarding::Direct,
         weight_configured: 1,
         weight: 1,
+        drained: false,
         state,
         listed: true,
         reason: String::new(),
@@ -40,6 +41,7 @@ fn service(name: &str, scheduler: &str, gate: GateStatus, router: Option<&str>) 
         virtual_router: router.map(ToOwned::to_owned),
         on_failure: OnFailure::Remove,
         servers: vec![server(ServerState::Up), server(ServerState::Down)],
+        sorry_server: None,
     }
 }
 
