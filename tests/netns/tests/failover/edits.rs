@@ -47,3 +47,20 @@ fn a_backup_takes_edits_of_what_it_holds_and_serves_by_them_once_it_is_active() 
     let told = ipvsadm(partner, "-A -t 198.18.14.146:8080");
     told.assert_refused(255, &["Service already exists\n"]);
 }
+
+#[test]
+fn a_drain_on_a_backup_holds_once_it_is_active() {
+    let mut pair = Pair::boot("t-backdrain", "");
+    let partner = pair.cluster.partner();
+    let told = partner.evenkeel(&["drain", "web/198.18.14.12", "--wait"]);
+    let note = "its connections are on the Active of virtual router front";
+    assert!(told.err.contains(note), "{told:?}");
+    let _told = told.succeeded();
+    let _killed = pair.kill_director();
+    let partner = pair.cluster.partner();
+    let _router = partner.becomes(FRONT, Role::Active);
+    assert_eq!(pair.cluster.answers(80, 5), vec![server(2); 5]);
+    let _told = partner.evenkeel(&["ready", "web/198.18.14.12"]).succeeded();
+    let answers = pair.cluster.answers(80, 40);
+    assert!(answers.contains(&server(1)), "{answers:?}");
+}
