@@ -266,10 +266,7 @@ impl fmt::Display for Report {
                     "server {server} of `{service}` is down and {done}: {reason}"
                 )
             }
-            Self::SorryServerIn { service, server } => write!(
-                f,
-                "no server of `{service}` takes new connections: they go to the sorry server {server}"
-            ),
+            Self::SorryServerIn { service, server } => f.write_str(&needed(service, *server)),
             Self::SorryServerOut { service, server } => {
                 write!(f, "sorry server {server} of `{service}` leaves the list")
             }
@@ -282,11 +279,7 @@ impl fmt::Display for Report {
             Self::NeighbourChanged { address, from, to } => {
                 write!(f, "{address} moved from {from} to {to}")
             }
-            Self::NeighbourUnknown { address } => write!(
-                f,
-                "nobody answers for {address} on the link: its server is not listed; \
-                 check the address, and that the server is in the interface's own network"
-            ),
+            Self::NeighbourUnknown { address } => f.write_str(&unanswered(*address)),
             Self::CommandFailed { what, reason } => {
                 write!(f, "could not {what}: {reason}; trying again")
             }
@@ -308,6 +301,17 @@ const fn maintenance(on: bool) -> &'static str {
     } else {
         "in maintenance no longer"
     }
+}
+
+fn needed(service: &str, sorry: SocketAddr) -> String {
+    format!("no server of `{service}` takes new connections: they go to the sorry server {sorry}")
+}
+
+fn unanswered(address: IpAddr) -> String {
+    format!(
+        "nobody answers for {address} on the link: its server is not listed; check the address, and that the \
+         server is in the interface's own network"
+    )
 }
 
 /// What was done about a server that is down.

@@ -120,6 +120,40 @@ fn boot(name: &str, servers: u8) -> Cluster {
     cluster
 }
 
+/// The first server of both services gets no new connection, and all listings say so.
+fn is_drained(cluster: &Cluster, when: &str) {
+    for port in [HELD, HASHED] {
+        assert_eq!(serving(cluster, port), BTreeSet::from([2]), "{when}");
+        let server = cluster.server_of(port, 1);
+        let shown = (server.state, server.drained);
+        assert_eq!(shown, (ServerState::Drained, true), "{when}");
+        let expected = rows(&[("198.18.14.12", 0), ("198.18.14.13", 1)]);
+        assert_eq!(listed(cluster, port), expected, "{when}");
+    }
+}
+
+fn is_shown_as_drained(cluster: &Cluster) {
+    let listing = cluster.run("director", &["ipvsadm", "-Ln", "-t", "198.18.14.146:8001"]);
+    assert!(
+        listing.contains("-> 198.18.14.12:8001            Route   0 "),
+        "{listing}"
+    );
+    let status = evenkeel(cluster, "status").succeeded();
+    for words in [
+        "0 of 1",
+        "drained by hand",
+        "TCP 198.18.14.146:8001 -> 198.18.14.12:8001  drained",
+    ] {
+        assert!(status.contains(words), "no `{words}` in {status}");
+    }
+    let events = evenkeel(cluster, "events").succeeded();
+    assert!(
+        events
+            .contains("service `held` (TCP 198.18.14.146:8001): server 198.18.14.12:8001 drained"),
+        "{events}"
+    );
+}
+
 #[test]
 fn a_drained_server_gets_no_new_connection_while_a_running_one_goes_on() {
     let cluster = boot("t-drain", 2);
@@ -145,51 +179,20 @@ fn a_drained_server_gets_no_new_connection_while_a_running_one_goes_on() {
         "{told}"
     );
 
-    let drained = |daemon: &str| {
-        for port in [HELD, HASHED] {
-            assert_eq!(serving(&cluster, port), BTreeSet::from([2]), "{daemon}");
-            let server = cluster.server_of(port, 1);
-            assert_eq!(
-                (server.state, server.drained),
-                (ServerState::Drained, true),
-                "{daemon}"
-            );
-            let expected = rows(&[("198.18.14.12", 0), ("198.18.14.13", 1)]);
-            assert_eq!(listed(&cluster, port), expected, "{daemon}");
-        }
-    };
-    drained("at once");
-    let listing = cluster.run("director", &["ipvsadm", "-Ln", "-t", "198.18.14.146:8001"]);
-    assert!(
-        listing.contains("-> 198.18.14.12:8001            Route   0 "),
-        "{listing}"
-    );
-    let status = evenkeel(&cluster, "status").succeeded();
-    for words in [
-        "0 of 1",
-        "drained by hand",
-        "TCP 198.18.14.146:8001 -> 198.18.14.12:8001  drained",
-    ] {
-        assert!(status.contains(words), "no `{words}` in {status}");
-    }
-    let events = evenkeel(&cluster, "events").succeeded();
-    assert!(
-        events
-            .contains("service `held` (TCP 198.18.14.146:8001): server 198.18.14.12:8001 drained"),
-        "{events}"
-    );
+    is_drained(&cluster, "at once");
+    is_shown_as_drained(&cluster);
 
     let told = evenkeel(&cluster, "reload").succeeded();
     assert!(
         told.contains("server 198.18.14.12:8001 is drained by hand"),
         "{told}"
     );
-    drained("reloaded");
+    is_drained(&cluster, "reloaded");
     assert!(running.goes_on() && hashed.goes_on());
     daemon.kill();
     let _daemon = cluster.start_daemon(&text);
     cluster.eventually("the daemon is ready", || cluster.director().is_ready());
-    drained("restarted");
+    is_drained(&cluster, "restarted");
     assert!(running.goes_on() && hashed.goes_on());
 
     let told = evenkeel(&cluster, "ready held/198.18.14.12").succeeded();

@@ -101,6 +101,35 @@ fn connections_are_listed_with_their_state_and_server() {
 }
 
 #[test]
+fn connections_are_found_by_their_service_and_counted_beyond_the_limit() {
+    in_room(|_| {
+        let mut plane = detached(Sizes::small());
+        let web = service(&[server(12, 1), server(13, 1)]);
+        plane.put_service(&web).unwrap();
+        plane.set_gate(VIP.into(), GateState::Open).unwrap();
+        for port in 1000..1006 {
+            send(&plane, port, SYN);
+        }
+        for port in 1000..1003 {
+            send(&plane, port, ACK);
+        }
+        let of_web = plane.find_connections(usize::MAX, |c| c.service == Some(web.key));
+        assert_eq!((of_web.matched, of_web.connections.len()), (6, 6));
+        let two = plane.find_connections(2, |c| c.half_open);
+        assert_eq!((two.matched, two.connections.len()), (3, 2));
+        assert!(two.connections.iter().all(|c| c.half_open));
+        let none = plane.find_connections(0, |_any| true);
+        assert_eq!((none.matched, none.connections.len()), (6, 0));
+        // Those of a server that has left are still its service's.
+        plane.put_service(&service(&[server(13, 1)])).unwrap();
+        let gone = |c: &crate::Connection| {
+            c.service == Some(web.key) && c.server.ip() == web.servers[0].address.ip()
+        };
+        assert_eq!(plane.find_connections(0, gone).matched, 3);
+    });
+}
+
+#[test]
 fn another_loaded_program_of_the_object_can_be_run() {
     in_room(|_| {
         let mut plane = detached(Sizes::small());

@@ -21,6 +21,33 @@ fn boot(name: &str, servers: u8, tcp: &[u16], udp: &[u16]) -> Cluster {
     cluster
 }
 
+/// After six connections to `web` from the client alone, two for each server.
+fn conditions_and_drains_know_ipv6(cluster: &Cluster) {
+    let evenkeel = |words: &[&str]| cluster.run("director", &[&["evenkeel"], words].concat());
+    let count = |of: &[&str]| {
+        let words = [&["connections", "--count", "--service", "web"], of].concat();
+        evenkeel(&words).trim_end().to_owned()
+    };
+    let second = server_address(2).to_string();
+    assert_eq!(count(&[]), "6");
+    assert_eq!(count(&["--client", "2001:db8::/64"]), "6");
+    assert_eq!(count(&["--client", "2001:db8:0:1::/64"]), "0");
+    assert_eq!(
+        count(&["--client", &host(1).to_string(), "--server", &second]),
+        "2"
+    );
+    let told = evenkeel(&["drain", &format!("web/{second}")]);
+    assert!(
+        told.contains("2 connections (0 active, 2 inactive) left"),
+        "{told}"
+    );
+    let answered: BTreeSet<u8> = (0..4).map(|_| by_tcp(cluster, 80)).collect();
+    assert_eq!(answered, BTreeSet::from([1, 3]));
+    let _told = evenkeel(&["ready", &format!("[{VIP}]:80/[{second}]:80")]);
+    let answered: BTreeSet<u8> = (0..6).map(|_| by_tcp(cluster, 80)).collect();
+    assert_eq!(answered, BTreeSet::from([1, 2, 3]));
+}
+
 #[test]
 fn tcp_and_udp_services_of_ipv6_are_balanced_checked_and_listed() {
     let cluster = boot("t-six", 3, &[], &[53]);
@@ -61,6 +88,7 @@ fn tcp_and_udp_services_of_ipv6_are_balanced_checked_and_listed() {
         ends.iter().all(|end| line.contains(end.as_str()))
     });
     assert!(line.is_some(), "{connections}");
+    conditions_and_drains_know_ipv6(&cluster);
 
     // A dead server is taken out, and put back.
     let mut open = Open::to(&cluster, 80);
