@@ -328,11 +328,10 @@ fn server_status(
         _ => server.reason.clone(),
     };
     let drained = server.drained_since.is_some();
-    let reason = match state {
-        ServerState::Down | ServerState::Gated | ServerState::NoNeighbour if drained => {
-            format!("{reason}; {DRAINED}")
-        }
-        _ => reason,
+    let reason = if drained && state != ServerState::Drained {
+        format!("{reason}; {DRAINED}")
+    } else {
+        reason
     };
     let since = match (state, server.drained_since) {
         (ServerState::Drained, Some(since)) => since,
