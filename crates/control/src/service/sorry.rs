@@ -15,10 +15,11 @@ use crate::report::Report;
 use crate::view::ServerHealth;
 
 impl Service {
-    /// Notes whether an earlier run left the sorry server in the list.
+    /// Notes what an earlier run came to: whether servers had their time, and the sorry server was needed.
     pub(super) fn adopt_sorry(&mut self, config: Option<RealServer>, entry: &ServiceEntry) {
         let address = config.map(|config| config.address);
         self.sorry_listed = address.filter(|address| lists(entry, *address));
+        self.began = !entry.servers.is_empty();
     }
 
     pub(super) fn configure_sorry(&mut self, config: Option<RealServer>, now: Instant) {
@@ -42,10 +43,26 @@ impl Service {
     /// Notes once that its servers had their time: a client should not be told that it is a bad moment while they
     /// only wait for their first check.
     pub(crate) fn begin(&mut self, neighbours: &Neighbours, now: Instant) {
-        if !self.began && self.may_open(neighbours, now) {
+        if self.began {
+            return;
+        }
+        // Not by what was put: that may turn out to have failed, and one turn puts a service once.
+        let mut places = self.servers.values().map(|s| self.place(s, neighbours));
+        let waits = places.any(|place| place == Place::Waiting);
+        if !waits || self.opens_by <= now || self.is_usable(neighbours) {
             self.began = true;
             self.dirty |= self.sorry.is_some();
         }
+    }
+
+    /// Whether a server of it takes new flows.
+    fn is_usable(&self, neighbours: &Neighbours) -> bool {
+        self.servers
+            .values()
+            .any(|server| match self.place(server, neighbours) {
+                Place::Out | Place::Waiting => false,
+                Place::Listed(weight) => weight != Weight::QUIESCED,
+            })
     }
 
     /// When the sorry server may be needed though nothing else happens.
@@ -56,11 +73,7 @@ impl Service {
     /// The sorry server's entry, if it is needed and can be reached.
     pub(super) fn sorry_entry(&self, neighbours: &Neighbours) -> Option<ServerEntry> {
         let sorry = self.sorry.as_ref().filter(|_| self.began)?;
-        let is_usable = |server| match self.place(server, neighbours) {
-            Place::Out | Place::Waiting => false,
-            Place::Listed(weight) => weight != Weight::QUIESCED,
-        };
-        if self.servers.values().any(is_usable) {
+        if self.is_usable(neighbours) {
             return None;
         }
         Some(ServerEntry {

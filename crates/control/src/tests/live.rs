@@ -256,3 +256,27 @@ fn a_sorry_server_may_be_the_director_itself_and_may_come_with_a_reload() {
     shell.configure(vec![web()]);
     assert_eq!(shell.list(web().key), []);
 }
+
+/// A put that failed is given again, once: the sorry server must not come by a second put of the same turn.
+#[test]
+fn a_failed_put_of_servers_that_wait_is_not_followed_by_another() {
+    let known = VirtualService {
+        servers: vec![server(14, 0)],
+        sorry_server: Some(server(19, 1)),
+        check: None,
+        ..web()
+    };
+    let mut shell = running(known.clone());
+    assert_eq!(shell.list(web().key), [(19, 1), (14, 0)]);
+    let other = VirtualService {
+        key: key(147, 80),
+        servers: vec![server(14, 0), server(30, 1)],
+        ..known
+    };
+    shell.failing_puts = 1;
+    shell.configure(vec![other.clone()]);
+    assert!(!shell.data_plane.contains_key(&other.key));
+    // Nobody answers for the one that has a weight.
+    shell.run(ms(6000));
+    assert_eq!(shell.list(other.key), [(19, 1), (14, 0)]);
+}
