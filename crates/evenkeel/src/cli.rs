@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    check, connections, drain, events, generate, handover, ipvsadm, lab, purge, reload, run, status, trace,
+    check, connections, drain, events, generate, handover, ipvsadm, lab, purge, reload, run,
+    status, trace,
 };
 
 /// Keeps a network service on an even keel: an XDP load balancer with health checks.

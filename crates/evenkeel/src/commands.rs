@@ -11,8 +11,8 @@ pub(crate) mod lab;
 pub(crate) mod purge;
 pub(crate) mod reload;
 pub(crate) mod run;
+mod server_name;
 pub(crate) mod status;
-mod target;
 pub(crate) mod trace;
 
 use std::process::ExitCode;

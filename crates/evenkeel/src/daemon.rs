@@ -6,8 +6,8 @@
 //! decision is made here.
 
 mod arp;
-mod durable;
 mod connections;
+mod durable;
 pub(crate) mod edits;
 mod event_loop;
 pub(crate) mod handover;

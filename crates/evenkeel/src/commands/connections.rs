@@ -13,7 +13,7 @@ use evenkeel_api::{
 use serde::Serialize;
 
 use crate::command_error::CommandError;
-use crate::commands::target::{self, Host};
+use crate::commands::server_name::{self, Host};
 use crate::output::{print, print_error};
 
 /// List the connections that this director remembers, and the templates of persistence.
@@ -59,7 +59,7 @@ struct Network {
 }
 
 fn host(text: &str) -> Result<Host, &'static str> {
-    target::host(text)
+    server_name::host(text)
 }
 
 fn network(text: &str) -> Result<Network, String> {
@@ -149,7 +149,7 @@ fn query(args: &Args, services: &[ServiceStatus]) -> Result<ConnectionsQuery, Co
         ..ConnectionsQuery::default()
     };
     if let Some(name) = &args.service {
-        query = query.of_service(target::service(services, name)?.service);
+        query = query.of_service(server_name::service(services, name)?.service);
     }
     Ok(query)
 }

@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::command_error::CommandError;
 use crate::commands::events::may_come_back;
-use crate::commands::target::{self, Host};
+use crate::commands::server_name::{self, Host};
 use crate::output::{print, print_error};
 
 /// Pause between two looks at the server's connections.
@@ -73,7 +73,7 @@ fn names(text: &str) -> Result<Names, String> {
     };
     Ok(Names {
         service: service.to_owned(),
-        server: target::host(server)?,
+        server: server_name::host(server)?,
     })
 }
 
@@ -108,8 +108,8 @@ pub(crate) fn run_ready(args: &ReadyArgs, socket: PathBuf) -> Result<ExitCode, C
 
 async fn drain(args: &Args, client: &Client) -> Result<ExitCode, CommandError> {
     let status = client.status().await?;
-    let service = target::service(&status.services, &args.target.service)?;
-    let server = target::server(service, args.target.server)?;
+    let service = server_name::service(&status.services, &args.target.service)?;
+    let server = server_name::server(service, args.target.server)?;
     let target = Target::new(service, server.address);
     edit(client, &target, true).await?;
     if service.gate != GateStatus::Open
@@ -180,8 +180,8 @@ fn told(target: &Target, was: bool, waited: Option<Duration>, left: Left) -> Str
 
 async fn ready(args: &ReadyArgs, client: &Client) -> Result<ExitCode, CommandError> {
     let status = client.status().await?;
-    let service = target::service(&status.services, &args.target.service)?;
-    let (target, was) = match target::server(service, args.target.server) {
+    let service = server_name::service(&status.services, &args.target.service)?;
+    let (target, was) = match server_name::server(service, args.target.server) {
         Ok(server) => (Target::new(service, server.address), server.drained),
         // One that the config has no more may be drained still, for the day on which it is back.
         Err(error) => {

@@ -14,7 +14,10 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use evenkeel_api::{
-    API_VERSION, Connections, CONNECTIONS_PATH, ConnectionsQuery, EDIT_PATH, EditAnswer, EditRequest, EDITS_MAX, ErrorAnswer, ErrorKind, Events, EVENTS_PATH, EVENTS_WAIT_MS_MAX, EventsQuery, HANDOVER_PATH, HandoverAnswer, HandoverRequest, RELOAD_PATH, ReloadAnswer, ReloadQuery, Services, SERVICES_PATH, Status, STATUS_PATH, TRACE_PATH, TraceAnswer, TraceQuery,
+    API_VERSION, CONNECTIONS_PATH, Connections, ConnectionsQuery, EDIT_PATH, EDITS_MAX,
+    EVENTS_PATH, EVENTS_WAIT_MS_MAX, EditAnswer, EditRequest, ErrorAnswer, ErrorKind, Events,
+    EventsQuery, HANDOVER_PATH, HandoverAnswer, HandoverRequest, RELOAD_PATH, ReloadAnswer,
+    ReloadQuery, SERVICES_PATH, STATUS_PATH, Services, Status, TRACE_PATH, TraceAnswer, TraceQuery,
 };
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot, watch};
