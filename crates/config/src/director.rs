@@ -1,4 +1,4 @@
-//! The document as a whole: `[director]`, `[tables]`, the virtual routers and the services.
+//! The document as a whole: `[director]`, `[tables]`, `[sync]`, the virtual routers and the services.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use toml::de::DeTable;
 use crate::diagnostic::{Faults, Reported};
 use crate::overlap::Addresses;
 use crate::reader::{Field, Section};
-use crate::{keys, service, virtual_router};
+use crate::{keys, service, sync, virtual_router};
 
 /// Longest wait for the first round of checks where the file gives none.
 const STARTUP_WAIT: Duration = Duration::from_secs(10);
@@ -27,6 +27,11 @@ pub(crate) fn read<'t>(
     let root = Section::new(&keys::ROOT, document, 0..0, faults);
     let director = read_director(&root, default_name, faults);
     let tables = read_tables(&root, faults);
+    let own = director.as_ref().map_or("", |director| &director.name);
+    let sync = match root.get(&keys::SYNC_TABLE) {
+        Some(field) => sync::read(&field, own, faults).map(Some),
+        None => Ok(None),
+    };
     let mut addresses = Addresses::default();
     let virtual_routers = match root.get(&keys::ROUTERS) {
         Some(field) => virtual_router::read_all(&field, &mut addresses, faults),
@@ -39,13 +44,14 @@ pub(crate) fn read<'t>(
     addresses.check(faults);
     Ok(Director {
         tables: tables?,
+        sync: sync?,
         virtual_routers: virtual_routers?,
         services: services?,
         ..director?
     })
 }
 
-/// Reads `[director]`; the tables, virtual routers and services of the result are defaults.
+/// Reads `[director]`; the tables, sync, virtual routers and services of the result are defaults.
 fn read_director(
     root: &Section<'_>,
     default_name: &str,
@@ -88,6 +94,7 @@ fn read_director(
         xdp: xdp?,
         tables: TableSizes::default(),
         startup_wait: startup_wait?,
+        sync: None,
         virtual_routers: Vec::new(),
         services: Vec::new(),
     })

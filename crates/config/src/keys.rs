@@ -29,10 +29,12 @@ const fn key(name: &'static str, expected: &'static str, example: &'static str) 
 }
 
 /// All tables, the document itself first.
-pub(crate) const SCHEMAS: [Schema; 9] = [
+pub(crate) const SCHEMAS: [Schema; 11] = [
     ROOT,
     DIRECTOR,
     TABLES,
+    SYNC,
+    SYNC_PEER,
     ROUTER,
     SERVICE,
     CHECK_TABLE,
@@ -44,10 +46,11 @@ pub(crate) const SCHEMAS: [Schema; 9] = [
 pub(crate) const ROOT: Schema = Schema {
     title: "the top level",
     place: "at the top level",
-    keys: &[DIRECTOR_TABLE, TABLES_TABLE, ROUTERS, SERVICES],
+    keys: &[DIRECTOR_TABLE, TABLES_TABLE, SYNC_TABLE, ROUTERS, SERVICES],
 };
 pub(crate) const DIRECTOR_TABLE: Key = key("director", "a table", "[director]");
 pub(crate) const TABLES_TABLE: Key = key("tables", "a table", "[tables]");
+pub(crate) const SYNC_TABLE: Key = key("sync", "a table", "[sync]");
 pub(crate) const ROUTERS: Key = key("virtual-router", "an array of tables", "[[virtual-router]]");
 pub(crate) const SERVICES: Key = key("service", "an array of tables", "[[service]]");
 
@@ -79,6 +82,41 @@ pub(crate) const TABLES: Schema = Schema {
 };
 pub(crate) const CONNECTIONS: Key = key("connections", "a whole number", "connections = 1048576");
 pub(crate) const HALF_OPEN: Key = key("half-open", "a whole number", "half-open = 65536");
+
+pub(crate) const SYNC: Schema = Schema {
+    title: "`[sync]`",
+    place: "in `[sync]`",
+    keys: &[KEY_FILES, SYNC_PORT, LAG, WAIT, SYNC_PEERS],
+};
+pub(crate) const KEY_FILES: Key = key(
+    "key-files",
+    "an array of strings",
+    "key-files = [\"/etc/evenkeel/sync.key\"]",
+);
+/// One of [`KEY_FILES`].
+pub(crate) const KEY_FILES_ENTRY: Key = key("key-files", "a string", "\"/etc/evenkeel/sync.key\"");
+pub(crate) const SYNC_PORT: Key = key("port", "a whole number", "port = 6694");
+pub(crate) const LAG: Key = key("lag", "a duration string", "lag = \"100ms\"");
+pub(crate) const WAIT: Key = key("wait", "a duration string", "wait = \"10s\"");
+pub(crate) const SYNC_PEERS: Key = key(
+    "peers",
+    "an array of tables",
+    "peers = [{ name = \"laicoy\", addresses = [\"10.0.0.2\"] }]",
+);
+
+pub(crate) const SYNC_PEER: Schema = Schema {
+    title: "a table of `peers`",
+    place: "in a table of `peers`",
+    keys: &[NAME, SYNC_ADDRESSES],
+};
+pub(crate) const SYNC_ADDRESSES: Key = key(
+    "addresses",
+    "an array of strings",
+    "addresses = [\"10.0.0.2\"]",
+);
+/// One of [`SYNC_ADDRESSES`].
+pub(crate) const SYNC_ADDRESSES_ENTRY: Key =
+    key("addresses", "a string with an address", "\"10.0.0.2\"");
 
 pub(crate) const ROUTER: Schema = Schema {
     title: "`[[virtual-router]]`",

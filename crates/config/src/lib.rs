@@ -19,6 +19,7 @@ mod overlap;
 mod reader;
 mod server;
 mod service;
+mod sync;
 mod syntax;
 mod virtual_router;
 

@@ -142,6 +142,7 @@ fn the_papers_cluster_is_read_as_written() {
             half_open: 1 << 16,
         },
         startup_wait: Duration::from_secs(10),
+        sync: None,
         virtual_routers: vec![VirtualRouter {
             priority: Priority::try_from(150).unwrap(),
             advert_interval: Duration::from_millis(100),

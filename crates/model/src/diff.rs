@@ -313,6 +313,8 @@ pub enum RestartNeeded {
         /// The capacities wanted.
         to: TableSizes,
     },
+    /// Other settings of connection sync.
+    Sync,
 }
 
 impl fmt::Display for RestartNeeded {
@@ -338,6 +340,7 @@ impl fmt::Display for RestartNeeded {
                 )?;
                 f.write_str("kept as they are; stop evenkeel, run `evenkeel purge` and start it")
             }
+            Self::Sync => f.write_str("sync: kept as it is; restart evenkeel to change it"),
         }
     }
 }
@@ -406,7 +409,8 @@ fn restart_needed(old: &Director, new: &Director) -> Vec<RestartNeeded> {
         from: old.tables,
         to: new.tables,
     });
-    [interface, more, xdp, tables]
+    let sync = (old.sync != new.sync).then_some(RestartNeeded::Sync);
+    [interface, more, xdp, tables, sync]
         .into_iter()
         .flatten()
         .collect()

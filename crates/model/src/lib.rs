@@ -19,6 +19,7 @@ pub mod overlay;
 pub mod placement;
 pub mod rr;
 pub mod service;
+mod sync;
 pub mod twos;
 pub mod virtual_router;
 pub mod wrr;
@@ -42,6 +43,7 @@ pub use service::{
     Director, Forwarding, InvalidWeight, OnFailure, Protocol, RealServer, Scheduler, TableSizes,
     VirtualService, Weight, XdpPreference,
 };
+pub use sync::{ConnectionSync, SyncPeer};
 pub use virtual_router::{
     AdvertChecksum, InvalidPriority, InvalidVirtualRouterId, Priority, Role, VirtualRouter,
     VirtualRouterId, VrrpVersion,

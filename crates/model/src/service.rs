@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::check::Check;
 use crate::listen::{Listens, ServiceKey};
 use crate::options::{ServiceOptions, Thresholds};
+use crate::sync::ConnectionSync;
 use crate::virtual_router::VirtualRouter;
 
 /// Transport protocol of a virtual service.
@@ -296,6 +297,8 @@ pub struct Director {
     pub tables: TableSizes,
     /// Longest wait for the first round of checks.
     pub startup_wait: Duration,
+    /// Connection sync; `None`: this director shares its connections with nobody.
+    pub sync: Option<ConnectionSync>,
     /// Virtual routers, in the order of the config file.
     pub virtual_routers: Vec<VirtualRouter>,
     /// Virtual services, in the order of the config file.

@@ -86,6 +86,7 @@ pub(super) fn director(services: Vec<VirtualService>) -> Director {
         xdp: XdpPreference::Auto,
         tables: TableSizes::default(),
         startup_wait: ms(3000),
+        sync: None,
         virtual_routers: Vec::new(),
         services,
     }

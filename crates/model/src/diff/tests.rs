@@ -53,6 +53,7 @@ fn director() -> Director {
         xdp: XdpPreference::Auto,
         tables: TableSizes::default(),
         startup_wait: Duration::from_secs(10),
+        sync: None,
         virtual_routers: Vec::new(),
         services: vec![service("web", 80), service("tls", 443)],
     }
