@@ -5,15 +5,16 @@
 use std::error::Error as _;
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use evenkeel_config::{LoadError, default_text, load, parse};
 use evenkeel_model::{
     AdvertChecksum, BodyMatch, Cadence, Check, CheckKind, Director, Forwarding, Fragments,
     GroupNumber, Listens, MaglevOptions, MaglevSlots, OnFailure, OnRemoval, Persistence, Priority,
-    Protocol, RealServer, Scheduler, SchedulerFlags, ServiceKey, ServiceOptions, TableSizes,
-    Thresholds, Timeouts, VirtualRouter, VirtualRouterId, VirtualService, VrrpVersion, Weight,
-    XdpPreference,
+    Protocol, RealServer, Scheduler, SchedulerFlags, ServiceKey, ServiceOptions, SyncPeer,
+    TableSizes, Thresholds, Timeouts, VirtualRouter, VirtualRouterId, VirtualService, VrrpVersion,
+    Weight, XdpPreference,
 };
 
 fn sample(text: &str) -> Director {
@@ -160,6 +161,16 @@ fn the_papers_cluster_is_read_as_written() {
 fn every_key_reaches_the_director() {
     let director = sample(include_str!("../samples/valid/every-key.toml"));
     assert_eq!(director.name, "north");
+    let sync = director.sync.as_ref().unwrap();
+    let files = ["/etc/evenkeel/sync.key", "/etc/evenkeel/old.key"];
+    assert_eq!(sync.key_files, files.map(PathBuf::from));
+    assert_eq!((sync.port, sync.lag), (694, Duration::from_millis(50)));
+    assert_eq!(sync.wait, Duration::from_secs(30));
+    let south = SyncPeer {
+        name: "south".to_owned(),
+        addresses: vec!["10.0.0.2".parse().unwrap(), "fd00::2".parse().unwrap()],
+    };
+    assert_eq!(sync.peers, [south]);
     assert_eq!(director.interface, "enp1s0f0");
     assert_eq!(director.xdp, XdpPreference::Native);
     assert_eq!(director.startup_wait, Duration::from_secs(60));
@@ -459,7 +470,7 @@ fn the_default_text_is_valid_and_so_are_the_keys_it_comments_out() {
         .lines()
         .map(|line| {
             let bare = line.strip_prefix("# ").unwrap_or(line);
-            let is_header = ["[tables]", "[[virtual-router]]"].contains(&bare);
+            let is_header = ["[tables]", "[sync]", "[[virtual-router]]"].contains(&bare);
             // Lines further in describe keys that have no default value.
             let is_key = bare.contains(" = ") && !bare.starts_with(' ');
             if is_header || is_key { bare } else { line }
@@ -472,6 +483,12 @@ fn the_default_text_is_valid_and_so_are_the_keys_it_comments_out() {
     let router = plain_router("web", 51, &["198.18.14.146"]);
     assert_eq!(all.virtual_routers, [router], "defaults");
     all.virtual_routers.clear();
+    let sync = all.sync.take().unwrap();
+    assert_eq!(sync.port, 6694);
+    assert_eq!(sync.lag, Duration::from_millis(100));
+    assert_eq!(sync.wait, Duration::from_secs(10));
+    let peers: Vec<&str> = sync.peers.iter().map(|peer| peer.name.as_str()).collect();
+    assert_eq!(peers, ["director2"], "and not this one itself");
     assert_eq!(all, shown, "the commented values are the defaults");
 }
 

@@ -1,5 +1,5 @@
 //! The director's hands on the network: addresses, links and neighbours through netlink, gratuitous
-//! ARP and neighbour advertisements, and the probes of the health checks.
+//! ARP and neighbour advertisements, the datagrams of connection sync, and the probes of the health checks.
 //!
 //! It obeys and reports; it decides nothing. Everything here does IO. Most of it runs on tokio; what the
 //! VRRP thread needs does not: [`vrrp::VrrpSocket`], [`AddressSocket`], [`Announcer`], [`realtime`],
@@ -22,6 +22,7 @@ mod link;
 mod neighbour;
 mod netlink;
 mod packet;
+mod peer_socket;
 pub mod probe;
 pub mod realtime;
 mod route;
@@ -38,5 +39,6 @@ pub use event::NetEvent;
 pub use link::{LinkError, LinkInfo, Vlan};
 pub use neighbour::NeighbourError;
 pub use netlink::{Netlink, OpenError, RequestError};
+pub use peer_socket::{PeerSocket, PeerSocketError};
 pub use route::Route;
 pub use wake::{Waker, WakerReader, wait_readable};
