@@ -15,6 +15,7 @@ pub mod handover;
 pub mod reload;
 pub mod services;
 pub mod status;
+pub mod sync;
 pub mod trace;
 pub mod virtual_routers;
 
@@ -40,6 +41,7 @@ pub use status::{
     DropCount, EventCount, GateStatus, InterfaceStatus, Listen, OnFailure, Problem, ServerState,
     ServerStatus, ServiceStatus, Status, TableStatus, XdpMode,
 };
+pub use sync::{SyncCount, SyncDirection, SyncPeerStatus, SyncStatus};
 pub use trace::{
     ChosenBy, SCTP_INIT, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, TraceAnswer, TraceQuery, TraceVerdict,
     TracedEntry, TracedServer, TracedService,

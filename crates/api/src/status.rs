@@ -5,7 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Edits, Forwarding, Protocol, ServiceId, VirtualRouterStatus, VrrpThreadStatus};
+use crate::{
+    Edits, Forwarding, Protocol, ServiceId, SyncStatus, VirtualRouterStatus, VrrpThreadStatus,
+};
 
 /// State of the whole director.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +42,9 @@ pub struct Status {
     /// The thread that runs them; `None` where there are none.
     #[serde(default)]
     pub vrrp_thread: Option<VrrpThreadStatus>,
+    /// Connection sync; absent: it is not configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sync: Option<SyncStatus>,
     /// Virtual services, in the order of the config file.
     pub services: Vec<ServiceStatus>,
     /// What was edited by hand (`ipvsadm -A -E -D -a -e -d -C --set`).

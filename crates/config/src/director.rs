@@ -29,7 +29,7 @@ pub(crate) fn read<'t>(
     let tables = read_tables(&root, faults);
     let own = director.as_ref().map_or("", |director| &director.name);
     let sync = match root.get(&keys::SYNC_TABLE) {
-        Some(field) => sync::read(&field, own, faults).map(Some),
+        Some(field) => sync::read(&field, own, faults).map(|sync| Some(Box::new(sync))),
         None => Ok(None),
     };
     let mut addresses = Addresses::default();

@@ -73,6 +73,8 @@ pub enum Event {
         /// The attempt before failed too, for the same reason: people have been told.
         again: bool,
     },
+    /// These are the virtual routers whose connections this director has from their Active, by connection sync.
+    Synced(BTreeSet<VirtualRouterId>),
     /// What made commands fail may be gone: they are given again at once.
     TryAgain,
 }

@@ -12,7 +12,9 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use evenkeel_health::Health;
-use evenkeel_model::{Director, Overlay, ServiceEntry, ServiceKey, ServiceName, diff};
+use evenkeel_model::{
+    Director, Overlay, ServiceEntry, ServiceKey, ServiceName, VirtualRouterId, diff,
+};
 
 use crate::command::{Command, Event};
 use crate::neighbours::Neighbours;
@@ -79,6 +81,8 @@ pub struct Control {
     addresses: BTreeSet<IpAddr>,
     /// Addresses of the director itself.
     own_addresses: BTreeSet<IpAddr>,
+    /// Virtual routers whose connections this director has from their Active.
+    synced: BTreeSet<VirtualRouterId>,
     outputs: VecDeque<Command>,
     /// When to be ready at the latest; `None`: ready.
     ready_by: Option<Instant>,
@@ -117,6 +121,7 @@ impl Control {
             routers: Routers::default(),
             addresses: BTreeSet::new(),
             own_addresses,
+            synced: BTreeSet::new(),
             outputs: VecDeque::new(),
             ready_by: Some(now + director.startup_wait),
             neighbours_due: None,
@@ -148,6 +153,7 @@ impl Control {
                 to,
                 reason,
             } => self.role_changed(router, from, to, reason),
+            Event::Synced(routers) => self.synced = routers,
             Event::RouterTrouble { router, what } => self.router_troubled(router, what),
             Event::RouterOrdered { router, what, done } => self.router_ordered(router, what, done),
             Event::Maintenance(on) => self.report(Report::Maintenance(on)),

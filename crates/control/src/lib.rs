@@ -19,7 +19,7 @@ mod view;
 
 pub use crate::command::{Command, Event};
 pub use crate::control::Control;
-pub use crate::report::Report;
+pub use crate::report::{Report, SyncNews};
 pub use crate::view::{ServerHealth, ServerView, ServiceView, View};
 
 #[cfg(test)]

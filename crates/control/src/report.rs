@@ -1,5 +1,7 @@
 //! News for people, typed so that tests and JSON logs need not parse text.
 
+mod sync;
+
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
@@ -7,6 +9,8 @@ use evenkeel_model::{
     Change, Edit, Forwarding, Hop, OnFailure, RestartNeeded, Role, RouterChange, RouterName,
     ServiceKey, ServiceName,
 };
+
+pub use self::sync::SyncNews;
 
 /// Something worth a line in the log; displays as that line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,6 +90,13 @@ pub enum Report {
     },
     /// This director takes nothing over from now on, or does again.
     Maintenance(bool),
+    /// Something happened with a peer of connection sync.
+    Sync {
+        /// The peer's name.
+        peer: String,
+        /// What.
+        news: SyncNews,
+    },
     /// A part of the new configuration is not taken up.
     RestartNeeded(RestartNeeded),
     /// A new configuration says what the old one said.
@@ -175,6 +186,7 @@ impl Report {
     #[must_use]
     pub const fn is_warning(&self) -> bool {
         match self {
+            Self::Sync { news, .. } => news.is_warning(),
             Self::ServerDown { .. }
             | Self::RestartNeeded(_)
             | Self::RouterTrouble { .. }
@@ -240,9 +252,11 @@ impl fmt::Display for Report {
                 write!(f, "{router} is {to}, was {from}: {reason}")
             }
             Self::FlowsUnknown { router, services } => write!(f, "{router}: {}", unknown(services)),
-            Self::RouterTrouble { router, what } => write!(f, "{router}: {what}"),
-            Self::RouterOrdered { router, what, .. } => write!(f, "{router}: {what}"),
+            Self::RouterTrouble { router, what } | Self::RouterOrdered { router, what, .. } => {
+                write!(f, "{router}: {what}")
+            }
             Self::Maintenance(on) => f.write_str(maintenance(*on)),
+            Self::Sync { peer, news } => write!(f, "connection sync with `{peer}`: {news}"),
             Self::RestartNeeded(what) => what.fmt(f),
             Self::NothingChanged => f.write_str("configuration read, nothing changed"),
             Self::ServerGated { service, server } => write!(
@@ -259,13 +273,7 @@ impl fmt::Display for Report {
                 server,
                 action,
                 reason,
-            } => {
-                let done = done(*action);
-                write!(
-                    f,
-                    "server {server} of `{service}` is down and {done}: {reason}"
-                )
-            }
+            } => f.write_str(&down(service, *server, *action, reason)),
             Self::SorryServerIn { service, server } => f.write_str(&needed(service, *server)),
             Self::SorryServerOut { service, server } => {
                 write!(f, "sorry server {server} of `{service}` leaves the list")
@@ -312,6 +320,11 @@ fn unanswered(address: IpAddr) -> String {
         "nobody answers for {address} on the link: its server is not listed; check the address, and that the \
          server is in the interface's own network"
     )
+}
+
+fn down(service: &str, server: SocketAddr, action: OnFailure, reason: &str) -> String {
+    let done = done(action);
+    format!("server {server} of `{service}` is down and {done}: {reason}")
 }
 
 /// What was done about a server that is down.

@@ -21,6 +21,7 @@ mod report;
 mod roles;
 mod server;
 mod start;
+mod sync;
 mod trace;
 mod view;
 mod view_routers;

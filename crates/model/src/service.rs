@@ -298,7 +298,7 @@ pub struct Director {
     /// Longest wait for the first round of checks.
     pub startup_wait: Duration,
     /// Connection sync; `None`: this director shares its connections with nobody.
-    pub sync: Option<ConnectionSync>,
+    pub sync: Option<Box<ConnectionSync>>,
     /// Virtual routers, in the order of the config file.
     pub virtual_routers: Vec<VirtualRouter>,
     /// Virtual services, in the order of the config file.

@@ -107,6 +107,8 @@ pub struct Machine {
     may_take_over: bool,
     stopping: Stopping,
     holds: Holds,
+    /// It does not preempt, for it lacks connections that the Active has.
+    waits_for_sync: bool,
     /// It is Active, or was until it said that it stops; `None`: it hands nothing over.
     handover: Option<Handover>,
     /// As last ordered. The addresses are claimed while it is open, and only then.
@@ -190,6 +192,7 @@ impl Machine {
             may_take_over: false,
             stopping: Stopping::No,
             holds: Holds::default(),
+            waits_for_sync: false,
             handover: None,
             gate: GateState::Draining,
             watch: Watch::new(now),
@@ -247,6 +250,17 @@ impl Machine {
                 true => self.begin(Reason::LinkUp, now),
                 false => self.lose_link(now),
             }
+        }
+        self.check_invariants();
+    }
+
+    /// Holds preemption back while this director lacks connections that the Active has, or no longer. If nobody is
+    /// Active, it takes over all the same.
+    pub fn wait_for_sync(&mut self, wait: bool, now: Instant) {
+        self.notice_absence(now);
+        self.waits_for_sync = wait;
+        if !wait && self.is_owner() {
+            self.take_what_waits(now);
         }
         self.check_invariants();
     }
@@ -336,6 +350,7 @@ impl Machine {
             priority: self.config.priority,
             priority_in_force: self.priority(),
             stance: self.holds.stance(),
+            waits_for_sync: self.waits_for_sync,
             handing_over: self.handover.is_some(),
             reason: self.reason,
             since: self.since,

@@ -18,6 +18,8 @@ pub struct View {
     pub priority_in_force: Priority,
     /// Why it does not take over as its configuration says.
     pub stance: Stance,
+    /// Whether it does not preempt, for it lacks connections that the Active has.
+    pub waits_for_sync: bool,
     /// Whether it is about to hand over.
     pub handing_over: bool,
     /// Why the role is what it is.

@@ -232,6 +232,9 @@ impl Seat {
                     router: self.config().id,
                     what: notice.to_string(),
                 }),
+                // A partner gets nothing here that it would lack.
+                Output::PrepareHandover => self.machine.prepared(host.clock.now(host.now)),
+                Output::HandoverEnded(_) => {}
                 Output::Stopped => self.stopped = true,
             }
         }

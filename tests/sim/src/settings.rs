@@ -83,8 +83,10 @@ impl ServiceSettings {
                     weight: Weight::try_from(i64::from(*weight)).expect("in range"),
                     forwarding: Forwarding::DirectRouting,
                     thresholds: Thresholds::default(),
+                    drained: false,
                 })
                 .collect(),
+            sorry_server: None,
         }
     }
 }
@@ -300,6 +302,7 @@ impl Settings {
             xdp: XdpPreference::Auto,
             tables: TableSizes::default(),
             startup_wait: STARTUP_WAIT,
+            sync: None,
             virtual_routers: self
                 .routers
                 .iter()

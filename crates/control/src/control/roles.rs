@@ -114,7 +114,8 @@ impl Control {
             reason,
         });
         let services = self.stateful_services(router);
-        if (from, to) == (Role::Backup, Role::Active) && !services.is_empty() {
+        let is_unknown = !self.synced.contains(&router) && !services.is_empty();
+        if (from, to) == (Role::Backup, Role::Active) && is_unknown {
             self.report(Report::FlowsUnknown {
                 router: name,
                 services: services.join(", "),

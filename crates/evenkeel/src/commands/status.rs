@@ -1,6 +1,7 @@
 //! `evenkeel status`.
 
 mod edits;
+mod sync;
 mod virtual_routers;
 
 use std::fmt::Write as _;
@@ -84,6 +85,7 @@ fn render(status: &Status) -> String {
         ),
     );
     virtual_routers::render(&mut out, status);
+    sync::render(&mut out, status);
     for service in &status.services {
         render_service(&mut out, service);
     }

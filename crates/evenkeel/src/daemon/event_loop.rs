@@ -22,9 +22,10 @@ use crate::daemon::problems::Problems;
 use crate::daemon::rates::{self, Estimator};
 use crate::daemon::roles::Roles;
 use crate::daemon::server::{Answer, Request, Socket};
+use crate::daemon::sync::Sync;
 use crate::daemon::view::{self, Counted};
 use crate::daemon::vrrp::{News, Sighting};
-use crate::daemon::{notify, start};
+use crate::daemon::{notify, start, sync};
 
 /// Time between two turns of the sweep, each of which looks at a bounded part of the tables.
 const SWEEP_PERIOD: Duration = Duration::from_millis(100);
@@ -53,6 +54,8 @@ pub(crate) struct Daemon {
     pub(crate) waiting: Vec<Waiting>,
     /// Orders to hand over.
     pub(crate) handovers: Handovers,
+    /// Connection sync, if it is configured.
+    pub(crate) sync: Option<Sync>,
     /// What is told of this daemon and does not change.
     pub(crate) identity: view::Identity,
 }
@@ -107,6 +110,8 @@ enum Wake {
     Overdue,
     Sweep,
     Estimate,
+    /// Connection sync has something to do.
+    Sync,
 }
 
 /// The next start is within the lease, if it comes at once, and goes on as Active.
@@ -144,6 +149,7 @@ impl Daemon {
                 wake = self.signals.next() => wake,
                 _ = sweep.tick() => Wake::Sweep,
                 _ = estimate.tick() => Wake::Estimate,
+                () = sync::wait(&mut self.sync) => Wake::Sync,
             };
             match wake {
                 // The next turn begins with that.
@@ -183,6 +189,7 @@ impl Daemon {
                 }
                 Wake::Sweep => self.sweep(),
                 Wake::Estimate => self.estimate(),
+                Wake::Sync => self.sync_turn(),
             }
         }
     }
@@ -198,6 +205,9 @@ impl Daemon {
                 match self.hands.execute(&command).await {
                     Ok(()) => {
                         self.problems.executed(&command);
+                        if let Command::PutService(_) | Command::RemoveService(_) = &command {
+                            self.sync_service();
+                        }
                         if matches!(command, Command::ConfigureRouters(_)) {
                             self.roles.look_soon(Instant::now());
                         }

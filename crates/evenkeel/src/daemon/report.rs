@@ -81,6 +81,7 @@ fn about(report: &Report) -> About {
         | Report::EditedAtOnce(_)
         | Report::EditTakenBack(_)
         | Report::EditsForgotten
+        | Report::Sync { .. }
         | Report::RestartNeeded(_)
         | Report::Maintenance(_)
         | Report::NothingChanged
@@ -119,6 +120,7 @@ const fn name(report: &Report) -> &'static str {
         Report::Edited(_) | Report::EditedAtOnce(_) => "edited-by-hand",
         Report::EditTakenBack(_) => "edits-taken-back",
         Report::EditsForgotten => "edits-forgotten",
+        Report::Sync { .. } => "sync",
         Report::RestartNeeded(_) => "restart-needed",
         Report::NothingChanged => "nothing-changed",
         Report::ServerGated { .. } => "server-gated",

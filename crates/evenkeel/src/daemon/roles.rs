@@ -92,7 +92,12 @@ impl Daemon {
                 number,
                 end,
             } => {
+                self.sync_handed_over(router, end);
                 self.handover_ended(router, number, end);
+                return;
+            }
+            News::Preparing { router } => {
+                self.sync_prepare(router);
                 return;
             }
             News::Role {
@@ -100,12 +105,15 @@ impl Daemon {
                 from,
                 to,
                 reason,
-            } => Event::Role {
-                router,
-                from,
-                to,
-                reason,
-            },
+            } => {
+                self.sync_role(router, to);
+                Event::Role {
+                    router,
+                    from,
+                    to,
+                    reason,
+                }
+            }
             News::Trouble { router, what } => Event::RouterTrouble { router, what },
             News::Stopped | News::Died => return,
         };

@@ -27,6 +27,7 @@ use crate::daemon::problems::Problems;
 use crate::daemon::rates::Estimator;
 use crate::daemon::roles::Roles;
 use crate::daemon::server::{BindError, Socket};
+use crate::daemon::sync::Sync;
 use crate::daemon::view::Identity;
 use crate::daemon::vrrp::{Sources, Vrrp};
 use crate::daemon::ways::{self, Ways};
@@ -41,21 +42,21 @@ const SECOND_DAEMON: &str =
 pub(crate) async fn start(setup: Setup) -> Result<Daemon, CommandError> {
     let signals = Signals::listen()?;
     let host_name = crate::commands::host_name();
-    let director = evenkeel_config::load(&setup.config, &host_name)
+    let configured = evenkeel_config::load(&setup.config, &host_name)
         .map_err(|error| load_error(error, color()))?;
     let (netlink, network) = Netlink::open().await.map_err(CommandError::new)?;
-    let (link, more) = links(&netlink, &director, &setup).await?;
+    let (link, more) = links(&netlink, &configured, &setup).await?;
     let interfaces = [slice::from_ref(&link), &more].concat();
     let announcer = Announcer::open().map_err(|error| CommandError::new(error).hint(as_root()))?;
     let mut socket = Socket::bind(&setup.socket).await.map_err(bad_socket)?;
     let (edits_file, overlay) = EditsFile::open(&setup.socket);
     let (handovers, standing) = Handovers::open(&setup.socket);
-    let configured = director;
     let director = Director {
         services: overlay.apply(&configured.services),
         ..configured.clone()
     };
     look_around(&netlink, &interfaces, &director, &setup).await?;
+    let sync = Sync::start(&director, Instant::now())?;
     let lock = evenkeel_bpf::lock(&setup.pins).map_err(bad_plane)?;
     let (plane, adopted) = start_plane(&netlink, &interfaces, &director, setup.pins).await?;
     remove_leftovers(&netlink, &director).await;
@@ -70,11 +71,10 @@ pub(crate) async fn start(setup: Setup) -> Result<Daemon, CommandError> {
     let (results_sender, results) = mpsc::channel(RESULTS);
     let journal = Journal::new();
     let requests = socket.serve(journal.watch());
-    let maintenance = standing.maintenance;
-    let (vrrp, news) = Vrrp::new(standing);
+    let (vrrp, news) = Vrrp::new(standing, sync.is_some());
     let own = own_addresses(&netlink, &director).await;
     let mut control = Control::new(configured, overlay, adopted, own, Instant::now());
-    tell_leftovers(&mut control, maintenance);
+    tell_leftovers(&mut control, vrrp.standing.maintenance);
     Ok(Daemon {
         control,
         hands: Hands {
@@ -93,6 +93,7 @@ pub(crate) async fn start(setup: Setup) -> Result<Daemon, CommandError> {
         },
         news,
         roles: Roles::new(),
+        sync,
         results,
         network,
         requests,

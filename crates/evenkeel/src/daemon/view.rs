@@ -95,6 +95,7 @@ impl Daemon {
             },
             virtual_routers: thread.iter().flat_map(|t| self.routers(t, now)).collect(),
             vrrp_thread: thread.as_ref().map(view_routers::thread),
+            sync: self.sync.as_ref().map(|sync| sync.status(now)),
             services: services.collect(),
             edits: edits::edits(self.control.overlay()),
             drops: drops

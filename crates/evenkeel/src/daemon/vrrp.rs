@@ -57,6 +57,10 @@ enum Order {
         order: evenkeel_vrrp::Order,
         begun: SyncSender<Vec<(VirtualRouterId, Begun)>>,
     },
+    /// A handover is prepared.
+    Prepared(VirtualRouterId),
+    /// Connections of the Active are lacking, or no longer.
+    WaitForSync(VirtualRouterId, bool),
     /// The first round of checks is complete.
     MayTakeOver(VirtualRouterId),
     /// The interface is up or down.
@@ -79,6 +83,8 @@ pub(crate) enum News {
         to: Role,
         reason: String,
     },
+    /// A handover begins; the thread waits until it is prepared.
+    Preparing { router: VirtualRouterId },
     /// An ordered handover is over, the number-th of its virtual router.
     HandoverEnded {
         router: VirtualRouterId,
@@ -178,6 +184,8 @@ pub(crate) struct Vrrp {
     configured: BTreeMap<VirtualRouterId, VirtualRouter>,
     /// Orders that are in force, for virtual routers that are configured later.
     pub(crate) standing: Standing,
+    /// Whether connections are synchronised, so that preemptions and handovers wait for them.
+    pub(crate) syncs: bool,
 }
 
 #[derive(Clone)]
@@ -233,13 +241,14 @@ impl Drop for Obituary {
 
 impl Vrrp {
     /// Nothing runs yet; news come through the receiver.
-    pub(crate) fn new(standing: Standing) -> (Self, mpsc::Receiver<News>) {
+    pub(crate) fn new(standing: Standing, syncs: bool) -> (Self, mpsc::Receiver<News>) {
         let (news_sender, news) = mpsc::channel(NEWS);
         let vrrp = Self {
             running: None,
             news_sender,
             configured: BTreeMap::new(),
             standing,
+            syncs,
         };
         (vrrp, news)
     }
@@ -298,6 +307,7 @@ impl Vrrp {
                 Place {
                     maintenance: self.standing.maintenance,
                     standby: self.standing.standby.contains(&config.name),
+                    syncs: self.syncs,
                     config,
                     gates,
                 }
@@ -416,6 +426,20 @@ impl Vrrp {
             order,
             begun,
         })
+    }
+
+    /// Says that a handover is prepared.
+    pub(crate) fn prepared(&self, router: VirtualRouterId) -> Result<(), ConfigureError> {
+        self.order(Order::Prepared(router))
+    }
+
+    /// Says that connections of the Active are lacking, or no longer.
+    pub(crate) fn wait_for_sync(
+        &self,
+        router: VirtualRouterId,
+        wait: bool,
+    ) -> Result<(), ConfigureError> {
+        self.order(Order::WaitForSync(router, wait))
     }
 
     /// Lets a virtual router take over: its services are ready.

@@ -15,7 +15,7 @@ impl Machine {
         if self.stopping != Stopping::No {
             return;
         }
-        if self.is_owner() && self.takes_over() {
+        if self.is_owner() && self.takes_over() && !self.waits_for_sync {
             self.become_active(Reason::Owner, now);
             return;
         }
@@ -26,7 +26,7 @@ impl Machine {
     /// Takes over if that was only put off.
     pub(super) fn take_what_waits(&mut self, now: Instant) {
         if self.role == Role::Backup && self.takes_over() {
-            if self.is_owner() {
+            if self.is_owner() && !self.waits_for_sync {
                 self.become_active(Reason::Owner, now);
             } else if self.watch.ran_out {
                 self.become_active(self.why_take_over(now), now);
@@ -90,7 +90,10 @@ impl Machine {
     /// Whether an Active of lower priority that has been watched for this long is preempted.
     fn preempts(&self, watched: Duration) -> bool {
         let by_config = self.config.preempt && watched >= self.config.preempt_delay;
-        self.takes_over() && !self.holds.handed_over && (by_config || self.is_owner())
+        self.takes_over()
+            && !self.holds.handed_over
+            && !self.waits_for_sync
+            && (by_config || self.is_owner())
     }
 
     /// What a Backup whose timer has run out says.

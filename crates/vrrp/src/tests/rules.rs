@@ -476,3 +476,29 @@ fn reasons_are_told_in_plain_words() {
         assert_eq!(reason.to_string(), words);
     }
 }
+
+#[test]
+fn who_lacks_connections_does_not_preempt_but_replaces_the_dead() {
+    let owner = VirtualRouter {
+        priority: Priority::OWNER,
+        ..v3()
+    };
+    for config in [v3(), owner] {
+        let mut bench = Bench::new(config, Start::Backup);
+        bench.machine.wait_for_sync(true, bench.now);
+        bench.machine.may_take_over(bench.now);
+        bench.hear_for(50, BELOW, 50);
+        assert_eq!(bench.role(), Role::Backup);
+        assert!(bench.machine.view().waits_for_sync);
+        bench.machine.wait_for_sync(false, bench.now);
+        bench.hear_for(5, BELOW, 50);
+        assert_eq!(bench.role(), Role::Active);
+
+        let mut bench = Bench::new(v3(), Start::Backup);
+        bench.machine.wait_for_sync(true, bench.now);
+        bench.machine.may_take_over(bench.now);
+        bench.hear(BELOW, 50);
+        bench.pass(ms(361));
+        assert_eq!(bench.role(), Role::Active, "nobody is there any more");
+    }
+}

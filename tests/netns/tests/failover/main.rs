@@ -16,6 +16,7 @@ mod routers;
 mod source;
 mod stopped;
 mod strangers;
+mod sync;
 mod troubles;
 
 use std::net::Ipv4Addr;

@@ -55,6 +55,7 @@ fn idle() -> Status {
         },
         virtual_routers: Vec::new(),
         vrrp_thread: None,
+        sync: None,
         services: Vec::new(),
         edits: Edits::default(),
         drops: Vec::new(),

@@ -22,6 +22,8 @@ pub(crate) struct Place {
     pub(crate) maintenance: bool,
     /// It takes this over only where nobody else is there.
     pub(crate) standby: bool,
+    /// Connections are synchronised: preemptions and handovers wait for them.
+    pub(crate) syncs: bool,
 }
 
 impl Place {
@@ -77,6 +79,8 @@ pub(super) struct Seat {
     /// Ordered handovers that are over, and how the last one ended.
     handovers: u64,
     last_end: Option<HandoverEnd>,
+    /// The event loop says when a handover is prepared.
+    syncs: bool,
 }
 
 /// How an order to hand over began.
@@ -113,6 +117,7 @@ impl Seat {
             gates,
             maintenance,
             standby,
+            syncs,
         } = place;
         let start = match (tools.link_up, goes_on) {
             (false, _) => Start::LinkDown,
@@ -139,7 +144,10 @@ impl Seat {
             stopped: false,
             handovers: 0,
             last_end: None,
+            syncs,
         };
+        // Until the event loop knows better.
+        seat.machine.wait_for_sync(syncs, now);
         if let Err(error) = given_up {
             seat.failed(tools, now, &error);
         }
@@ -202,6 +210,18 @@ impl Seat {
 
     pub(super) fn handle_link(&mut self, tools: &mut Tools, now: Instant) {
         self.machine.handle_link(tools.link_up, now);
+        self.obey(tools, now);
+    }
+
+    /// The partner has all connections, so that it can take over.
+    pub(super) fn prepared(&mut self, tools: &mut Tools, now: Instant) {
+        self.machine.prepared(now);
+        self.obey(tools, now);
+    }
+
+    /// Connections of the Active are lacking, or no longer.
+    pub(super) fn wait_for_sync(&mut self, wait: bool, tools: &mut Tools, now: Instant) {
+        self.machine.wait_for_sync(wait, now);
         self.obey(tools, now);
     }
 
@@ -298,8 +318,10 @@ impl Seat {
                     to,
                     reason: reason.to_string(),
                 }),
-                // A partner gets nothing from this director yet that it would lack: there is nothing to wait
-                // for. Whoever sends it something calls `prepared` once it has that.
+                Output::PrepareHandover if self.syncs => tools.tell(News::Preparing {
+                    router: self.config().id,
+                }),
+                // A partner gets nothing from this director that it would lack.
                 Output::PrepareHandover => self.machine.prepared(now),
                 Output::HandoverEnded(end) => {
                     self.handovers += 1;

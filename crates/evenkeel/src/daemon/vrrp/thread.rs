@@ -174,11 +174,10 @@ impl Thread {
             } => {
                 let _ended = begun.send(self.operate(&routers, order, now));
             }
-            Order::MayTakeOver(id) => {
-                let mut seats = self.seats.iter_mut();
-                if let Some(seat) = seats.find(|seat| seat.config().id == id) {
-                    seat.may_take_over(&mut self.tools, now);
-                }
+            Order::MayTakeOver(id) => self.at(id, |seat, tools| seat.may_take_over(tools, now)),
+            Order::Prepared(id) => self.at(id, |seat, tools| seat.prepared(tools, now)),
+            Order::WaitForSync(id, wait) => {
+                self.at(id, |seat, tools| seat.wait_for_sync(wait, tools, now));
             }
             Order::Link { up } => {
                 self.tools.link_up = up;
@@ -210,6 +209,14 @@ impl Thread {
                     seat.shut_down(&mut self.tools, now);
                 }
             }
+        }
+    }
+
+    /// Does something at a virtual router's seat, if there is one.
+    fn at(&mut self, id: VirtualRouterId, act: impl FnOnce(&mut Seat, &mut Tools)) {
+        let mut seats = self.seats.iter_mut();
+        if let Some(seat) = seats.find(|seat| seat.config().id == id) {
+            act(seat, &mut self.tools);
         }
     }
 

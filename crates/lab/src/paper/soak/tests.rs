@@ -1,6 +1,6 @@
 use evenkeel_api::{
-    Edits, InterfaceStatus, RouterCount, TableStatus, VirtualRouterStatus, VrrpThreadStatus,
-    XdpMode,
+    Edits, InterfaceStatus, RouterCount, Stance, TableStatus, VirtualRouterStatus,
+    VrrpThreadStatus, XdpMode,
 };
 
 use super::*;
@@ -16,6 +16,7 @@ fn status(became_active: u64, lateness: [u64; 3]) -> Status {
         started: 1,
         adopted: false,
         ready: true,
+        maintenance: false,
         interface: InterfaceStatus {
             name: String::new(),
             mac: String::new(),
@@ -41,6 +42,9 @@ fn status(became_active: u64, lateness: [u64; 3]) -> Status {
             preempt: true,
             may_take_over: true,
             stopping: false,
+            stance: Stance::Ordinary,
+            priority_in_force: None,
+            handing_over: false,
             addresses: Vec::new(),
             advert_interval_ms: 100,
             master_down_us: 0,
@@ -64,6 +68,7 @@ fn status(became_active: u64, lateness: [u64; 3]) -> Status {
             ],
             max_us: 999,
         }),
+        sync: None,
         services: Vec::new(),
         edits: Edits::default(),
         drops: Vec::new(),

@@ -117,6 +117,7 @@ fn status(routers: Vec<VirtualRouterStatus>, services: Vec<ServiceStatus>) -> St
         },
         virtual_routers: routers,
         vrrp_thread: None,
+        sync: None,
         services,
         edits: Edits::default(),
         drops: Vec::new(),

@@ -1,0 +1,153 @@
+//! One other director: its session, the ways to it, and what it has not been told yet.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use evenkeel_model::SyncPeer;
+use evenkeel_net::PeerSocket;
+use evenkeel_sync::{Direction, Routers, Session, State};
+
+/// A way is used alone as long as the peer was heard by it within this time; else all are.
+const HEARD_WITHIN: Duration = Duration::from_millis(500);
+
+/// A director that this one shares its connections with.
+#[derive(Debug)]
+pub(super) struct Peer {
+    pub(super) config: SyncPeer,
+    pub(super) session: Session,
+    /// By which address it was heard last, and when.
+    heard: Option<(SocketAddr, Instant)>,
+    /// Where the walk goes on that tells it everything, and whether that is a session's snapshot.
+    pub(super) walk: Option<Walk>,
+    /// Changes from then on are lost to it until a walk is over: it took none while others did.
+    pub(super) missed: Option<Instant>,
+    /// Since when it takes nothing, though there is something.
+    pub(super) full: Option<Instant>,
+    /// The virtual routers whose connections it told wholly, as their Active.
+    pub(super) told_us: Routers,
+    /// Whether it said that it has the services of this director.
+    pub(super) same_services: Option<bool>,
+}
+
+/// A walk over the whole table.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Walk {
+    pub(super) at: u32,
+    pub(super) began: Instant,
+    pub(super) snapshot: bool,
+}
+
+impl Peer {
+    pub(super) const fn new(config: SyncPeer, session: Session) -> Self {
+        Self {
+            config,
+            session,
+            heard: None,
+            walk: None,
+            missed: None,
+            full: None,
+            told_us: Routers::NONE,
+            same_services: None,
+        }
+    }
+
+    pub(super) fn is_up(&self, now: Instant) -> bool {
+        self.session.state(Direction::Outgoing, now) != State::Down
+    }
+
+    pub(super) fn has(&self, address: IpAddr) -> bool {
+        self.config.addresses.contains(&address)
+    }
+
+    pub(super) fn receive(&mut self, datagram: &[u8], from: SocketAddr, now: Instant) {
+        let before = self.session.view(now).session.map(|session| session.heard);
+        self.session.handle_datagram(datagram, now);
+        // What is forged shows no way.
+        let after = self.session.view(now).session.map(|session| session.heard);
+        if after.is_some() && after != before {
+            self.heard = Some((from, now));
+        }
+    }
+
+    /// Sends by the way that the peer was heard by, or by all. What the kernel does not take is lost, and told again.
+    pub(super) fn send(&self, socket: &PeerSocket, port: u16, datagram: &[u8], now: Instant) {
+        let fresh = self
+            .heard
+            .filter(|(_, at)| now.saturating_duration_since(*at) < HEARD_WITHIN);
+        if let Some((way, _)) = fresh {
+            let _sent = socket.send(datagram, way);
+            return;
+        }
+        for address in &self.config.addresses {
+            let _sent = socket.send(datagram, SocketAddr::new(*address, port));
+        }
+    }
+
+    /// By which address it was heard last.
+    pub(super) fn way(&self) -> Option<IpAddr> {
+        self.heard.map(|(way, _)| way.ip())
+    }
+
+    /// Begins to tell it everything.
+    pub(super) const fn begin_walk(&mut self, snapshot: bool, now: Instant) {
+        self.walk = Some(Walk {
+            at: 0,
+            began: now,
+            snapshot,
+        });
+    }
+
+    /// Whether it has everything that changed until `since`; one that is not there needs nothing.
+    pub(super) fn has_all(&self, since: Instant, now: Instant) -> bool {
+        let view = self.session.view(now);
+        if view.session.is_none() {
+            return true;
+        }
+        let outgoing = view.outgoing;
+        let is_whole = matches!(outgoing.state, State::Lagging | State::InSync);
+        is_whole
+            && outgoing
+                .lag
+                .is_some_and(|lag| now.checked_sub(lag).is_some_and(|until| until >= since))
+    }
+
+    /// It has told wholly of the virtual routers that it says it is Active for.
+    pub(super) fn told_all(&mut self, now: Instant) {
+        let session = self.session.view(now).session;
+        let active = session.and_then(|session| session.peer_active);
+        for router in active.unwrap_or_default().iter() {
+            self.told_us.insert(router);
+        }
+    }
+
+    /// A session begins: neither knows anything of the other.
+    pub(super) fn begin_anew(&mut self, now: Instant) {
+        self.told_us = Routers::NONE;
+        self.same_services = None;
+        self.missed = None;
+        self.full = None;
+        self.begin_walk(true, now);
+    }
+
+    /// Whether its snapshot is complete.
+    pub(super) fn is_whole(&self, now: Instant) -> bool {
+        let incoming = self.session.state(Direction::Incoming, now);
+        matches!(incoming, State::Lagging | State::InSync)
+    }
+
+    /// Whether it has said what it is Active for.
+    pub(super) fn has_said(&self, now: Instant) -> bool {
+        let session = self.session.view(now).session;
+        session.is_some_and(|session| session.peer_active.is_some())
+    }
+
+    /// Whether this director has everything of a virtual router that the peer is Active for; `None`: the peer is not,
+    /// as far as is known.
+    pub(super) fn synced(&self, router: u8, now: Instant) -> Option<bool> {
+        let session = self.session.view(now).session?;
+        let active = session.peer_active?;
+        active
+            .contains(router)
+            .then(|| self.session.state(Direction::Incoming, now) == State::InSync)
+    }
+}

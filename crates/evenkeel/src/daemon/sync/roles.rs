@@ -1,0 +1,148 @@
+//! What connection sync says of roles: who returns waits for the Active's connections, and who hands over until its
+//! partner has its own.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use evenkeel_bpf::DataPlane;
+use evenkeel_model::{Director, Role, VirtualRouterId};
+
+use super::Sync;
+
+/// How long new flows are placed by the consistent hash for a handover, unless it is over before.
+const HASHING: Duration = Duration::from_secs(30);
+
+/// How long they still are when it has succeeded: for those that come to this director still.
+const HASHING_ON: Duration = Duration::from_secs(2);
+
+/// An order to the VRRP thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Decision {
+    /// Do not preempt, or do so again.
+    Wait(VirtualRouterId, bool),
+    /// The handover is prepared.
+    Prepared(VirtualRouterId),
+}
+
+/// Who waits for what.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    /// Longest wait of a preemption.
+    longest: Duration,
+    /// Since when a Backup lacks connections.
+    lacking: BTreeMap<VirtualRouterId, Instant>,
+    /// What the thread was told last; at first all wait.
+    told: BTreeMap<VirtualRouterId, bool>,
+    /// Handovers that are being prepared, and since when new flows are placed by the hash.
+    preparing: BTreeMap<VirtualRouterId, Instant>,
+    /// What control was told last.
+    known: BTreeSet<VirtualRouterId>,
+}
+
+impl Waiting {
+    pub(super) const fn new(longest: Duration) -> Self {
+        Self {
+            longest,
+            lacking: BTreeMap::new(),
+            told: BTreeMap::new(),
+            preparing: BTreeMap::new(),
+            known: BTreeSet::new(),
+        }
+    }
+
+    /// Whether a Backup has to wait, that has the connections or lacks them.
+    fn waits(&mut self, router: VirtualRouterId, lacks: bool, now: Instant) -> bool {
+        if !lacks {
+            self.lacking.remove(&router);
+            return false;
+        }
+        let since = *self.lacking.entry(router).or_insert(now);
+        now.saturating_duration_since(since) < self.longest
+    }
+}
+
+impl Sync {
+    /// This director's role in a virtual router changed.
+    pub(crate) fn role(
+        &mut self,
+        router: VirtualRouterId,
+        to: Role,
+        director: &Director,
+        now: Instant,
+    ) {
+        self.told.role(router, to, now);
+        self.told.reckon(director, now);
+        self.waiting.lacking.remove(&router);
+        let active = self.told.active();
+        for peer in &mut self.peers {
+            peer.session.set_active(active, now);
+            // What it is to be told is another part of the table now.
+            if to == Role::Active && peer.is_up(now) {
+                peer.begin_walk(peer.walk.is_some_and(|walk| walk.snapshot), now);
+            }
+        }
+        self.look_at = now;
+    }
+
+    /// A handover begins: from now on new flows are placed as a partner that does not know them places them.
+    pub(crate) fn prepare(&mut self, router: VirtualRouterId, plane: &DataPlane, now: Instant) {
+        plane.place_by_hash_for(Some(HASHING));
+        self.waiting.preparing.insert(router, now);
+        self.look_at = now;
+    }
+
+    /// It is over.
+    pub(crate) fn handed_over(&mut self, router: VirtualRouterId, done: bool, plane: &DataPlane) {
+        self.waiting.preparing.remove(&router);
+        plane.place_by_hash_for(done.then_some(HASHING_ON));
+    }
+
+    /// What the VRRP thread has to be told now.
+    pub(crate) fn decide(&mut self, director: &Director, now: Instant) -> Vec<Decision> {
+        let mut decisions = Vec::new();
+        let waiting = &mut self.waiting;
+        for router in &director.virtual_routers {
+            let id = router.id;
+            // An Active is told beforehand: it may lose the role in the next moment.
+            let waits = if self.told.is_active(id) {
+                true
+            } else {
+                let answers = self.peers.iter().map(|peer| peer.synced(id.get(), now));
+                let answers: Vec<Option<bool>> = answers.collect();
+                let in_touch = self.peers.iter().all(|peer| peer.has_said(now));
+                // Where none of the peers is Active, somebody is who tells nothing: it is preempted by the RFC.
+                let is_foreign = in_touch && answers.iter().all(Option::is_none);
+                let lacks = !is_foreign
+                    && (!answers.contains(&Some(true)) || self.pending.has(&router.addresses));
+                waiting.waits(id, lacks, now)
+            };
+            if waiting.told.insert(id, waits).unwrap_or(true) != waits {
+                decisions.push(Decision::Wait(id, waits));
+            }
+        }
+        let is_ready = |since: Instant| self.peers.iter().all(|peer| peer.has_all(since, now));
+        let ready: Vec<VirtualRouterId> = waiting
+            .preparing
+            .iter()
+            .filter(|(_, since)| is_ready(**since))
+            .map(|(router, _)| *router)
+            .collect();
+        for router in ready {
+            waiting.preparing.remove(&router);
+            decisions.push(Decision::Prepared(router));
+        }
+        decisions
+    }
+
+    /// The virtual routers whose connections this director has from their Active, if they are others than at the last
+    /// call.
+    pub(crate) fn known(&mut self, director: &Director) -> Option<BTreeSet<VirtualRouterId>> {
+        let routers = director.virtual_routers.iter().map(|router| router.id);
+        let has = |id: &VirtualRouterId| self.peers.iter().any(|p| p.told_us.contains(id.get()));
+        let known: BTreeSet<VirtualRouterId> = routers.filter(has).collect();
+        (known != self.waiting.known).then(|| {
+            self.waiting.known.clone_from(&known);
+            known
+        })
+    }
+}

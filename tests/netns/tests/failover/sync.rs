@@ -1,0 +1,210 @@
+//! Connection sync: connections of schedulers that no other director would repeat survive every change of director.
+
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use evenkeel_api::{Role, SyncPeerStatus};
+use evenkeel_netns_tests::cluster::{DIRECTOR, PARTNER};
+use evenkeel_netns_tests::streams::STREAMS;
+use evenkeel_netns_tests::texts::{ECHO, config, service, udp};
+use evenkeel_netns_tests::{Daemon, Director};
+use tempfile::TempDir;
+
+use crate::{FRONT, HIGH, LOW, Pair, TCP, Traffic, front, lost};
+
+/// Two directors that tell each other their connections.
+struct Synced {
+    pair: Pair,
+    keys: TempDir,
+}
+
+fn sync_table(key: &Path) -> String {
+    format!(
+        "\n[sync]\nkey-files = [\"{}\"]\npeers = [\n  {{ name = \"director\", addresses = [\"{DIRECTOR}\"] }},\n  \
+         {{ name = \"partner\", addresses = [\"{PARTNER}\"] }},\n]\n",
+        key.display()
+    )
+}
+
+/// Services whose flows go round in turns, so that a director that knows nothing of them breaks half of them.
+fn in_turns() -> String {
+    [
+        service("web", 80, &[1, 2], TCP),
+        service("streams", STREAMS, &[1, 2], TCP),
+        udp(&service("echo", ECHO, &[1, 2], TCP)),
+    ]
+    .concat()
+}
+
+fn config_of(name: &str, priority: u8, key: &Path) -> String {
+    let tables = [sync_table(key), front(priority, ""), in_turns()];
+    config(&tables).replace(
+        "name = \"director\"\ninterface",
+        &format!("name = \"{name}\"\ninterface"),
+    )
+}
+
+fn write_key(path: &Path, digits: &str) {
+    let mut options = fs::OpenOptions::new();
+    let options = options.create(true).write(true).truncate(true).mode(0o600);
+    let mut file = options.open(path).unwrap();
+    file.write_all(digits.repeat(4).as_bytes()).unwrap();
+}
+
+impl Synced {
+    fn boot(name: &str) -> Self {
+        let keys = tempfile::tempdir().unwrap();
+        let key = keys.path().join("sync.key");
+        write_key(&key, "0123456789abcdef");
+        let mut pair = Pair::dark(name);
+        pair.start_director(&config_of("director", HIGH, &key));
+        let _router = pair.cluster.director().becomes(FRONT, Role::Active);
+        pair.start_partner(&config_of("partner", LOW, &key));
+        pair.settle();
+        let synced = Self { pair, keys };
+        synced.in_sync();
+        synced
+    }
+
+    /// Waits until either director has what the other one tells.
+    fn in_sync(&self) {
+        let cluster = &self.pair.cluster;
+        cluster.eventually("both are in sync", || {
+            [cluster.director(), cluster.partner()]
+                .into_iter()
+                .all(|director| peer(director).is_some_and(|peer| is_in_sync(&peer)))
+        });
+    }
+}
+
+fn peer(director: Director<'_>) -> Option<SyncPeerStatus> {
+    director.status().sync?.peers.into_iter().next()
+}
+
+fn is_in_sync(peer: &SyncPeerStatus) -> bool {
+    peer.incoming.state == "in-sync" && peer.outgoing.state == "in-sync"
+}
+
+#[test]
+fn connections_placed_in_turns_survive_a_power_off_and_the_return() {
+    let mut synced = Synced::boot("t-sync");
+    let traffic = Traffic::start(&synced.pair.cluster);
+    synced.in_sync();
+    let sync = synced.pair.cluster.partner().status().sync.unwrap();
+    let installed = sync.received.iter().any(|count| count.kind == "installed");
+    assert!(installed, "{sync:?}");
+
+    let daemon = synced.pair.director.take().unwrap();
+    let ended = thread::spawn(move || daemon.wait());
+    synced.pair.cluster.lab.power_off("director").unwrap();
+    let _killed = ended.join().unwrap();
+    let _router = synced.pair.cluster.partner().becomes(FRONT, Role::Active);
+    traffic.goes_on(&synced.pair.cluster);
+
+    synced.pair.cluster.lab.power_on("director").unwrap();
+    synced.pair.restart_director();
+    synced.pair.settle();
+    let director = synced.pair.cluster.director();
+    let reason = director.router(FRONT).unwrap().reason;
+    assert!(reason.starts_with("preempted"), "{reason}");
+    traffic.goes_on(&synced.pair.cluster);
+    let _ended = traffic.end(&synced.pair.macs());
+}
+
+#[test]
+fn connections_placed_in_turns_survive_handovers_by_command() {
+    let synced = Synced::boot("t-synchand");
+    let pair = &synced.pair;
+    let (director, partner) = (pair.cluster.director(), pair.cluster.partner());
+    let traffic = Traffic::start(&pair.cluster);
+    let begun = Instant::now();
+    for (from, to, mac) in [
+        (director, partner, pair.partner_mac),
+        (partner, director, pair.director_mac),
+    ] {
+        synced.in_sync();
+        let told = from.evenkeel(&["failover"]).succeeded();
+        assert!(told.contains("took over in"), "{told}");
+        let _router = to.becomes(FRONT, Role::Active);
+        pair.client_reaches(mac);
+        traffic.goes_on(&pair.cluster);
+    }
+    let (echoes, _record) = traffic.end(&pair.macs());
+    assert_eq!(lost(&echoes, begun), 0, "probes were lost");
+}
+
+#[test]
+fn connections_placed_in_turns_survive_the_end_and_the_death_of_a_daemon() {
+    let mut synced = Synced::boot("t-syncend");
+    let traffic = Traffic::start(&synced.pair.cluster);
+    synced.in_sync();
+    let status = synced.pair.director.take().unwrap().terminate();
+    assert!(status.success(), "{status}");
+    let _router = synced.pair.cluster.partner().becomes(FRONT, Role::Active);
+    traffic.goes_on(&synced.pair.cluster);
+
+    synced.pair.restart_director();
+    synced.pair.settle();
+    synced.in_sync();
+    traffic.goes_on(&synced.pair.cluster);
+
+    let _killed = synced.pair.kill_director();
+    let _router = synced.pair.cluster.partner().becomes(FRONT, Role::Active);
+    traffic.goes_on(&synced.pair.cluster);
+    let _ended = traffic.end(&synced.pair.macs());
+}
+
+#[test]
+fn who_returns_waits_for_connections_only_so_long() {
+    let mut synced = Synced::boot("t-syncwait");
+    let _killed = synced.pair.director.take().map(Daemon::kill);
+    let _router = synced.pair.cluster.partner().becomes(FRONT, Role::Active);
+    // With another key it never gets what the partner has.
+    let other = synced.keys.path().join("other.key");
+    write_key(&other, "fedcba9876543210");
+    let config = config_of("director", HIGH, &other).replace("[sync]\n", "[sync]\nwait = \"2s\"\n");
+    let begun = Instant::now();
+    synced.pair.start_director(&config);
+    let router = synced.pair.cluster.director().becomes(FRONT, Role::Active);
+    assert!(router.reason.starts_with("preempted"), "{router:?}");
+    assert!(begun.elapsed() >= Duration::from_secs(2));
+    let director = synced.pair.cluster.director();
+    let status = director.evenkeel(&["status"]).succeeded();
+    assert!(status.contains("keys differ"), "{status}");
+}
+
+#[test]
+fn other_services_are_told_and_the_rest_is_synchronised() {
+    let mut synced = Synced::boot("t-syncother");
+    let cluster = &synced.pair.cluster;
+    let _ended = synced.pair.partner.take().unwrap().terminate();
+    let key = synced.keys.path().join("sync.key");
+    let config = config_of("partner", LOW, &key);
+    let lacks_web = config
+        .replace("name = \"web\"", "name = \"other\"")
+        .replace(":80\"\nprotocol", ":8080\"\nprotocol");
+    assert_ne!(config, lacks_web);
+    synced.pair.partner = Some(cluster.partner().start_daemon(&lacks_web));
+    synced.pair.settle();
+    synced.in_sync();
+    let status = cluster.director().evenkeel(&["status"]).succeeded();
+    assert!(
+        status.contains("its services or servers are others"),
+        "{status}"
+    );
+    let traffic = Traffic::start(cluster);
+    cluster.eventually(
+        "connections of the service that the partner lacks are counted",
+        || {
+            let sync = cluster.partner().status().sync.unwrap();
+            sync.received
+                .iter()
+                .any(|count| count.kind == "unknown-service")
+        },
+    );
+    let _ended = traffic.end(&synced.pair.macs());
+}
