@@ -88,7 +88,10 @@ fn the_readme_shows_a_valid_config() {
     let with_router = format!("{config}\n{}", next().unwrap());
     let director = parse("README.md", &with_router, "host").unwrap();
     assert_eq!(director.virtual_routers.len(), 1);
-    assert!(next().is_none(), "one config and an addition");
+    let with_sync = format!("{with_router}\n{}", next().unwrap());
+    let director = parse("README.md", &with_sync, "laicoz").unwrap();
+    assert_eq!(director.sync.unwrap().peers.len(), 1, "and not itself");
+    assert!(next().is_none(), "one config and two additions");
 }
 
 #[test]

@@ -19,6 +19,16 @@ use crate::state::log_file;
 /// The config file of a director's daemon, by its name in [`NODE_FOLDER`].
 pub(crate) const CONFIG_FILE: &str = "evenkeel.toml";
 
+/// The key by which the lab's directors can share their connections, by its name in [`NODE_FOLDER`].
+pub(crate) const KEY_FILE: &str = "sync.key";
+
+/// The text of that file: a key that all directors of a lab have. It is no secret.
+pub(crate) fn key(lab: &str) -> String {
+    let digits = lab.bytes().map(|byte| format!("{byte:02x}"));
+    let digits: String = digits.collect();
+    digits.chars().cycle().take(64).collect()
+}
+
 /// The words that start a director's daemon, at boot and later.
 pub(crate) fn command_words() -> Vec<String> {
     let config = format!("{NODE_FOLDER}/{CONFIG_FILE}");

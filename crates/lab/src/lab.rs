@@ -270,6 +270,10 @@ impl Lab {
         let command = |words: &[&str]| words.iter().map(|word| String::from(*word)).collect();
         if let Some(config) = &node.config {
             files.push((String::from(daemon::CONFIG_FILE), config.clone()));
+            files.push((
+                String::from(daemon::KEY_FILE),
+                daemon::key(&self.topology.name),
+            ));
             commands.push(daemon::command_words());
         }
         if let Some(port) = node.http {
@@ -296,6 +300,7 @@ impl Lab {
         }
         commands.extend(node.boot.iter().cloned());
         NodeSpec {
+            secrets: vec![String::from(daemon::KEY_FILE)],
             name: node.name.clone(),
             address: node.address,
             prefix: self.topology.network.prefix(),

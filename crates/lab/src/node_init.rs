@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{self, BufRead as _, Write as _};
 use std::net::Ipv4Addr;
 use std::os::fd::AsFd as _;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
@@ -38,6 +38,8 @@ pub(crate) struct NodeSpec {
     pub(crate) program: PathBuf,
     /// Files by their name in [`NODE_FOLDER`].
     pub(crate) files: Vec<(String, String)>,
+    /// Those of them that nobody but root may read.
+    pub(crate) secrets: Vec<String>,
     /// Started in this order.
     pub(crate) commands: Vec<Vec<String>>,
 }
@@ -113,6 +115,10 @@ fn make_mounts(spec: &NodeSpec) -> Result<(), String> {
     for (name, text) in spec.files.iter().chain([&hosts, &resolver]) {
         let path = folder.join(name);
         fs::write(&path, text).map_err(|err| format!("{}: {err}", path.display()))?;
+        if spec.secrets.contains(name) {
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600))
+                .map_err(|err| format!("{}: {err}", path.display()))?;
+        }
     }
     put_over(&folder.join("hosts"), Path::new("/etc/hosts"))?;
     put_over(&folder.join("resolv.conf"), Path::new("/etc/resolv.conf"))

@@ -292,7 +292,8 @@ pub(super) fn wait_until_served(cluster: &mut Cluster, plan: &Plan) -> Result<()
     for server in cluster.setup.servers.clone() {
         loop {
             let log = cluster.lab.log(&server.node);
-            if log.lines().filter(|line| *line == READY).count() == processes {
+            // Several write to one log, and a line and its end may come apart.
+            if log.matches(READY).count() == processes {
                 break;
             }
             if Instant::now() >= deadline {

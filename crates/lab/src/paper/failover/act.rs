@@ -18,7 +18,7 @@ use crate::paper::crowd::plan::SERVICE;
 use crate::paper::crowd::{is_out, order, wait_for};
 use crate::paper::failover::judge::{Breakage, Evidence, Flow, Traffic};
 use crate::paper::failover::rows::Fault;
-use crate::paper::failover::stage::{DIRECTOR, LAG, PARTNER, Stage};
+use crate::paper::failover::stage::{DIRECTOR, PARTNER, Stage};
 use crate::paper::setup::Server;
 use crate::probe::UdpProbe;
 use crate::topology::NodeKind;
@@ -83,7 +83,11 @@ pub(super) fn play(
     let from = Instant::now();
     let at_first = retransmitted(stage);
     stage.cluster.observe_until(from + STEADY_FOR + phase)?;
+    if stage.balances() && !fault.begins_with_partner() {
+        stage.expect_in_sync()?;
+    }
     let at_cause = retransmitted(stage);
+    let lag = stage.lag();
     let cause = strike(stage, victim.as_ref())?;
     let settled = settle(stage, victim.as_ref())?;
     stage.cluster.observe_until(Instant::now() + AFTERWARDS)?;
@@ -100,7 +104,7 @@ pub(super) fn play(
     let heir = macs[usize::from(!fault.director_takes_over())];
     let address = virtual_address(stage)?;
     let traffic = match traffic.take() {
-        Some(traffic) => Some(traffic.end(stage, patience, victim, sent_again)?),
+        Some(traffic) => Some(traffic.end(stage, patience, victim, (lag, sent_again))?),
         None => None,
     };
     Ok(Evidence {
@@ -301,7 +305,7 @@ impl Running {
         stage: &mut Stage,
         patience: Duration,
         victim: Option<Server>,
-        retransmitted: [u64; 2],
+        (lag, retransmitted): (Duration, [u64; 2]),
     ) -> Result<Traffic, PaperError> {
         let requests = self.load.stop()?;
         let count = u32::try_from(self.opened.len()).unwrap_or(u32::MAX);
@@ -318,7 +322,7 @@ impl Running {
         let mut flows = flows(true, self.opened, &asked, &instant);
         flows.extend(self::flows(false, opened_since, &asked_since, &instant));
         Ok(Traffic {
-            lag: LAG,
+            lag,
             dead: victim.map(|victim| victim.node),
             flows,
             requests,

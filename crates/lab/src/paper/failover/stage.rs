@@ -9,7 +9,7 @@ use evenkeel_api::{Role, Status};
 use evenkeel_model::OnFailure;
 use nix::sys::signal::Signal;
 
-use crate::daemon::CONFIG_FILE;
+use crate::daemon::{CONFIG_FILE, KEY_FILE};
 use crate::entry;
 use crate::error::LabError;
 use crate::keepalived::{Instance, Keepalived};
@@ -37,9 +37,8 @@ pub(super) const DIRECTOR: usize = 0;
 /// See [`DIRECTOR`].
 pub(super) const PARTNER: usize = 1;
 
-/// The lag by which connections are too young to be promised: the bound of what a director reports, which
-/// stands here for what it last reported as long as its `status` tells none.
-pub(super) const LAG: Duration = Duration::from_millis(100);
+/// The lag by which connections are too young to be promised, at most.
+const LAG_MAX: Duration = Duration::from_millis(100);
 
 /// A running cluster; dropping it ends it.
 pub(super) struct Stage {
@@ -59,7 +58,7 @@ impl Stage {
             .with_one_late(row.fault == Fault::AddedServer);
         let cluster = match row.scheduler {
             Scheduler::Rr | Scheduler::Wlc | Scheduler::Maglev => {
-                Cluster::start(named(plan.setup()?), options)?
+                Cluster::start(named(synced(plan.setup()?)), options)?
             }
             Scheduler::None => Cluster::boot(named(echoing(row.directors)?), options)?,
         };
@@ -71,6 +70,7 @@ impl Stage {
         };
         if stage.balances() {
             wait_until_served(&mut stage.cluster, &stage.plan)?;
+            stage.expect_in_sync()?;
         } else {
             if row.directors == Kind::Keepalived {
                 // The partner first, as a director that is alone takes over.
@@ -136,6 +136,33 @@ impl Stage {
             .find(|(place, role)| !self.is(*place, *role));
         let (place, role) = late.unwrap_or((DIRECTOR, Role::Active));
         Err(self.not_ready(place, format!("it is not {}", role.name())))
+    }
+
+    /// Waits until either director has the other one's connections.
+    pub(super) fn expect_in_sync(&mut self) -> Result<(), PaperError> {
+        let deadline = Instant::now() + PATIENCE;
+        for place in [DIRECTOR, PARTNER] {
+            let director = self.node(place);
+            while !is_in_sync(&self.cluster.status(&director)?) {
+                if Instant::now() >= deadline {
+                    return Err(self.not_ready(place, String::from("it is not in sync")));
+                }
+                self.cluster.observe_until(Instant::now() + LOOK_EVERY)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// How far the partner of the Active may be behind, as the Active last said.
+    pub(super) fn lag(&self) -> Duration {
+        let reported = [DIRECTOR, PARTNER].map(|place| {
+            let status = self.cluster.status(&self.node(place)).ok()?;
+            let is_active = has_role(&status, Role::Active);
+            let peers = status.sync.filter(|_| is_active)?.peers;
+            peers.iter().filter_map(|peer| peer.outgoing.lag_ms).max()
+        });
+        let lag = reported.into_iter().flatten().max();
+        lag.map_or(LAG_MAX, |lag| Duration::from_millis(lag + 1).min(LAG_MAX))
     }
 
     /// What a director lacks, with its log.
@@ -255,7 +282,7 @@ impl Stage {
 
     /// Adds the real server that is not in the service yet to both directors' configs.
     pub(super) fn add_the_late_server(&self) -> Result<(), PaperError> {
-        let whole = self.plan.clone().with_one_late(false).setup()?;
+        let whole = synced(self.plan.clone().with_one_late(false).setup()?);
         for place in [DIRECTOR, PARTNER] {
             let name = self.node(place);
             let node = whole.topology.node(&name);
@@ -280,6 +307,33 @@ impl Stage {
 fn named(mut setup: Setup) -> Setup {
     setup.topology.name = String::from("failover");
     setup
+}
+
+/// The cluster of directors that tell each other their connections.
+fn synced(mut setup: Setup) -> Setup {
+    let nodes = setup.topology.nodes.iter();
+    let directors = nodes.filter(|node| node.kind == NodeKind::Director);
+    let peers: Vec<String> = directors
+        .map(|node| {
+            let (name, address) = (&node.name, node.address);
+            format!("{{ name = \"{name}\", addresses = [\"{address}\"] }}")
+        })
+        .collect();
+    let table = format!(
+        "[sync]\nkey-files = [\"{NODE_FOLDER}/{KEY_FILE}\"]\npeers = [ {} ]\n\n[[virtual-router]]",
+        peers.join(", ")
+    );
+    for node in &mut setup.topology.nodes {
+        if let Some(config) = &mut node.config {
+            *config = config.replacen("[[virtual-router]]", &table, 1);
+        }
+    }
+    setup
+}
+
+fn is_in_sync(status: &Status) -> bool {
+    let mut peers = status.sync.iter().flat_map(|sync| &sync.peers);
+    peers.all(|peer| peer.incoming.state == "in-sync" && peer.outgoing.state == "in-sync")
 }
 
 /// The cluster of directors that balance nothing, and of which the Active answers the probe itself.
