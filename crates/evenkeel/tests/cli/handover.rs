@@ -23,7 +23,8 @@ fn who_took_over_is_told() {
         (told.code, told.out, told.err.as_str()),
         (Some(0), format!("virtual router front: {message}\n"), "")
     );
-    assert_eq!(daemon.request(), "/v1/handover");
+    let asked = r#"/v1/handover {"order":"failover","routers":[],"to":null,"patience_ms":null}"#;
+    assert_eq!(daemon.request(), asked);
 }
 
 #[test]

@@ -46,3 +46,6 @@ impl Pending {
         flows.any(|flow| addresses.contains(&flow.address.ip()))
     }
 }
+
+#[cfg(test)]
+mod tests;

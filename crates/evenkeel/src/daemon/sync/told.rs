@@ -77,3 +77,6 @@ impl Told {
         self.addresses.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests;
