@@ -13,7 +13,8 @@ pub struct SyncStatus {
     pub lag_bound_ms: u64,
     /// The other directors, in the order of the config file.
     pub peers: Vec<SyncPeerStatus>,
-    /// What became of connections that peers told; kinds that never occurred are left out.
+    /// What became of connections that peers told, and how many wait for a real server that is not there yet; kinds that
+    /// never occurred are left out.
     pub received: Vec<SyncCount>,
 }
 

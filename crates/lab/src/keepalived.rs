@@ -59,6 +59,9 @@ impl Instance {
     }
 }
 
+/// Where it and its child write their numbers.
+const PID_FILES: [&str; 2] = ["/run/keepalived.pid", "/run/vrrp.pid"];
+
 /// A running keepalived; dropping it kills it.
 #[derive(Debug)]
 pub struct Keepalived {
@@ -90,6 +93,10 @@ impl Keepalived {
         };
         let config = format!("{NODE_FOLDER}/keepalived.conf");
         fs::write(node.path(&config)?, instance.config()).map_err(failed)?;
+        for file in PID_FILES {
+            // Those of a life before may name a process that nobody has waited for yet: it would not start.
+            let _gone = fs::remove_file(node.path(file)?);
+        }
         let began = log.metadata().map_or(0, |log| log.len());
         let output = OpenOptions::new().create(true).append(true).open(log);
         let mut command = Command::new(Self::PROGRAM);
@@ -97,7 +104,7 @@ impl Keepalived {
         command
             .args(["-P", "-n", "-l", "-D", "-f"])
             .arg(&config)
-            .args(["-p", "/run/keepalived.pid", "-r", "/run/vrrp.pid"])
+            .args(["-p", PID_FILES[0], "-r", PID_FILES[1]])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(output.map_err(failed)?);

@@ -17,6 +17,7 @@ use std::io::{self, Read as _};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use evenkeel_abi::BUCKET_WAYS;
 use evenkeel_bpf::{Connection, DataPlane, Installed};
 use evenkeel_control::{Report, SyncNews};
 use evenkeel_model::{ConnectionSync, Director};
@@ -46,8 +47,8 @@ const WALK_BUCKETS: u32 = 1 << 15;
 /// Removals that wait for room with the peers.
 const REMOVALS: usize = 1 << 16;
 
-/// Datagrams that are taken in before anything else is done.
-const BURST: usize = 256;
+/// Datagrams that are taken in before anything else is done: a session's window.
+const BURST: usize = 64;
 
 /// Longest datagram.
 const DATAGRAM_MAX: usize = 2048;
@@ -59,7 +60,6 @@ pub(crate) struct Received {
     pub(crate) removed: u64,
     pub(crate) kept: u64,
     pub(crate) unknown_service: u64,
-    pub(crate) unknown_server: u64,
     pub(crate) no_room: u64,
     pub(crate) senseless: u64,
 }
@@ -145,7 +145,7 @@ impl Sync {
             peer.session.set_digest(self.digest, now);
             if peer.is_up(now) && !peer.walk.is_some_and(|walk| walk.snapshot && walk.at == 0) {
                 let snapshot = peer.walk.is_some_and(|walk| walk.snapshot);
-                peer.missed = Some(peer.missed.unwrap_or(self.covered));
+                peer.missed.get_or_insert(self.covered);
                 peer.begin_walk(snapshot, now);
             }
         }
@@ -202,11 +202,15 @@ impl Sync {
                     self.install(plane, record, now);
                 }
             }
-            plane.keep_removals(if is_up { REMOVALS } else { 0 });
-            if is_up {
+            let tells = is_up && !self.told.is_empty();
+            plane.keep_removals(if tells { REMOVALS } else { 0 });
+            if tells {
                 self.tell_changes(plane, now);
-                self.tell_all_again(plane, now);
+            } else {
+                self.covered = now;
             }
+            self.tell_all_again(plane, now);
+            self.tell_backlog(now);
         }
         self.obey(plane, now);
         std::mem::take(&mut self.reports)
@@ -215,66 +219,51 @@ impl Sync {
     /// Tells what packets and the sweep changed since the last time.
     fn tell_changes(&mut self, plane: &mut DataPlane, now: Instant) {
         let patience = self.config.lag;
-        let mut room = usize::MAX;
-        for peer in &mut self.peers {
-            if !peer.is_up(now) {
-                continue;
-            }
-            match (peer.session.room(), peer.full) {
-                (0, None) => peer.full = Some(now),
-                (0, Some(since)) if now.saturating_duration_since(since) > patience => {
-                    peer.missed = Some(peer.missed.unwrap_or(self.covered));
-                    continue;
-                }
-                (0, Some(_)) => {}
-                (_, _) => peer.full = None,
-            }
-            room = room.min(peer.session.room());
-        }
-        let mut records = Vec::new();
-        let mut whole = true;
-        if room != usize::MAX && !self.told.is_empty() {
-            // Before the changes, which are the newer news.
-            for flow in plane.take_removals(room) {
-                if let Some(flow) =
-                    words::flow(&flow).filter(|flow| self.told.has(flow.address.ip()))
-                {
-                    for peer in &mut self.peers {
-                        // A peer that has no room lets its entry expire.
-                        let _told = peer.session.remove(&flow, now);
-                    }
-                }
-            }
-            let rooms = self
-                .peers
-                .iter()
-                .filter(|peer| peer.is_up(now) && peer.missed.is_none());
-            let room = rooms.map(|peer| peer.session.room()).min().unwrap_or(0);
-            let (told, mut found) = (&self.told, Vec::new());
-            plane.take_changes(room, |connection| {
-                let is_told = told.has(connection.address.ip());
-                found.extend(is_told.then_some(*connection));
-                is_told
-            });
-            whole = found.len() + 8 <= room || !plane.has_changes();
-            records = tellable(plane, &found);
-        }
-        for peer in &mut self.peers {
-            for record in &records {
-                if peer.missed.is_none() && peer.session.send(record, now).is_err() {
-                    peer.missed = Some(self.covered);
-                }
-            }
-            if peer.missed.is_some() && peer.walk.is_none() && peer.session.room() > 0 {
-                peer.begin_walk(false, now);
+        let rooms = self
+            .peers
+            .iter_mut()
+            .filter_map(|peer| peer.room(patience, now));
+        // Where nobody takes any, they stay marked.
+        let Some(room) = rooms.min() else {
+            return;
+        };
+        // Before the changes, which are the newer news.
+        for flow in plane.take_removals(room) {
+            let flow = words::flow(&flow).filter(|flow| self.told.has(flow.address.ip()));
+            for (peer, flow) in self.peers.iter_mut().zip(flow.iter().cycle()) {
+                // A peer that has no room lets its entry expire.
+                let _told = peer.session.remove(flow, now);
             }
         }
-        if whole {
+        let rooms = self.peers.iter_mut();
+        let rooms = rooms.filter_map(|peer| peer.room(patience, now));
+        let room = rooms.min().unwrap_or(0);
+        let (told, mut found) = (&self.told, Vec::new());
+        plane.take_changes(room, |connection| {
+            let is_told = told.has(connection.address.ip());
+            found.extend(is_told.then_some(*connection));
+            is_told
+        });
+        for record in tellable(plane, &found) {
+            for peer in &mut self.peers {
+                if peer.is_up(now) && peer.session.send(&record, now).is_err() {
+                    peer.lose(self.covered, now);
+                }
+            }
+        }
+        // Less than a bucket's room: some stay marked.
+        if found.len() + BUCKET_WAYS <= room || !plane.has_changes() {
             self.covered = now;
         }
+    }
+
+    /// Says how far everybody has been told.
+    fn tell_backlog(&mut self, now: Instant) {
         for peer in &mut self.peers {
-            peer.session
-                .backlog(Some(peer.missed.unwrap_or(self.covered)), now);
+            let since = peer
+                .missed
+                .map_or(self.covered, |missed| missed.min(self.covered));
+            peer.session.backlog(Some(since), now);
         }
     }
 
@@ -284,10 +273,11 @@ impl Sync {
         let period = (self.shortest / 3).min(WALK);
         let all = plane.buckets();
         for peer in &mut self.peers {
+            if !peer.is_up(now) {
+                continue;
+            }
             let Some(walk) = peer.walk else {
-                if peer.is_up(now) {
-                    peer.begin_walk(false, now);
-                }
+                peer.begin_walk(false, now);
                 continue;
             };
             let is_urgent = walk.snapshot || peer.missed.is_some();
@@ -312,18 +302,10 @@ impl Sync {
                 // There is room for as many.
                 let _told = peer.session.send(&record, now);
             }
-            peer.walk = match next {
-                Some(at) => Some(Walk { at, ..walk }),
-                None => {
-                    if walk.snapshot {
-                        peer.session.snapshot_done(now);
-                    }
-                    if peer.missed.is_some_and(|missed| missed <= walk.began) {
-                        peer.missed = None;
-                    }
-                    None
-                }
-            };
+            match next {
+                Some(at) => peer.walk = Some(Walk { at, ..walk }),
+                None => peer.end_walk(walk, now),
+            }
         }
     }
 
@@ -388,10 +370,7 @@ impl Sync {
             Some(Installed::Entered | Installed::Changed) => &mut received.installed,
             Some(Installed::Kept) => &mut received.kept,
             Some(Installed::UnknownService) => &mut received.unknown_service,
-            Some(Installed::UnknownServer) => {
-                self.pending.keep(record, now);
-                &mut received.unknown_server
-            }
+            Some(Installed::UnknownServer) => return self.pending.keep(record, now),
             Some(Installed::NoRoom) => &mut received.no_room,
             Some(Installed::Senseless) | None => &mut received.senseless,
         };

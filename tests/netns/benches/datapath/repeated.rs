@@ -1,8 +1,8 @@
 //! Nanoseconds per packet by `BPF_PROG_TEST_RUN`.
 //!
 //! The path of a known flow meets neither the scheduler nor the list of servers, for its entry names the server: it is
-//! measured with one service and differently many flows. New flows are measured with every scheduler and list while a
-//! million flows stand in the table, and with the first of them with few.
+//! measured with one service and differently many flows. New flows are measured with every scheduler and list, and
+//! differently many flows in the table.
 
 use anyhow::Context as _;
 use evenkeel_model::Scheduler;
@@ -69,22 +69,24 @@ impl Nanoseconds {
             opens,
             samples: Samples::default(),
         };
-        let [few @ .., many] = FLOWS;
+        let [.., many] = FLOWS;
         let known = FLOWS.map(|flows| case(format!("known_{flows}"), flows, None));
-        let opened = (0..).zip(KINDS).map(|(service, kind)| {
-            let name = format!("new_{}_{}", kind.scheduler.name(), kind.servers);
-            case(name, many, Some(service))
-        });
-        let among_few = few.map(|flows| {
-            let Kind { scheduler, servers } = KINDS[0];
-            let name = format!("new_{}_{servers}_flows_{flows}", scheduler.name());
-            case(name, flows, Some(0))
+        let opened = FLOWS.into_iter().rev().flat_map(|flows| {
+            let services = (0..).zip(KINDS);
+            services.map(move |(service, Kind { scheduler, servers })| {
+                let name = format!("new_{}_{servers}", scheduler.name());
+                let among = match flows == many {
+                    true => String::new(),
+                    false => format!("_flows_{flows}"),
+                };
+                case(name + &among, flows, Some(service))
+            })
         });
         Self {
             family,
             floor: Samples::default(),
             yardsticks: FLOWS.map(|flows| (flows, Samples::default())).to_vec(),
-            cases: known.into_iter().chain(opened).chain(among_few).collect(),
+            cases: known.into_iter().chain(opened).collect(),
         }
     }
 
@@ -109,15 +111,7 @@ pub(crate) struct Repeated {
 
 impl Repeated {
     pub(crate) fn new(family: Family) -> anyhow::Result<Self> {
-        let [.., many] = FLOWS;
-        let director = |flows| {
-            let kinds = if flows == many {
-                &KINDS[..]
-            } else {
-                &KINDS[..1]
-            };
-            Director::new(family, flows, HALF_OPEN, kinds)
-        };
+        let director = |flows| Director::new(family, flows, HALF_OPEN, &KINDS);
         Ok(Self {
             directors: FLOWS.into_iter().map(director).collect::<Result<_, _>>()?,
             samples: Nanoseconds::new(family),

@@ -40,8 +40,8 @@ fn an_import_goes_strictly_down() {
 #[test]
 fn a_crate_without_a_level_is_found() {
     assert_eq!(
-        findings("evenkeel-sync", json!([])),
-        ["crates/it/Cargo.toml:1: `evenkeel-sync` has no level in xtask's table"]
+        findings("evenkeel-elsewhere", json!([])),
+        ["crates/it/Cargo.toml:1: `evenkeel-elsewhere` has no level in xtask's table"]
     );
 }
 

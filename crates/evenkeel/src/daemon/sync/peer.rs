@@ -19,10 +19,12 @@ pub(super) struct Peer {
     heard: Option<(SocketAddr, Instant)>,
     /// Where the walk goes on that tells it everything, and whether that is a session's snapshot.
     pub(super) walk: Option<Walk>,
-    /// Changes from then on are lost to it until a walk is over: it took none while others did.
+    /// It lacks changes from then on, until a walk is over.
     pub(super) missed: Option<Instant>,
+    /// When a change was lost to it last: it took none while others did.
+    lost: Option<Instant>,
     /// Since when it takes nothing, though there is something.
-    pub(super) full: Option<Instant>,
+    full: Option<Instant>,
     /// The virtual routers whose connections it told wholly, as their Active.
     pub(super) told_us: Routers,
     /// Whether it said that it has the services of this director.
@@ -45,6 +47,7 @@ impl Peer {
             heard: None,
             walk: None,
             missed: None,
+            lost: None,
             full: None,
             told_us: Routers::NONE,
             same_services: None,
@@ -88,6 +91,39 @@ impl Peer {
         self.heard.map(|(way, _)| way.ip())
     }
 
+    /// How many records it takes; `None`: nobody waits for it, for it is not there, or took none for longer than
+    /// `patience`.
+    pub(super) fn room(&mut self, patience: Duration, now: Instant) -> Option<usize> {
+        if !self.is_up(now) {
+            return None;
+        }
+        let room = self.session.room();
+        if room > 0 {
+            self.full = None;
+            return Some(room);
+        }
+        let since = *self.full.get_or_insert(now);
+        (now.saturating_duration_since(since) <= patience).then_some(0)
+    }
+
+    /// A change was lost to it, of those since then.
+    pub(super) fn lose(&mut self, since: Instant, now: Instant) {
+        self.missed.get_or_insert(since);
+        self.lost = Some(now);
+    }
+
+    /// A walk is over: it lacks nothing, unless a change was lost to it meanwhile, which may be in a bucket that the walk
+    /// had passed.
+    pub(super) fn end_walk(&mut self, walk: Walk, now: Instant) {
+        self.walk = None;
+        if walk.snapshot {
+            self.session.snapshot_done(now);
+        }
+        if self.lost.is_none_or(|lost| lost < walk.began) {
+            self.missed = None;
+        }
+    }
+
     /// Begins to tell it everything.
     pub(super) const fn begin_walk(&mut self, snapshot: bool, now: Instant) {
         self.walk = Some(Walk {
@@ -125,6 +161,7 @@ impl Peer {
         self.told_us = Routers::NONE;
         self.same_services = None;
         self.missed = None;
+        self.lost = None;
         self.full = None;
         self.begin_walk(true, now);
     }
@@ -151,3 +188,6 @@ impl Peer {
             .then(|| self.session.state(Direction::Incoming, now) == State::InSync)
     }
 }
+
+#[cfg(test)]
+mod tests;

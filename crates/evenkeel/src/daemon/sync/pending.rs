@@ -40,6 +40,11 @@ impl Pending {
         living.collect()
     }
 
+    /// How many wait.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Whether connections of one of these addresses wait.
     pub(super) fn has(&self, addresses: &[IpAddr]) -> bool {
         let mut flows = self.0.keys();

@@ -15,7 +15,7 @@ impl Sync {
             port: self.config.port,
             lag_bound_ms: millis(self.config.lag),
             peers: self.peers.iter().map(|peer| self.peer(peer, now)).collect(),
-            received: received(&self.received),
+            received: received(&self.received, self.pending.len()),
         }
     }
 
@@ -68,13 +68,13 @@ fn direction(view: &DirectionView) -> SyncDirection {
     }
 }
 
-fn received(received: &Received) -> Vec<SyncCount> {
+fn received(received: &Received, pending: usize) -> Vec<SyncCount> {
     let kinds = [
         ("installed", received.installed),
         ("removed", received.removed),
         ("kept", received.kept),
         ("unknown-service", received.unknown_service),
-        ("unknown-server", received.unknown_server),
+        ("waiting-for-server", pending as u64),
         ("no-room", received.no_room),
         ("senseless", received.senseless),
     ];

@@ -1,0 +1,45 @@
+use evenkeel_sync::{Key, SyncConfig};
+
+use super::*;
+
+fn peer(now: Instant) -> Peer {
+    let session = SyncConfig {
+        name: "laicoz".to_owned(),
+        peer: "laicoy".to_owned(),
+        keys: vec![Key::from_secret(&[7; 32]).unwrap()],
+        lag_bound: SyncConfig::LAG_BOUND,
+    };
+    let config = SyncPeer {
+        name: "laicoy".to_owned(),
+        addresses: vec![[10, 0, 0, 2].into()],
+    };
+    Peer::new(config, Session::new(session, [1; 32], now).unwrap())
+}
+
+#[test]
+fn what_was_lost_during_a_walk_needs_another_one() {
+    let start = Instant::now();
+    let at = |ms| start + Duration::from_millis(ms);
+    let mut peer = peer(start);
+    peer.lose(at(10), at(20));
+    peer.begin_walk(false, at(30));
+    let first = peer.walk.unwrap();
+    peer.lose(at(40), at(50));
+    peer.end_walk(first, at(60));
+    assert_eq!(peer.missed, Some(at(10)), "the first that it lacks counts");
+    peer.begin_walk(false, at(70));
+    let second = peer.walk.unwrap();
+    peer.end_walk(second, at(80));
+    assert_eq!(peer.missed, None);
+    assert!(peer.walk.is_none());
+}
+
+#[test]
+fn nobody_waits_for_a_peer_without_a_session_and_it_has_all_that_it_needs() {
+    let now = Instant::now();
+    let mut peer = peer(now);
+    assert_eq!(peer.room(Duration::from_secs(1), now), None);
+    assert!(peer.has_all(now, now));
+    assert_eq!(peer.synced(51, now), None);
+    assert!(!peer.has_said(now) && !peer.is_whole(now));
+}
