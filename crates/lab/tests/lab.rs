@@ -265,8 +265,12 @@ fn an_open_loop_does_not_wait_for_its_failures() {
     let mut client_ports = BTreeSet::new();
     for record in &records {
         assert!(client_ports.insert(record.client_port), "{record:?}");
-        let ended_before = record.finished < fault;
-        assert_eq!(record.outcome.is_ok(), ended_before, "{record:?}");
+        // An answer that came before the fault may be read after it.
+        let fits = match record.outcome {
+            Ok(_) => record.started < fault,
+            Err(_) => record.finished >= fault,
+        };
+        assert!(fits, "{record:?}");
     }
     assert!(records.len() >= 200);
     assert!(load::longest_gap(&records) >= Duration::from_millis(500));
