@@ -34,7 +34,7 @@ use crate::{
 /// ```
 ///
 /// # How to drive it
-/// - A, questions: [`view`](Self::view), [`room`](Self::room), [`state`](Self::state),
+/// - A, questions: [`view`](Self::view), [`session`](Self::session), [`room`](Self::room), [`state`](Self::state),
 ///   [`poll_timeout`](Self::poll_timeout).
 /// - B, events: [`handle_datagram`](Self::handle_datagram), [`handle_timeout`](Self::handle_timeout).
 /// - C, orders of the shell: [`send`](Self::send), [`remove`](Self::remove), [`flush`](Self::flush),
@@ -365,17 +365,24 @@ impl Session {
                 lag: live.and_then(|live| live.incoming_lag(now)),
                 snapshot_records: live.map_or(0, |live| live.snapshot_records),
             },
-            session: live.map(|live| SessionView {
-                since: live.since,
-                heard: live.heard,
-                round_trip: live.round_trip.smooth(),
-                peer_active: live.status.map(|(status, _)| status.active),
-                peer_digest: live.status.map(|(status, _)| status.digest),
-            }),
+            session: self.session(),
             lost: self.lost,
             counters: self.counters,
             troubles: self.troubles.present().cloned().collect(),
         }
+    }
+
+    /// The present session; `None`: there is none.
+    #[must_use]
+    pub fn session(&self) -> Option<SessionView> {
+        let live = self.current.as_deref()?;
+        Some(SessionView {
+            since: live.since,
+            heard: live.heard,
+            round_trip: live.round_trip.smooth(),
+            peer_active: live.status.map(|(status, _)| status.active),
+            peer_digest: live.status.map(|(status, _)| status.digest),
+        })
     }
 
     fn advance(&mut self, now: Instant) {

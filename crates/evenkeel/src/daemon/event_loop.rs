@@ -358,6 +358,7 @@ impl Daemon {
             self.obey().await;
             self.control.forget_edits(Instant::now());
         }
+        self.sync_configure();
         self.obey().await;
         let configured = &self.control.configured().services;
         Ok(ReloadAnswer {

@@ -80,7 +80,7 @@ pub(crate) struct Sync {
     waiting: Waiting,
     /// Shortest time that an entry lives without a packet.
     shortest: Duration,
-    /// The services are others than when everything was told last.
+    /// A service was put into the data plane, or taken out, since the last look.
     outdated: bool,
     buffer: Box<[u8]>,
     reports: Vec<Report>,
@@ -112,7 +112,7 @@ impl Sync {
             Ok(Peer::new(peer.clone(), session))
         });
         let peers: Vec<Peer> = peers.collect::<Result<_, CommandError>>()?;
-        Ok(Some(Self {
+        let mut sync = Self {
             waiting: Waiting::new(config.wait),
             config,
             socket,
@@ -126,28 +126,38 @@ impl Sync {
             shortest: WALK,
             buffer: vec![0; DATAGRAM_MAX].into(),
             reports: Vec::new(),
-            outdated: true,
-        }))
+            outdated: false,
+        };
+        sync.configure(director, now);
+        Ok(Some(sync))
     }
 
-    /// A service is another one now, by configuration or by health: the consistent hash says other things of flows that
-    /// a peer was not told, for it would have placed them alike.
-    pub(crate) const fn service_changed(&mut self) {
-        self.outdated = true;
-    }
-
-    /// Takes in what the configuration says of services, and has everything told anew.
-    fn configure(&mut self, director: &Director, now: Instant) {
-        self.outdated = false;
+    /// Takes in what is configured, or edited by hand.
+    pub(crate) fn configure(&mut self, director: &Director, now: Instant) {
+        self.told.reckon(director, now);
         self.shortest = shortest(director);
         self.digest = digest(director);
         for peer in &mut self.peers {
             peer.session.set_digest(self.digest, now);
-            if peer.is_up(now) && !peer.walk.is_some_and(|walk| walk.snapshot && walk.at == 0) {
-                let snapshot = peer.walk.is_some_and(|walk| walk.snapshot);
-                peer.missed.get_or_insert(self.covered);
-                peer.begin_walk(snapshot, now);
-            }
+        }
+    }
+
+    /// A service is another one in the data plane now, by configuration or by health.
+    pub(crate) const fn service_changed(&mut self) {
+        self.outdated = true;
+    }
+
+    /// Has everything told anew, for the consistent hash says other things of flows that a peer was not told: it would
+    /// have placed them alike. And what waited for a real server may have it now.
+    fn begin_again(&mut self, plane: &DataPlane, now: Instant) {
+        self.outdated = false;
+        for peer in self.peers.iter_mut().filter(|peer| peer.is_up(now)) {
+            let snapshot = peer.walk.is_some_and(|walk| walk.snapshot);
+            peer.missed.get_or_insert(self.covered);
+            peer.begin_walk(snapshot, now);
+        }
+        for record in self.pending.take(now) {
+            self.install(plane, record, now);
         }
     }
 
@@ -195,12 +205,9 @@ impl Sync {
         if self.look_at <= now {
             let is_up = self.peers.iter().any(|peer| peer.is_up(now));
             self.look_at = now + if is_up { LOOK_EVERY } else { IDLE };
-            self.told.reckon(director, now);
+            self.told.expire(director, now);
             if self.outdated {
-                self.configure(director, now);
-                for record in self.pending.take(now) {
-                    self.install(plane, record, now);
-                }
+                self.begin_again(plane, now);
             }
             let tells = is_up && !self.told.is_empty();
             plane.keep_removals(if tells { REMOVALS } else { 0 });
@@ -218,26 +225,20 @@ impl Sync {
 
     /// Tells what packets and the sweep changed since the last time.
     fn tell_changes(&mut self, plane: &mut DataPlane, now: Instant) {
-        let patience = self.config.lag;
-        let rooms = self
-            .peers
-            .iter_mut()
-            .filter_map(|peer| peer.room(patience, now));
         // Where nobody takes any, they stay marked.
-        let Some(room) = rooms.min() else {
+        let Some(room) = self.room(now) else {
             return;
         };
         // Before the changes, which are the newer news.
-        for flow in plane.take_removals(room) {
-            let flow = words::flow(&flow).filter(|flow| self.told.has(flow.address.ip()));
-            for (peer, flow) in self.peers.iter_mut().zip(flow.iter().cycle()) {
+        let removed = plane.take_removals(room);
+        let removed = removed.iter().filter_map(words::flow);
+        for flow in removed.filter(|flow| self.told.has(flow.address.ip())) {
+            for peer in &mut self.peers {
                 // A peer that has no room lets its entry expire.
-                let _told = peer.session.remove(flow, now);
+                let _told = peer.session.remove(&flow, now);
             }
         }
-        let rooms = self.peers.iter_mut();
-        let rooms = rooms.filter_map(|peer| peer.room(patience, now));
-        let room = rooms.min().unwrap_or(0);
+        let room = self.room(now).unwrap_or(0);
         let (told, mut found) = (&self.told, Vec::new());
         plane.take_changes(room, |connection| {
             let is_told = told.has(connection.address.ip());
@@ -255,6 +256,13 @@ impl Sync {
         if found.len() + BUCKET_WAYS <= room || !plane.has_changes() {
             self.covered = now;
         }
+    }
+
+    /// How many records all those take that are waited for; `None`: there is nobody.
+    fn room(&mut self, now: Instant) -> Option<usize> {
+        let patience = self.config.lag;
+        let peers = self.peers.iter_mut();
+        peers.filter_map(|peer| peer.room(patience, now)).min()
     }
 
     /// Says how far everybody has been told.
@@ -334,10 +342,10 @@ impl Sync {
                 return;
             }
             Output::WantSnapshot => return peer.begin_anew(now),
-            Output::SnapshotComplete => return peer.told_all(now),
+            Output::SnapshotComplete => return peer.told_all(),
             Output::PeerChanged { digest, .. } => {
                 if peer.is_whole(now) {
-                    peer.told_all(now);
+                    peer.told_all();
                 }
                 let same = digest == self.digest;
                 if peer.same_services.replace(same) == Some(same) {

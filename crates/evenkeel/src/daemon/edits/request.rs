@@ -122,6 +122,7 @@ impl Daemon {
             self.control.take_back(&full, &before, Instant::now());
             self.obey().await;
         }
+        self.sync_configure();
         for ((place, edit), outcome) in places.into_iter().zip(&edits).zip(&outcomes) {
             let no_room = words::adds_to(edit).is_some_and(|key| full.contains(&key));
             let refusal = outcome.err().map(words::refusal);

@@ -63,10 +63,11 @@ impl Peer {
     }
 
     pub(super) fn receive(&mut self, datagram: &[u8], from: SocketAddr, now: Instant) {
-        let before = self.session.view(now).session.map(|session| session.heard);
+        let heard = |session: &Session| session.session().map(|session| session.heard);
+        let before = heard(&self.session);
         self.session.handle_datagram(datagram, now);
         // What is forged shows no way.
-        let after = self.session.view(now).session.map(|session| session.heard);
+        let after = heard(&self.session);
         if after.is_some() && after != before {
             self.heard = Some((from, now));
         }
@@ -148,8 +149,8 @@ impl Peer {
     }
 
     /// It has told wholly of the virtual routers that it says it is Active for.
-    pub(super) fn told_all(&mut self, now: Instant) {
-        let session = self.session.view(now).session;
+    pub(super) fn told_all(&mut self) {
+        let session = self.session.session();
         let active = session.and_then(|session| session.peer_active);
         for router in active.unwrap_or_default().iter() {
             self.told_us.insert(router);
@@ -173,16 +174,15 @@ impl Peer {
     }
 
     /// Whether it has said what it is Active for.
-    pub(super) fn has_said(&self, now: Instant) -> bool {
-        let session = self.session.view(now).session;
+    pub(super) fn has_said(&self) -> bool {
+        let session = self.session.session();
         session.is_some_and(|session| session.peer_active.is_some())
     }
 
     /// Whether this director has everything of a virtual router that the peer is Active for; `None`: the peer is not,
     /// as far as is known.
     pub(super) fn synced(&self, router: u8, now: Instant) -> Option<bool> {
-        let session = self.session.view(now).session?;
-        let active = session.peer_active?;
+        let active = self.session.session()?.peer_active?;
         active
             .contains(router)
             .then(|| self.session.state(Direction::Incoming, now) == State::InSync)

@@ -33,10 +33,19 @@ pub(super) struct Waiting {
     lacking: BTreeMap<VirtualRouterId, Instant>,
     /// What the thread was told last; at first all wait.
     told: BTreeMap<VirtualRouterId, bool>,
-    /// Handovers that are being prepared, and since when new flows are placed by the hash.
-    preparing: BTreeMap<VirtualRouterId, Instant>,
+    /// Handovers that go on.
+    handovers: BTreeMap<VirtualRouterId, Handover>,
     /// What control was told last.
     known: BTreeSet<VirtualRouterId>,
+}
+
+/// A handover that goes on.
+#[derive(Clone, Copy, Debug)]
+struct Handover {
+    /// Since when new flows are placed by the hash.
+    since: Instant,
+    /// The thread was told that it is prepared.
+    prepared: bool,
 }
 
 impl Waiting {
@@ -45,7 +54,7 @@ impl Waiting {
             longest,
             lacking: BTreeMap::new(),
             told: BTreeMap::new(),
-            preparing: BTreeMap::new(),
+            handovers: BTreeMap::new(),
             known: BTreeSet::new(),
         }
     }
@@ -87,14 +96,21 @@ impl Sync {
     /// A handover begins: from now on new flows are placed as a partner that does not know them places them.
     pub(crate) fn prepare(&mut self, router: VirtualRouterId, plane: &DataPlane, now: Instant) {
         plane.place_by_hash_for(Some(HASHING));
-        self.waiting.preparing.insert(router, now);
+        let handover = Handover {
+            since: now,
+            prepared: false,
+        };
+        self.waiting.handovers.insert(router, handover);
         self.look_at = now;
     }
 
     /// It is over.
     pub(crate) fn handed_over(&mut self, router: VirtualRouterId, done: bool, plane: &DataPlane) {
-        self.waiting.preparing.remove(&router);
-        plane.place_by_hash_for(done.then_some(HASHING_ON));
+        self.waiting.handovers.remove(&router);
+        // Another one needs the hash still.
+        if self.waiting.handovers.is_empty() {
+            plane.place_by_hash_for(done.then_some(HASHING_ON));
+        }
     }
 
     /// What the VRRP thread has to be told now.
@@ -109,7 +125,7 @@ impl Sync {
             } else {
                 let answers = self.peers.iter().map(|peer| peer.synced(id.get(), now));
                 let answers: Vec<Option<bool>> = answers.collect();
-                let in_touch = self.peers.iter().all(|peer| peer.has_said(now));
+                let in_touch = self.peers.iter().all(|peer| peer.has_said());
                 // Where none of the peers is Active, somebody is who tells nothing: it is preempted by the RFC.
                 let is_foreign = in_touch && answers.iter().all(Option::is_none);
                 let lacks = !is_foreign
@@ -120,16 +136,12 @@ impl Sync {
                 decisions.push(Decision::Wait(id, waits));
             }
         }
-        let is_ready = |since: Instant| self.peers.iter().all(|peer| peer.has_all(since, now));
-        let ready: Vec<VirtualRouterId> = waiting
-            .preparing
-            .iter()
-            .filter(|(_, since)| is_ready(**since))
-            .map(|(router, _)| *router)
-            .collect();
-        for router in ready {
-            waiting.preparing.remove(&router);
-            decisions.push(Decision::Prepared(router));
+        for (router, handover) in &mut waiting.handovers {
+            let mut peers = self.peers.iter();
+            if !handover.prepared && peers.all(|peer| peer.has_all(handover.since, now)) {
+                handover.prepared = true;
+                decisions.push(Decision::Prepared(*router));
+            }
         }
         decisions
     }

@@ -44,6 +44,13 @@ impl Told {
         self.active.contains(&router)
     }
 
+    /// Leaves those out whose time is over.
+    pub(super) fn expire(&mut self, director: &Director, now: Instant) {
+        if self.ending.values().any(|until| *until <= now) {
+            self.reckon(director, now);
+        }
+    }
+
     /// Reckons the addresses anew, which roles, time and the configuration change.
     pub(super) fn reckon(&mut self, director: &Director, now: Instant) {
         self.ending.retain(|_, until| *until > now);

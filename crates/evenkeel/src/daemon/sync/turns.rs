@@ -56,6 +56,13 @@ impl Daemon {
         self.hands.journal.enter(news);
     }
 
+    /// The configuration is another one, or was edited.
+    pub(crate) fn sync_configure(&mut self) {
+        if let Some(sync) = &mut self.sync {
+            sync.configure(self.control.director(), Instant::now());
+        }
+    }
+
     /// A service was put into the data plane, or taken out.
     pub(crate) fn sync_service(&mut self) {
         if let Some(sync) = &mut self.sync {

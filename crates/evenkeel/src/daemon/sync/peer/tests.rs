@@ -41,5 +41,5 @@ fn nobody_waits_for_a_peer_without_a_session_and_it_has_all_that_it_needs() {
     assert_eq!(peer.room(Duration::from_secs(1), now), None);
     assert!(peer.has_all(now, now));
     assert_eq!(peer.synced(51, now), None);
-    assert!(!peer.has_said(now) && !peer.is_whole(now));
+    assert!(!peer.has_said() && !peer.is_whole(now));
 }

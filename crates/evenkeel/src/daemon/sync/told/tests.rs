@@ -45,6 +45,6 @@ fn connections_are_told_of_what_a_director_is_active_for_and_was_a_moment_ago() 
     told.reckon(&director, now);
     assert!(told.has(front) && told.has(back) && told.has(group));
     assert_eq!(told.active().iter().collect::<Vec<_>>(), [52]);
-    told.reckon(&director, now + AFTERGLOW);
+    told.expire(&director, now + AFTERGLOW);
     assert!(!told.has(front) && told.has(back));
 }
