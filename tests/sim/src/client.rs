@@ -7,9 +7,9 @@ use std::time::Duration;
 use evenkeel_wire::tcp;
 
 use crate::Time;
-use crate::dice::Dice;
 use crate::frame::{Arp, BROADCAST, Segment};
 use crate::node::Node;
+use evenkeel_testkit::Dice;
 
 const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)

@@ -8,13 +8,13 @@ use evenkeel_model::Role;
 use crate::Time;
 use crate::clock::Clock;
 use crate::daemon::{Daemon, Input};
-use crate::dice::Dice;
 use crate::host::{Host, Received};
 use crate::network::Frame;
 use crate::node::Node;
 use crate::plane::Plane;
 use crate::server::Server;
 use crate::settings::Settings;
+use evenkeel_testkit::Dice;
 
 /// Frames that a virtual machine's interface holds while it stands still.
 const RING: usize = 256;

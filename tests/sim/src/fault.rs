@@ -4,10 +4,10 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::Time;
-use crate::dice::Dice;
 use crate::node::Node;
 use crate::rule::{Action, Rule, Traffic, Whom};
 use crate::settings::{Edit, Settings};
+use evenkeel_testkit::Dice;
 
 const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)

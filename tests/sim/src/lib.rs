@@ -10,7 +10,6 @@
 pub mod client;
 pub mod clock;
 pub mod daemon;
-pub mod dice;
 pub mod director;
 pub mod fault;
 pub mod frame;

@@ -6,9 +6,9 @@ use std::time::Duration;
 use evenkeel_wire::{eth, ipv4};
 
 use crate::Time;
-use crate::dice::Dice;
 use crate::node::Node;
 use crate::rule::{self, Rule, Traffic};
+use evenkeel_testkit::Dice;
 
 /// What a frame takes from one host to another.
 const LATENCY: Duration = Duration::from_micros(50);

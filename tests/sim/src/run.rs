@@ -6,10 +6,10 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use crate::dice::Dice;
 use crate::fault::any_plan;
 use crate::settings::Settings;
 use crate::world::{Trace, World};
+use evenkeel_testkit::Dice;
 
 /// Lines of a trace that a failure shows.
 const LINES: usize = 120;

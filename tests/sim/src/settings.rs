@@ -9,8 +9,8 @@ use evenkeel_model::{
     VirtualRouter, VirtualRouterId, VirtualService, VrrpVersion, Weight, XdpPreference,
 };
 
-use crate::dice::Dice;
 use crate::node::Node;
+use evenkeel_testkit::Dice;
 
 const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)

@@ -14,7 +14,6 @@ use evenkeel_wire::tcp;
 use crate::Time;
 use crate::client::Client;
 use crate::daemon::{INPUTS_MAX, Input, Later};
-use crate::dice::Dice;
 use crate::director::Director;
 use crate::fault::Planned;
 use crate::frame::{Arp, Segment};
@@ -23,6 +22,7 @@ use crate::node::Node;
 use crate::server::Server;
 use crate::settings::Settings;
 use crate::watch::{Forwarded, Watch};
+use evenkeel_testkit::Dice;
 
 const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)

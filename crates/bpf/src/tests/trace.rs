@@ -5,6 +5,7 @@ use std::time::Duration;
 use aya::maps::{Array, Map, MapData};
 use evenkeel_abi::{ConnState, DropReason, Event, map};
 use evenkeel_model::{Forwarding, GateState, Hop, MacAddress, Protocol, Scheduler, ServerEntry};
+use evenkeel_testkit::Dice;
 
 use super::support::*;
 use crate::{Chosen, DataPlane, Fate, Sizes, Trace, TracePacket};
@@ -88,19 +89,6 @@ fn agree(plane: &DataPlane, client_port: u16, flags: u8) {
     );
 }
 
-/// A reproducible stream of numbers (splitmix64).
-struct Random(u64);
-
-impl Random {
-    fn pick<T: Copy>(&mut self, of: &[T]) -> T {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        of[usize::try_from((z ^ (z >> 31)) % of.len() as u64).unwrap()]
-    }
-}
-
 #[test]
 fn the_program_does_what_a_trace_tells_whatever_the_scheduler() {
     in_room(|_| {
@@ -110,7 +98,7 @@ fn the_program_does_what_a_trace_tells_whatever_the_scheduler() {
         let mut plane = plane_with(Scheduler::RoundRobin, &servers);
         for scheduler in Scheduler::ALL {
             put(&mut plane, scheduler, &servers);
-            let mut random = Random(1);
+            let mut random = Dice::new(1);
             for _ in 0..400 {
                 agree(&plane, random.pick(&ports), random.pick(&flags));
             }

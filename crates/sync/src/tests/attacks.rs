@@ -1,6 +1,8 @@
 //! Somebody who hears everything and sends anything, but has no key.
 
-use super::sim::{Dice, Sim};
+use evenkeel_testkit::Dice;
+
+use super::sim::Sim;
 use super::*;
 
 /// A pair that has had several sessions, was recorded all the while, and is in sync.

@@ -2,50 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use evenkeel_testkit::Dice;
+
 use super::*;
-
-/// Where the random choices of a simulation come from: SplitMix64, which is good enough and small.
-pub(super) struct Dice(u64);
-
-impl Dice {
-    pub(super) const fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    fn roll(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// A number below `end`.
-    pub(super) fn below(&mut self, end: u64) -> u64 {
-        self.roll() % end
-    }
-
-    pub(super) fn index(&mut self, end: usize) -> usize {
-        usize::try_from(self.below(end as u64)).unwrap()
-    }
-
-    pub(super) fn chance(&mut self, percent: u64) -> bool {
-        self.below(100) < percent
-    }
-
-    /// A time below `end`.
-    pub(super) fn time(&mut self, end: Duration) -> Duration {
-        us(self.below(u64::try_from(end.as_micros()).unwrap().max(1)))
-    }
-
-    fn byte(&mut self) -> u8 {
-        self.roll().to_be_bytes()[0]
-    }
-
-    fn bytes(&mut self) -> [u8; 32] {
-        std::array::from_fn(|_| self.byte())
-    }
-}
 
 /// What one director sends to another goes through this.
 #[derive(Clone, Copy, Debug)]
@@ -415,7 +374,7 @@ impl Sim {
             if self.dice.chance(path.damage) {
                 self.damage(&mut bytes);
             }
-            let delay = us(1) + self.dice.time(path.delay);
+            let delay = us(1) + self.dice.time(Duration::ZERO, path.delay);
             self.post(delay, Frame { from, to, bytes });
         }
     }
@@ -445,8 +404,8 @@ impl Sim {
                 let from = self.dice.index(count);
                 let to = (from + 1 + self.dice.index(count - 1)) % count;
                 let len = self.dice.index(200);
-                let mut bytes = vec![b'e', b'k', 1, 1 + self.dice.byte() % 2];
-                bytes.extend((0..len).map(|_| self.dice.byte()));
+                let mut bytes = vec![b'e', b'k', 1, 1 + self.dice.bytes::<1>()[0] % 2];
+                bytes.extend((0..len).flat_map(|_| self.dice.bytes::<1>()));
                 Frame { from, to, bytes }
             }
             kind => {
@@ -470,7 +429,7 @@ impl Sim {
                 }
             }
         };
-        let delay = self.dice.time(ms(5));
+        let delay = self.dice.time(Duration::ZERO, ms(5));
         self.post(delay, frame);
     }
 
@@ -543,7 +502,7 @@ impl Sim {
             self.obey(node, other);
             return;
         }
-        self.nodes[node].scan = now + SCAN / 2 + self.dice.time(SCAN);
+        self.nodes[node].scan = now + SCAN / 2 + self.dice.time(Duration::ZERO, SCAN);
         let old = now.checked_sub(ms(30_000)).unwrap();
         let others: Vec<usize> = self.nodes[node].peers.keys().copied().collect();
         for other in others {

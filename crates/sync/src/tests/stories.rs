@@ -26,7 +26,7 @@ fn strike(sim: &mut Sim) {
                 loss: sim.dice.below(60),
                 twice: sim.dice.below(40),
                 damage: sim.dice.below(20),
-                delay: sim.dice.time(ms(60)),
+                delay: sim.dice.time(Duration::ZERO, ms(60)),
             };
         }
         3 => sim.paths[node][other] = Path::CUT,
@@ -56,7 +56,7 @@ fn live(seed: u64, count: usize) {
         } else {
             ms(300)
         };
-        let time = sim.dice.time(most);
+        let time = sim.dice.time(Duration::ZERO, most);
         sim.run(time);
     }
     sim.heal();

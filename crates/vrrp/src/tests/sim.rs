@@ -2,43 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use evenkeel_testkit::Dice;
+
 use super::*;
-
-/// Where the random choices of a simulation come from: SplitMix64, which is good enough and small.
-pub(super) struct Dice(u64);
-
-impl Dice {
-    pub(super) fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    fn roll(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// A number below `end`.
-    pub(super) fn below(&mut self, end: u64) -> u64 {
-        self.roll() % end
-    }
-
-    pub(super) fn chance(&mut self, percent: u64) -> bool {
-        self.below(100) < percent
-    }
-
-    pub(super) fn pick<T: Copy>(&mut self, of: &[T]) -> T {
-        let index = usize::try_from(self.below(of.len() as u64)).unwrap();
-        of[index]
-    }
-
-    /// A time below `end`.
-    pub(super) fn time(&mut self, end: Duration) -> Duration {
-        us(self.below(u64::try_from(end.as_micros()).unwrap().max(1)))
-    }
-}
 
 /// What one director sends to another goes through this.
 #[derive(Clone, Copy, Debug)]
@@ -319,7 +285,7 @@ impl Sim {
             }
         }
         let it = &mut self.nodes[node];
-        it.late = self.dice.time(it.jitter);
+        it.late = self.dice.time(Duration::ZERO, it.jitter);
         self.measure();
     }
 
@@ -347,7 +313,7 @@ impl Sim {
                 let path = self.paths[node][to];
                 let is_for = destination == GROUP || destination == self.nodes[to].address;
                 if is_for && !self.dice.chance(path.loss) {
-                    let at = self.now + us(1) + self.dice.time(path.delay);
+                    let at = self.now + us(1) + self.dice.time(Duration::ZERO, path.delay);
                     self.sequence += 1;
                     let bytes = bytes.clone();
                     self.frames.insert((at, self.sequence), Frame { to, bytes });

@@ -1,6 +1,8 @@
 //! Two and three directors: what each of the ordinary and extraordinary days comes to.
 
-use super::sim::{Dice, Path, Sim};
+use evenkeel_testkit::Dice;
+
+use super::sim::{Path, Sim};
 use super::*;
 
 const EACH_VERSION: [VrrpVersion; 2] = [VrrpVersion::V2, VrrpVersion::V3];
@@ -653,7 +655,7 @@ fn whatever_went_wrong_one_is_active_soon_after_it_ends() {
         for _ in 0..20 {
             strike(&mut sim);
             let most = sim.master_down();
-            let time = sim.dice.time(most);
+            let time = sim.dice.time(Duration::ZERO, most);
             sim.run(time);
         }
         sim.clean();

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 
 use evenkeel_model::{Fragments, Protocol, Scheduler};
+use evenkeel_testkit::Dice;
 use evenkeel_testkit::packet::flags::{ACK, FIN, RST, SYN};
 use evenkeel_testkit::packet::{
     self as packet, Advert, Covers, DIRECTOR, Datagram, IcmpError, Segment, advert6, arp_request,
@@ -139,28 +140,19 @@ pub(crate) fn seeds() -> Vec<u64> {
 }
 
 /// A reproducible stream of packets.
-pub(crate) struct Corpus(u64);
+pub(crate) struct Corpus(Dice);
 
 impl Corpus {
     pub(crate) fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    /// splitmix64.
-    fn random(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        Self(Dice::new(seed))
     }
 
     fn below(&mut self, n: usize) -> usize {
-        usize::try_from(self.random() % n as u64).expect("below a usize")
+        self.0.index(n)
     }
 
     pub(crate) fn pick<T: Copy>(&mut self, of: &[T]) -> T {
-        of[self.below(of.len())]
+        self.0.pick(of)
     }
 
     /// A packet to a service, an ARP request for its address or an advertisement, perhaps mutilated.

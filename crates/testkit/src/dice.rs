@@ -1,4 +1,4 @@
-//! Where every random choice comes from: SplitMix64, which is good enough and small.
+//! Where the random choices of tests come from: SplitMix64, which is good enough and small.
 
 use std::time::Duration;
 
@@ -13,7 +13,8 @@ impl Dice {
         Self(seed)
     }
 
-    fn roll(&mut self) -> u64 {
+    /// Any number.
+    pub fn roll(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -32,6 +33,11 @@ impl Dice {
     /// Never: an index fits.
     pub fn index(&mut self, len: usize) -> usize {
         usize::try_from(self.below(len as u64)).expect("below a length")
+    }
+
+    /// Any bytes.
+    pub fn bytes<const N: usize>(&mut self) -> [u8; N] {
+        std::array::from_fn(|_| self.roll().to_be_bytes()[0])
     }
 
     /// True so often, in percent.
