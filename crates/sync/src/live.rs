@@ -19,6 +19,7 @@ const ACKNOWLEDGE: Duration = Duration::from_millis(2);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Own {
     pub(crate) active: Routers,
+    pub(crate) wanted: Routers,
     pub(crate) digest: u64,
 }
 
@@ -262,6 +263,7 @@ impl Live {
             sent: self.outbox.sent(),
             digest: own.digest,
             active: own.active,
+            wanted: own.wanted,
         }
     }
 

@@ -25,6 +25,8 @@ pub enum Output {
     PeerChanged {
         /// The virtual routers that it is Active for.
         active: Routers,
+        /// Those that it asks their Active to hand over to it.
+        wanted: Routers,
         /// The digest of its configuration.
         digest: u64,
     },

@@ -39,7 +39,7 @@ use crate::{
 /// - B, events: [`handle_datagram`](Self::handle_datagram), [`handle_timeout`](Self::handle_timeout).
 /// - C, orders of the shell: [`send`](Self::send), [`remove`](Self::remove), [`flush`](Self::flush),
 ///   [`snapshot_done`](Self::snapshot_done), [`backlog`](Self::backlog), [`set_active`](Self::set_active),
-///   [`set_digest`](Self::set_digest).
+///   [`set_wanted`](Self::set_wanted), [`set_digest`](Self::set_digest).
 /// - D, outputs: [`poll_output`](Self::poll_output).
 ///
 /// After each call of B, and after one or several calls of C, obey `poll_output` until it returns `None`, in order, then
@@ -96,7 +96,7 @@ pub struct Session {
 struct Told {
     outgoing: State,
     incoming: State,
-    peer: Option<(Routers, u64)>,
+    peer: Option<(Routers, Routers, u64)>,
 }
 
 impl Session {
@@ -121,6 +121,7 @@ impl Session {
             greet: now,
             own: Own {
                 active: Routers::NONE,
+                wanted: Routers::NONE,
                 digest: 0,
             },
             told: Told {
@@ -282,6 +283,14 @@ impl Session {
         self.settle();
     }
 
+    /// Says which virtual routers their Active is asked to hand over to this director, and tells the peer at once.
+    pub fn set_wanted(&mut self, wanted: Routers, now: Instant) {
+        self.advance(now);
+        self.own.wanted = wanted;
+        self.beat();
+        self.settle();
+    }
+
     /// Says what the digest of that part of the configuration is that both directors must have alike.
     pub fn set_digest(&mut self, digest: u64, now: Instant) {
         self.advance(now);
@@ -381,6 +390,7 @@ impl Session {
             heard: live.heard,
             round_trip: live.round_trip.smooth(),
             peer_active: live.status.map(|(status, _)| status.active),
+            peer_wanted: live.status.map(|(status, _)| status.wanted),
             peer_digest: live.status.map(|(status, _)| status.digest),
         })
     }
@@ -401,11 +411,14 @@ impl Session {
     /// Tells what has changed.
     fn settle(&mut self) {
         if let Some((status, _)) = self.current.as_ref().and_then(|live| live.status) {
-            let (active, digest) = (status.active, status.digest);
-            if self.told.peer != Some((active, digest)) {
-                self.told.peer = Some((active, digest));
-                self.outputs
-                    .push_back(Output::PeerChanged { active, digest });
+            let (active, wanted, digest) = (status.active, status.wanted, status.digest);
+            if self.told.peer != Some((active, wanted, digest)) {
+                self.told.peer = Some((active, wanted, digest));
+                self.outputs.push_back(Output::PeerChanged {
+                    active,
+                    wanted,
+                    digest,
+                });
             }
         }
         let outgoing = self.state(Direction::Outgoing, self.now);

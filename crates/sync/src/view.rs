@@ -48,6 +48,8 @@ pub struct SessionView {
     pub round_trip: Option<Duration>,
     /// The virtual routers that the peer is Active for; `None`: it has not said so yet.
     pub peer_active: Option<Routers>,
+    /// Those that the peer asks their Active to hand over to it; `None`: it has said nothing yet.
+    pub peer_wanted: Option<Routers>,
     /// The digest of the peer's configuration; `None`: it has not told it yet.
     pub peer_digest: Option<u64>,
 }

@@ -156,23 +156,35 @@ fn a_full_window_refuses_and_takes_again_when_it_is_acknowledged() {
 }
 
 #[test]
-fn the_peer_is_told_at_once_what_this_director_is_active_for() {
+fn the_peer_is_told_at_once_what_this_director_is_active_for_and_what_it_wants() {
     let mut pair = Pair::in_sync();
     let now = pair.now;
     let active = Routers::from_iter([1, 51]);
     pair.ends[0].set_active(active, now);
     pair.exchange();
-    assert_eq!(pair.told[1], [Output::PeerChanged { active, digest: 0 }]);
+    let wanted = Routers::NONE;
+    let changed = |wanted, digest| Output::PeerChanged {
+        active,
+        wanted,
+        digest,
+    };
+    assert_eq!(pair.told[1], [changed(wanted, 0)]);
     pair.ends[0].set_digest(7, now);
     pair.exchange();
-    assert_eq!(
-        pair.told[1][1..],
-        [Output::PeerChanged { active, digest: 7 }]
-    );
+    assert_eq!(pair.told[1][1..], [changed(wanted, 7)]);
+    // What it is Active for itself it can't want.
+    let wanted = Routers::from_iter([2]);
+    pair.ends[0].set_wanted(Routers::from_iter([2, 51]), now);
+    pair.exchange();
+    assert_eq!(pair.told[1][2..], [changed(wanted, 7)]);
     let session = pair.ends[1].view(now).session.unwrap();
     assert_eq!(
-        (session.peer_active, session.peer_digest),
-        (Some(active), Some(7))
+        (
+            session.peer_active,
+            session.peer_wanted,
+            session.peer_digest
+        ),
+        (Some(active), Some(wanted), Some(7))
     );
 }
 

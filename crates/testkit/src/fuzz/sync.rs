@@ -133,6 +133,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         sent: 3,
         digest: 4,
         active: Routers::from_iter([1, 51]),
+        wanted: Routers::from_iter([2]),
     };
     let segment = SegmentRef { number: 5, items };
     for (status, segment) in [(Some(status), None), (None, Some(segment)), (None, None)] {

@@ -12,7 +12,7 @@ pub const BEYOND: u64 = 64;
 /// Bytes of the longest frame.
 pub const FRAME_LEN_MAX: usize = DATAGRAM_LEN_MAX - SEALED_HEAD_LEN - TAG_LEN;
 /// Bytes of the longest status.
-pub const STATUS_LEN_MAX: usize = 4 + 4 + 8 + 8 + 1 + 255;
+pub const STATUS_LEN_MAX: usize = 4 + 4 + 8 + 8 + 1 + 1 + 255;
 /// Bytes before status and segment.
 pub(super) const HEAD_LEN: usize = 1 + 8 + 8 + 4 + 4 + 4;
 /// Bytes of a segment's number.
@@ -36,6 +36,8 @@ pub struct Status {
     pub digest: u64,
     /// The virtual routers that the sender is Active for.
     pub active: Routers,
+    /// Those that it asks their Active to hand over to it; none that it is Active for is written.
+    pub wanted: Routers,
 }
 
 /// A part of the stream.
@@ -89,8 +91,10 @@ pub fn write_frame(frame: &Frame<'_>, buffer: &mut [u8]) -> Option<usize> {
         output.put(&status.outstanding.to_be_bytes());
         output.put(&status.sent.to_be_bytes());
         output.put(&status.digest.to_be_bytes());
-        output.put(&[status.active.len()]);
-        status.active.iter().for_each(|id| output.put(&[id]));
+        for routers in [status.active, status.wanted.without(status.active)] {
+            output.put(&[routers.len()]);
+            routers.iter().for_each(|id| output.put(&[id]));
+        }
     }
     if let Some(segment) = &frame.segment {
         output.put(&segment.number.to_be_bytes());
@@ -142,10 +146,9 @@ fn status(input: &mut Input<'_>) -> Result<Status, Malformed> {
     let outstanding = input.u32()?;
     let sent = input.u64()?;
     let digest = input.u64()?;
-    let count = input.u8()?;
-    let ids = input.take(count.into())?;
-    let rises = ids.windows(2).all(|pair| pair[0] < pair[1]);
-    if !rises || ids.first() == Some(&0) {
+    let active = routers(input)?;
+    let wanted = routers(input)?;
+    if wanted.without(active) != wanted {
         return Err(Malformed::Range);
     }
     Ok(Status {
@@ -153,8 +156,19 @@ fn status(input: &mut Input<'_>) -> Result<Status, Malformed> {
         outstanding,
         sent,
         digest,
-        active: ids.iter().copied().collect(),
+        active,
+        wanted,
     })
+}
+
+fn routers(input: &mut Input<'_>) -> Result<Routers, Malformed> {
+    let count = input.u8()?;
+    let ids = input.take(count.into())?;
+    let rises = ids.windows(2).all(|pair| pair[0] < pair[1]);
+    if !rises || ids.first() == Some(&0) {
+        return Err(Malformed::Range);
+    }
+    Ok(ids.iter().copied().collect())
 }
 
 fn segment<'a>(input: &mut Input<'a>) -> Result<SegmentRef<'a>, Malformed> {

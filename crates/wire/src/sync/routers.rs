@@ -20,6 +20,19 @@ impl Routers {
         }
     }
 
+    /// Takes a virtual router out.
+    pub const fn remove(&mut self, id: u8) {
+        let (word, bit) = Self::place(id);
+        self.0[word] &= !bit;
+    }
+
+    /// Those that are not in the other set.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        let ([a, b, c, d], [e, f, g, h]) = (self.0, other.0);
+        Self([a & !e, b & !f, c & !g, d & !h])
+    }
+
     /// Whether the virtual router is in the set.
     #[must_use]
     pub const fn contains(&self, id: u8) -> bool {

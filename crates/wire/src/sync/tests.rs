@@ -342,6 +342,7 @@ fn status() -> Status {
         sent: 7,
         digest: 8,
         active: Routers::from_iter([1, 64, 255]),
+        wanted: Routers::from_iter([2]),
     }
 }
 
@@ -389,7 +390,8 @@ fn frames_are_read_as_written() {
 #[test]
 fn the_longest_status_is_as_long_as_it_says() {
     let all = Status {
-        active: (1..=255).collect(),
+        active: (1..=128).collect(),
+        wanted: (129..=255).collect(),
         ..status()
     };
     let without = written(&frame()).len();
@@ -421,7 +423,7 @@ fn frames_that_nobody_writes_are_told_apart() {
         status: Some(status()),
         ..frame()
     });
-    let ids = with_status.len() - 3;
+    let (ids, wanted) = (with_status.len() - 5, with_status.len() - 1);
     let change = |bytes: &[u8], at: usize, byte: u8| {
         let mut bytes = bytes.to_vec();
         bytes[at] = byte;
@@ -430,6 +432,8 @@ fn frames_that_nobody_writes_are_told_apart() {
     assert_eq!(change(&with_status, 0, 8), Err(Malformed::Unknown(8)));
     assert_eq!(change(&with_status, ids, 0), Err(Malformed::Range));
     assert_eq!(change(&with_status, ids, 64), Err(Malformed::Range));
+    // Active for what it wants.
+    assert_eq!(change(&with_status, wanted, 64), Err(Malformed::Range));
     // An echo without its flag.
     assert_eq!(change(&with_status, 0, 2), Err(Malformed::Range));
     // A segment without an item.

@@ -57,15 +57,19 @@ fn any_item() -> impl Strategy<Value = Item> {
 
 fn any_status() -> impl Strategy<Value = Status> {
     let numbers = any::<(u32, u32, u64, u64)>();
-    (numbers, vec(any::<u8>(), 0..20)).prop_map(|((behind, outstanding, sent, digest), ids)| {
-        Status {
-            behind: Duration::from_micros(behind.into()),
-            outstanding,
-            sent,
-            digest,
-            active: ids.into_iter().collect(),
-        }
-    })
+    (numbers, vec(any::<u8>(), 0..20), vec(any::<u8>(), 0..5)).prop_map(
+        |((behind, outstanding, sent, digest), ids, wanted)| {
+            let active = ids.into_iter().collect();
+            Status {
+                behind: Duration::from_micros(behind.into()),
+                outstanding,
+                sent,
+                digest,
+                active,
+                wanted: wanted.into_iter().collect::<Routers>().without(active),
+            }
+        },
+    )
 }
 
 proptest! {
