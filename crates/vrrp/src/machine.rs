@@ -89,6 +89,8 @@ pub struct Packet<'a> {
 ///   one master-down interval (an order: a second at least); the notice is repeated meanwhile. Where nobody
 ///   takes over, an ordered handover ends with this director Active as before. Before the notice the shell
 ///   is asked to prepare.
+/// - **Asking.** While it is held back by `wait_for_sync` alone, [`Output::Wants`] has the shell ask the Active to
+///   hand over ([`Order::Yield`]) once nothing is lacking, so that both forward during the switch.
 /// - **Standing back.** Who has handed over by order does not preempt until it was Active again; in standby
 ///   it has priority 1; in maintenance its timer that runs out is remembered, as before the first checks.
 /// - **Preempt delay.** Counts from the first advertisement of lower priority since a higher one was
@@ -107,8 +109,10 @@ pub struct Machine {
     may_take_over: bool,
     stopping: Stopping,
     holds: Holds,
-    /// It does not preempt, for it lacks connections that the Active has.
+    /// It does not preempt, for it lacks connections that the Active has, or the Active is to hand over.
     waits_for_sync: bool,
+    /// As last told: only `waits_for_sync` keeps it from preempting.
+    wants: bool,
     /// It is Active, or was until it said that it stops; `None`: it hands nothing over.
     handover: Option<Handover>,
     /// As last ordered. The addresses are claimed while it is open, and only then.
@@ -193,6 +197,7 @@ impl Machine {
             stopping: Stopping::No,
             holds: Holds::default(),
             waits_for_sync: false,
+            wants: false,
             handover: None,
             gate: GateState::Draining,
             watch: Watch::new(now),
@@ -227,7 +232,7 @@ impl Machine {
                 Role::Active => self.contend(heard, now),
             }
         }
-        self.check_invariants();
+        self.settle();
     }
 
     /// Does what is due.
@@ -238,7 +243,7 @@ impl Machine {
                 self.fire(timer, due, now);
             }
         }
-        self.check_invariants();
+        self.settle();
     }
 
     /// Takes in that the interface is up or down; what is known already has no effect.
@@ -251,18 +256,19 @@ impl Machine {
                 false => self.lose_link(now),
             }
         }
-        self.check_invariants();
+        self.settle();
     }
 
-    /// Holds preemption back while this director lacks connections that the Active has, or no longer. If nobody is
-    /// Active, it takes over all the same.
+    /// Holds preemption back while this director lacks connections that the Active has, or while the Active is asked to
+    /// hand over, or no longer. If nobody is Active, it takes over all the same. [`Output::Wants`] tells that it
+    /// would preempt.
     pub fn wait_for_sync(&mut self, wait: bool, now: Instant) {
         self.notice_absence(now);
         self.waits_for_sync = wait;
         if !wait && self.is_owner() {
             self.take_what_waits(now);
         }
-        self.check_invariants();
+        self.settle();
     }
 
     /// Tells that the first round of checks is complete; further calls have no effect.
@@ -270,7 +276,7 @@ impl Machine {
         self.notice_absence(now);
         self.may_take_over = true;
         self.take_what_waits(now);
-        self.check_invariants();
+        self.settle();
     }
 
     /// Takes another configuration of the same virtual router; one of another number or version needs
@@ -291,7 +297,7 @@ impl Machine {
                 Role::Active => self.reconfigure_active(&before, now),
             }
         }
-        self.check_invariants();
+        self.settle();
     }
 
     /// Obeys an operator; after [`shut_down`](Self::shut_down) it only answers.
@@ -300,13 +306,16 @@ impl Machine {
         match self.stopping {
             Stopping::No => self.obey(order, now),
             Stopping::HandingOver | Stopping::Draining | Stopping::Done => match order {
-                Order::HandOver { .. } | Order::StandBy { .. } | Order::Maintain { .. } => {
+                Order::HandOver { .. }
+                | Order::StandBy { .. }
+                | Order::Maintain { .. }
+                | Order::Yield => {
                     self.end_handover(HandoverEnd::Stopping);
                 }
                 Order::Resume | Order::EndMaintenance => {}
             },
         }
-        self.check_invariants();
+        self.settle();
     }
 
     /// Tells that [`Output::PrepareHandover`] is obeyed: the partner can take over. Has no effect where no
@@ -317,7 +326,7 @@ impl Machine {
         if self.handover.is_some_and(prepares) {
             self.resign(now);
         }
-        self.check_invariants();
+        self.settle();
     }
 
     /// Gives the role up for good: an Active hands over, which takes up to two master-down intervals from
@@ -328,7 +337,7 @@ impl Machine {
         if self.stopping == Stopping::No {
             self.stop(now);
         }
-        self.check_invariants();
+        self.settle();
     }
 
     /// Returns the next output; to be called until `None`.
@@ -398,6 +407,21 @@ impl Machine {
         vrrp::write(&advert, buffer)
     }
 
+    /// The end of every event.
+    fn settle(&mut self) {
+        self.tell_wish();
+        self.check_invariants();
+    }
+
+    /// Tells whether only `waits_for_sync` keeps it from preempting, if that has changed.
+    fn tell_wish(&mut self) {
+        let wants = self.waits_for_sync && self.role == Role::Backup && self.would_preempt();
+        if self.wants != wants {
+            self.wants = wants;
+            self.outputs.push_back(Output::Wants(wants));
+        }
+    }
+
     fn send_advert(&mut self, priority: u8) {
         self.counters.sent += 1;
         self.counters.resignations_sent += u64::from(priority == 0);
@@ -417,6 +441,7 @@ impl Machine {
     fn change_role(&mut self, to: Role, reason: Reason, now: Instant) {
         let from = std::mem::replace(&mut self.role, to);
         (self.reason, self.since) = (reason, now);
+        self.tell_wish();
         let change = Output::StateChanged { from, to, reason };
         self.outputs.push_back(change);
     }

@@ -11,7 +11,7 @@ pub const PREPARATION_MAX: Duration = Duration::from_secs(10);
 
 /// An order of the operator, for [`Machine::order`].
 ///
-/// The first three hand over where this director is Active, and each gets one answer
+/// The first four hand over where this director is Active, and each gets one answer
 /// ([`Output::HandoverEnded`]), unless it joins a handover that goes on: then both get that one's. The
 /// others get none.
 ///
@@ -36,6 +36,8 @@ pub enum Order {
         /// Give the role up even if nobody takes over. Without it, such an order has no effect.
         force: bool,
     },
+    /// Hand over to a partner that would preempt and asks for it instead.
+    Yield,
     /// Ends what `HandOver` and `StandBy` left: priority and preemption are those of the configuration.
     Resume,
     /// Ends maintenance; what the other orders left stays.

@@ -40,6 +40,10 @@ pub enum Output {
     ///
     /// [`Machine::prepared`]: crate::Machine::prepared
     PrepareHandover,
+    /// Only [`Machine::wait_for_sync`] keeps this director from preempting the Active, or no longer.
+    ///
+    /// [`Machine::wait_for_sync`]: crate::Machine::wait_for_sync
+    Wants(bool),
     /// An ordered handover is over.
     HandoverEnded(HandoverEnd),
     /// A kind of trouble that was not there a minute ago.

@@ -54,6 +54,8 @@ pub enum Reason {
         address: IpAddr,
         /// Its priority.
         priority: u8,
+        /// It asked for that, and no operator.
+        asked: bool,
     },
     /// This director was told to give the role up, and nobody took over.
     GaveUp,
@@ -92,11 +94,13 @@ impl fmt::Display for Reason {
                 "{address} (priority {priority}) is Active since this director was away for {}",
                 Span(late)
             ),
-            Self::HandedOver { address, priority } => {
-                write!(
-                    f,
-                    "handed over to {address} (priority {priority}) by command"
-                )
+            Self::HandedOver {
+                address,
+                priority,
+                asked,
+            } => {
+                let why = if asked { "as it asked" } else { "by command" };
+                write!(f, "handed over to {address} (priority {priority}) {why}")
             }
             Self::GaveUp => f.write_str("given up by command, nobody took over"),
             Self::LinkDown => f.write_str("link down"),

@@ -229,6 +229,8 @@ fn in_words(output: &Output) -> String {
         Output::ReleaseAddresses => "release".to_owned(),
         Output::Announce { count } => format!("announce {count}"),
         Output::PrepareHandover => "prepare".to_owned(),
+        Output::Wants(true) => "wants".to_owned(),
+        Output::Wants(false) => "wants no more".to_owned(),
         Output::HandoverEnded(end) => match end {
             HandoverEnd::Successor { address, .. } => format!("handed to {address}"),
             HandoverEnd::NotActive => "not active".to_owned(),

@@ -234,7 +234,7 @@ impl Seat {
                 }),
                 // A partner gets nothing here that it would lack.
                 Output::PrepareHandover => self.machine.prepared(host.clock.now(host.now)),
-                Output::HandoverEnded(_) => {}
+                Output::HandoverEnded(_) | Output::Wants(_) => {}
                 Output::Stopped => self.stopped = true,
             }
         }

@@ -1,4 +1,5 @@
-//! `evenkeel failover`, `standby` and `maintenance`: orders to the VRRP thread, answered when they have ended.
+//! `evenkeel failover`, `standby` and `maintenance`: orders to the VRRP thread, answered when they have ended. And what
+//! a partner asks for.
 
 mod standing;
 mod words;
@@ -20,7 +21,7 @@ use self::standing::StandingFile;
 pub(crate) use self::standing::{Standing, remove};
 use crate::daemon::event_loop::Daemon;
 use crate::daemon::server::{self, Answer};
-use crate::daemon::vrrp::{Begun, SeatView, ThreadView};
+use crate::daemon::vrrp::{Begun, ConfigureError, SeatView, ThreadView};
 
 /// What an end may be late: the thread tells it at once, and the event loop may be busy.
 const SLACK: Duration = Duration::from_secs(5);
@@ -29,6 +30,8 @@ const SLACK: Duration = Duration::from_secs(5);
 pub(crate) struct Handovers {
     /// Those that are not answered yet.
     waiting: Vec<Waiting>,
+    /// The handovers that no operator ordered: a partner asked.
+    asked: BTreeSet<(VirtualRouterId, u64)>,
     /// Those that outlive the daemon.
     file: StandingFile,
 }
@@ -39,6 +42,7 @@ impl Handovers {
         let (file, standing) = StandingFile::open(socket);
         let handovers = Self {
             waiting: Vec::new(),
+            asked: BTreeSet::new(),
             file,
         };
         (handovers, standing)
@@ -106,6 +110,20 @@ impl Daemon {
         }
     }
 
+    /// A partner that would preempt asks for the role.
+    pub(crate) fn hand_over_as_asked(
+        &mut self,
+        router: VirtualRouterId,
+    ) -> Result<(), ConfigureError> {
+        let begun = self.hands.vrrp.operate(vec![router], Order::Yield)?;
+        for (router, begun) in begun {
+            if let Begun::GoesOn(number) = begun {
+                self.handovers.asked.insert((router, number));
+            }
+        }
+        Ok(())
+    }
+
     /// Keeps and gives the order.
     fn begin_handover(
         &mut self,
@@ -164,7 +182,11 @@ impl Daemon {
             | HandoverEnd::Stopping => Some(false),
         };
         if let Some(done) = done {
-            let what = format!("handover by command: {end}");
+            let why = match self.handovers.asked.remove(&(id, number)) {
+                true => "as a partner asked",
+                false => "by command",
+            };
+            let what = format!("handover {why}: {end}");
             self.tell_ordered(id, what, done);
         }
         for waiting in &mut self.handovers.waiting {

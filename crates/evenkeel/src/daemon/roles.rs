@@ -96,6 +96,10 @@ impl Daemon {
                 self.handover_ended(router, number, end);
                 return;
             }
+            News::Wants { router, wants } => {
+                self.sync_wants(router, wants);
+                return;
+            }
             News::Preparing { router } => {
                 self.sync_prepare(router);
                 return;

@@ -83,6 +83,11 @@ pub(crate) enum News {
         to: Role,
         reason: String,
     },
+    /// Only waiting for connection sync keeps this director from preempting, or no longer.
+    Wants {
+        router: VirtualRouterId,
+        wants: bool,
+    },
     /// A handover begins; the thread waits until it is prepared.
     Preparing { router: VirtualRouterId },
     /// An ordered handover is over, the number-th of its virtual router.

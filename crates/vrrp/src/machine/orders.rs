@@ -1,4 +1,4 @@
-//! Handing over in good order: by command, and at a shutdown.
+//! Handing over in good order: by command, to a partner that asks, and at a shutdown.
 //!
 //! One path: *preparing* ([`Output::PrepareHandover`], until the shell calls `prepared`, bounded), then
 //! *resigning* (priority 0, until a successor is heard, bounded). Everything is held and served until then.
@@ -45,6 +45,8 @@ pub(super) struct Handover {
     since: Instant,
     /// The role is given up even if nobody takes over.
     force: bool,
+    /// A partner asked for it, and no operator.
+    pub(super) asked: bool,
     pub(super) stage: Stage,
 }
 
@@ -99,6 +101,7 @@ impl Machine {
                 self.holds.handed_over |= self.role == Role::Active;
                 self.hand_over(patience, false, now);
             }
+            Order::Yield => self.yield_as_asked(now),
             Order::StandBy { patience } => {
                 let master_down = self.master_down_interval();
                 self.holds.standby = true;
@@ -132,9 +135,23 @@ impl Machine {
     /// Begins a handover, or joins the one that goes on; without the role there is nothing to do.
     fn hand_over(&mut self, patience: Option<Duration>, force: bool, now: Instant) {
         match &mut self.handover {
-            Some(handover) => handover.force |= force,
+            Some(handover) => {
+                handover.force |= force;
+                handover.asked = false;
+            }
             None if self.role == Role::Active => self.prepare(patience, force, now),
             None => self.end_handover(HandoverEnd::NotActive),
+        }
+    }
+
+    /// Begins a handover for a partner, or joins the one that goes on.
+    fn yield_as_asked(&mut self, now: Instant) {
+        if self.handover.is_some() {
+            return;
+        }
+        self.hand_over(None, false, now);
+        if let Some(handover) = &mut self.handover {
+            handover.asked = true;
         }
     }
 
@@ -143,6 +160,7 @@ impl Machine {
         self.handover = Some(Handover {
             since: now,
             force,
+            asked: false,
             stage: Stage::Preparing,
         });
         let latest = now + patience.unwrap_or(PREPARATION_MAX);
@@ -190,7 +208,13 @@ impl Machine {
         let address = heard.source;
         if heard.priority > 0 {
             let priority = heard.priority;
-            self.yield_to(heard, Reason::HandedOver { address, priority }, now);
+            let asked = self.handover.is_some_and(|handover| handover.asked);
+            let reason = Reason::HandedOver {
+                address,
+                priority,
+                asked,
+            };
+            self.yield_to(heard, reason, now);
         } else if self.stopping == Stopping::No {
             self.miss_successor(HandoverEnd::Rival { address }, now);
         }

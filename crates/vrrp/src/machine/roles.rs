@@ -78,7 +78,7 @@ impl Machine {
             since,
             last: now,
         });
-        if is_lower && self.preempts(now.saturating_duration_since(since)) {
+        if is_lower && !self.waits_for_sync && self.would_preempt() {
             return;
         }
         if self.config.version == VrrpVersion::V3 {
@@ -87,13 +87,18 @@ impl Machine {
         self.restart_watch(self.master_down_interval(), now);
     }
 
-    /// Whether an Active of lower priority that has been watched for this long is preempted.
-    fn preempts(&self, watched: Duration) -> bool {
-        let by_config = self.config.preempt && watched >= self.config.preempt_delay;
+    /// Whether an Active of lower priority is heard, long enough to be preempted.
+    pub(super) fn would_preempt(&self) -> bool {
+        let by_config = |lower: Lower| {
+            let watched = lower.last.saturating_duration_since(lower.since);
+            self.config.preempt && watched >= self.config.preempt_delay
+        };
         self.takes_over()
             && !self.holds.handed_over
-            && !self.waits_for_sync
-            && (by_config || self.is_owner())
+            && self
+                .watch
+                .lower
+                .is_some_and(|lower| by_config(lower) || self.is_owner())
     }
 
     /// What a Backup whose timer has run out says.

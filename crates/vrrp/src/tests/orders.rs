@@ -25,12 +25,42 @@ fn a_handover_keeps_everything_until_a_successor_is_heard() {
     let reason = Reason::HandedOver {
         address,
         priority: 50,
+        asked: false,
     };
     assert_eq!(bench.reason(), reason);
     assert!(!bench.machine.view().handing_over);
     bench.hear_for(100, BELOW, 50);
     assert_eq!(bench.words(), "close", "it does not preempt");
     assert_eq!(bench.stance(), Stance::HandedOver);
+}
+
+#[test]
+fn a_partner_that_asks_gets_the_role_in_order_and_nothing_is_left_of_that() {
+    let mut bench = Bench::active(v3());
+    bench.order(Order::Yield);
+    assert_eq!(bench.words(), "prepare, advert 0");
+    bench.machine.order(Order::Yield, bench.now);
+    assert_eq!(bench.words(), "", "it goes on already");
+    bench.hear(BELOW, 150);
+    assert_eq!(bench.words(), "drain, release, backup, handed to 192.0.2.1");
+    let reason = "handed over to 192.0.2.1 (priority 150) as it asked";
+    assert_eq!(bench.reason().to_string(), reason);
+    assert_eq!(bench.stance(), Stance::Ordinary);
+
+    // An operator who joins in has ordered it.
+    let mut bench = Bench::active(v3());
+    bench.machine.order(Order::Yield, bench.now);
+    bench.order(HAND_OVER);
+    bench.hear(BELOW, 150);
+    assert_eq!(bench.stance(), Stance::HandedOver);
+    assert!(bench.reason().to_string().ends_with("by command"));
+
+    // Nobody takes over: as if it had not been asked.
+    let mut bench = Bench::active(v3());
+    bench.order(Order::Yield);
+    bench.pass(ms(1_000));
+    assert!(bench.words().ends_with("nobody"));
+    assert_eq!(bench.role(), Role::Active);
 }
 
 #[test]
@@ -335,14 +365,15 @@ fn ends_are_told_in_plain_words() {
     for (end, words) in cases {
         assert_eq!(end.to_string(), words);
     }
-    let reason = Reason::HandedOver {
-        address: ABOVE,
-        priority: 50,
-    };
-    assert_eq!(
-        reason.to_string(),
-        "handed over to 192.0.2.200 (priority 50) by command"
-    );
+    for (asked, why) in [(false, "by command"), (true, "as it asked")] {
+        let reason = Reason::HandedOver {
+            address: ABOVE,
+            priority: 50,
+            asked,
+        };
+        let words = format!("handed over to 192.0.2.200 (priority 50) {why}");
+        assert_eq!(reason.to_string(), words);
+    }
     assert_eq!(
         Reason::GaveUp.to_string(),
         "given up by command, nobody took over"

@@ -28,16 +28,18 @@ enum Op {
     },
     Order(Order),
     Prepared,
+    WaitForSync(bool),
     ShutDown,
 }
 
 fn any_order() -> impl Strategy<Value = Order> {
     let patience = prop_oneof![Just(None), (0_u64..3_000).prop_map(|time| Some(ms(time)))];
-    (0..6, patience, any::<bool>()).prop_map(|(which, patience, force)| match which {
+    (0..7, patience, any::<bool>()).prop_map(|(which, patience, force)| match which {
         0 | 1 => Order::HandOver { patience },
         2 => Order::StandBy { patience },
         3 => Order::Maintain { patience, force },
         4 => Order::Resume,
+        5 => Order::Yield,
         _ => Order::EndMaintenance,
     })
 }
@@ -68,6 +70,7 @@ fn any_op() -> impl Strategy<Value = Op> {
         ),
         3 => any_order().prop_map(Op::Order),
         3 => Just(Op::Prepared),
+        2 => any::<bool>().prop_map(Op::WaitForSync),
         1 => prop_oneof![4 => Just(Op::Timeout), 1 => Just(Op::ShutDown)],
     ]
 }
@@ -83,6 +86,7 @@ struct Host {
     ended: usize,
     /// Whether one goes on that will be answered.
     hands_over: bool,
+    wants: bool,
 }
 
 impl Host {
@@ -94,6 +98,10 @@ impl Host {
             | Output::Announce { .. }
             | Output::PrepareHandover
             | Output::Noticed(_) => {}
+            Output::Wants(wants) => {
+                assert_ne!(self.wants, wants);
+                self.wants = wants;
+            }
             Output::HandoverEnded(_) => self.ended += 1,
             Output::SetGate(GateState::Open) => self.gate = GateState::Open,
             Output::SetGate(GateState::Draining) => {
@@ -176,6 +184,7 @@ fn apply(bench: &mut Bench, op: &Op) {
         }
         Op::Order(order) => bench.machine.order(order, bench.now),
         Op::Prepared => bench.machine.prepared(bench.now),
+        Op::WaitForSync(wait) => bench.machine.wait_for_sync(wait, bench.now),
         Op::ShutDown => bench.machine.shut_down(bench.now),
     }
 }
@@ -185,7 +194,9 @@ fn step(bench: &mut Bench, host: &mut Host, op: &Op) {
     host.may_take_over |= matches!(op, Op::MayTakeOver);
     let asks = matches!(
         op,
-        Op::Order(Order::HandOver { .. } | Order::StandBy { .. } | Order::Maintain { .. })
+        Op::Order(
+            Order::HandOver { .. } | Order::StandBy { .. } | Order::Maintain { .. } | Order::Yield
+        )
     );
     let went_on = host.hands_over;
     host.ended = 0;
@@ -199,6 +210,7 @@ fn step(bench: &mut Bench, host: &mut Host, op: &Op) {
     assert_eq!(view.role, host.role);
     assert_eq!(view.may_take_over, host.may_take_over);
     host.hands_over = view.handing_over && !view.stopping;
+    assert!(!host.wants || view.waits_for_sync && host.role == Role::Backup);
     let answered = host.ended > 0;
     assert_eq!(
         answered || host.hands_over,
@@ -232,6 +244,7 @@ fn run(version: VrrpVersion, ops: &[Op]) {
         may_take_over: false,
         ended: 0,
         hands_over: false,
+        wants: false,
     };
     for op in ops {
         let Op::Pass(time) = op else {

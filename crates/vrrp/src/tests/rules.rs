@@ -487,9 +487,11 @@ fn who_lacks_connections_does_not_preempt_but_replaces_the_dead() {
         let mut bench = Bench::new(config, Start::Backup);
         bench.machine.wait_for_sync(true, bench.now);
         bench.machine.may_take_over(bench.now);
+        bench.drain();
         bench.hear_for(50, BELOW, 50);
         assert_eq!(bench.role(), Role::Backup);
         assert!(bench.machine.view().waits_for_sync);
+        assert_eq!(bench.words(), "wants, close");
         bench.machine.wait_for_sync(false, bench.now);
         bench.hear_for(5, BELOW, 50);
         assert_eq!(bench.role(), Role::Active);

@@ -49,6 +49,8 @@ pub(super) struct Node {
     pub(super) stopped: bool,
     /// Its shell has nothing to prepare at a handover; else it does so when it is told.
     pub(super) is_prepared: bool,
+    /// It would preempt.
+    pub(super) wants: bool,
     pub(super) ends: Vec<(Instant, HandoverEnd)>,
     pub(super) sent: u64,
     pub(super) bursts: Vec<Instant>,
@@ -101,6 +103,7 @@ impl Sim {
             claimed: false,
             stopped: false,
             is_prepared: true,
+            wants: false,
             ends: Vec::new(),
             sent: 0,
             bursts: Vec::new(),
@@ -207,6 +210,10 @@ impl Sim {
         self.with(node, Machine::prepared);
     }
 
+    pub(super) fn wait_for_sync(&mut self, node: usize, wait: bool) {
+        self.with(node, |machine, now| machine.wait_for_sync(wait, now));
+    }
+
     pub(super) fn stance(&self, node: usize) -> Stance {
         let machine = self.nodes[node].machine.as_ref();
         machine.map_or(Stance::Ordinary, |machine| machine.view().stance)
@@ -279,6 +286,7 @@ impl Sim {
                 }
                 Output::PrepareHandover if it.is_prepared => machine.prepared(self.now),
                 Output::PrepareHandover => {}
+                Output::Wants(wants) => it.wants = wants,
                 Output::HandoverEnded(end) => it.ends.push((self.now, end)),
                 Output::Noticed(notice) => it.notices.push(notice),
                 Output::Stopped => it.stopped = true,

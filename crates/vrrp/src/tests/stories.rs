@@ -143,6 +143,31 @@ fn a_handover_by_order_leaves_no_gap_and_stays_until_the_other_hands_back() {
 }
 
 #[test]
+fn who_returns_asks_and_gets_the_role_without_a_gap() {
+    for config in each_config() {
+        let mut sim = pair(&config);
+        sim.power_off(0);
+        sim.run(sim.bound());
+        sim.power_on(0);
+        sim.wait_for_sync(0, true);
+        sim.may_take_over(0);
+        sim.run(sim.master_down() * 20);
+        assert_eq!((sim.active(), sim.nodes[0].wants), (vec![1], true));
+        sim.longest_unheld = Duration::ZERO;
+        sim.order(1, Order::Yield);
+        sim.run(sim.bound());
+        assert_eq!((sim.active(), sim.nodes[0].wants), (vec![0], false));
+        let [(_, HandoverEnd::Successor { took, .. })] = sim.nodes[1].ends[..] else {
+            panic!("{:?}", sim.nodes[1].ends);
+        };
+        assert!(took <= config.advert_interval, "{took:?}");
+        assert_eq!(sim.stance(1), Stance::Ordinary);
+        assert_eq!(sim.longest_unheld, Duration::ZERO);
+        assert!(sim.longest_double <= ms(1), "{:?}", sim.longest_double);
+    }
+}
+
+#[test]
 fn who_has_handed_over_takes_over_when_the_successor_dies_and_is_its_old_self() {
     for config in each_config() {
         let mut sim = pair(&config);
@@ -551,6 +576,7 @@ fn command(sim: &mut Sim, node: usize) {
         Order::Maintain { patience, force },
         Order::Resume,
         Order::EndMaintenance,
+        Order::Yield,
     ]);
     sim.nodes[node].is_prepared = sim.dice.chance(70);
     sim.order(node, order);

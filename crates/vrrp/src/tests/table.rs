@@ -46,6 +46,7 @@ enum Event {
     HandOver,
     StandBy,
     Maintain,
+    Yield,
     Resume,
     EndMaintenance,
     Prepared,
@@ -71,7 +72,7 @@ enum Next {
 
 use Event::{
     EndMaintenance, EqualAbove, EqualBelow, HandOver, Higher, LinkDown, LinkUp, Lower, Maintain,
-    MayTakeOver, Prepared, Resume, ShutDown, StandBy, Zero,
+    MayTakeOver, Prepared, Resume, ShutDown, StandBy, Yield, Zero,
 };
 use Next::{
     Interval, IntervalGoesOn, LastMasterDown, LastMasterDownGoesOn, LastSkew, MasterDown,
@@ -100,7 +101,7 @@ const STATES: [State; 16] = [
     State::Stopped,
 ];
 
-const EVENTS: [Event; 16] = [
+const EVENTS: [Event; 17] = [
     Zero,
     Lower,
     EqualBelow,
@@ -113,6 +114,7 @@ const EVENTS: [Event; 16] = [
     HandOver,
     StandBy,
     Maintain,
+    Yield,
     Resume,
     EndMaintenance,
     Prepared,
@@ -148,7 +150,7 @@ fn down(event: Event) -> (&'static str, Next) {
     match event {
         LinkUp => ("backup", MasterDown),
         ShutDown => ("stopped", Never),
-        HandOver | StandBy | Maintain => ("not active", Never),
+        HandOver | StandBy | Maintain | Yield => ("not active", Never),
         Zero
         | Lower
         | EqualBelow
@@ -173,7 +175,7 @@ fn backup(state: State, event: Event) -> (&'static str, Next) {
         (_, Event::Timer) => (TAKE, Interval),
         (_, LinkDown) => ("initialize", Never),
         (_, ShutDown) => ("initialize, stopped", Never),
-        (_, HandOver | Maintain) => ("not active", MasterDownGoesOn),
+        (_, HandOver | Maintain | Yield) => ("not active", MasterDownGoesOn),
         // It becomes the last choice, and its timer begins anew.
         (_, StandBy) => ("not active", LastMasterDown),
         (_, LinkUp | MayTakeOver | Resume | EndMaintenance | Prepared) => ("", MasterDownGoesOn),
@@ -188,7 +190,7 @@ fn standby(event: Event) -> (&'static str, Next) {
         Event::Timer => (TAKE_LAST, Interval),
         LinkDown => ("initialize", Never),
         ShutDown => ("initialize, stopped", Never),
-        HandOver | StandBy | Maintain => ("not active", LastMasterDownGoesOn),
+        HandOver | StandBy | Maintain | Yield => ("not active", LastMasterDownGoesOn),
         Resume => ("", MasterDown),
         LinkUp | MayTakeOver | EndMaintenance | Prepared => ("", LastMasterDownGoesOn),
     }
@@ -211,7 +213,7 @@ fn active(version: VrrpVersion, state: State, event: Event) -> (&'static str, Ne
         (_, Event::Timer) => ("advert 100, open, announce 5", Interval),
 
         (_, LinkDown) => ("drain, release, initialize", MasterDown),
-        (_, HandOver | StandBy | Maintain | ShutDown) => ("prepare", IntervalGoesOn),
+        (_, HandOver | StandBy | Maintain | Yield | ShutDown) => ("prepare", IntervalGoesOn),
         (_, LinkUp | MayTakeOver | Resume | EndMaintenance | Prepared) => ("", IntervalGoesOn),
     }
 }
@@ -228,7 +230,7 @@ fn preparing(version: VrrpVersion, event: Event) -> (&'static str, Next) {
             MasterDown,
         ),
         LinkDown => ("drain, release, initialize, no link", MasterDown),
-        HandOver | StandBy | Maintain => ("", IntervalGoesOn),
+        HandOver | StandBy | Maintain | Yield => ("", IntervalGoesOn),
         Prepared => ("advert 0", Interval),
         ShutDown => ("stops", IntervalGoesOn),
         Zero
@@ -251,7 +253,7 @@ fn leaving(event: Event) -> (&'static str, Next) {
         LinkDown => ("drain, release, initialize, no link", MasterDown),
         ShutDown => ("stops, advert 0, initialize", Interval),
         Zero => ("advert 100, open, announce 5, rival", Interval),
-        HandOver | StandBy | Maintain | LinkUp | MayTakeOver | Resume | EndMaintenance
+        HandOver | StandBy | Maintain | Yield | LinkUp | MayTakeOver | Resume | EndMaintenance
         | Prepared => ("", IntervalGoesOn),
     }
 }
@@ -265,7 +267,7 @@ fn stopping(version: VrrpVersion, state: State, event: Event) -> (&'static str, 
         Never
     };
     match (state, event) {
-        (_, HandOver | StandBy | Maintain) => ("stops", on),
+        (_, HandOver | StandBy | Maintain | Yield) => ("stops", on),
         (State::Stopping, Prepared) => ("advert 0, initialize", Interval),
         (State::Stopping, EqualAbove | Higher) => {
             ("advert 100, drain, release, initialize", MasterDown)
@@ -389,6 +391,7 @@ fn apply(bench: &mut Bench, event: Event) {
         HandOver => bench.machine.order(HAND_OVER, now),
         StandBy => bench.machine.order(STAND_BY, now),
         Maintain => bench.machine.order(MAINTAIN, now),
+        Yield => bench.machine.order(Order::Yield, now),
         Resume => bench.machine.order(Order::Resume, now),
         EndMaintenance => bench.machine.order(Order::EndMaintenance, now),
         Prepared => bench.machine.prepared(now),
@@ -463,6 +466,7 @@ fn a_change_of_role_is_told_with_where_it_came_from() {
                     | Output::ReleaseAddresses
                     | Output::Announce { .. }
                     | Output::PrepareHandover
+                    | Output::Wants(_)
                     | Output::HandoverEnded(_)
                     | Output::Noticed(_)
                     | Output::Stopped => None,

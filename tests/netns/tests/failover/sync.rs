@@ -110,9 +110,6 @@ fn connections_placed_in_turns_survive_a_power_off_and_the_return() {
     synced.pair.cluster.lab.power_on("director").unwrap();
     synced.pair.restart_director();
     synced.pair.settle();
-    let director = synced.pair.cluster.director();
-    let reason = director.router(FRONT).unwrap().reason;
-    assert!(reason.starts_with("preempted"), "{reason}");
     traffic.goes_on(&synced.pair.cluster);
     let _ended = traffic.end(&synced.pair.macs());
 }
@@ -136,6 +133,27 @@ fn connections_placed_in_turns_survive_handovers_by_command() {
         traffic.goes_on(&pair.cluster);
     }
     let (echoes, _record) = traffic.end(&pair.macs());
+    assert_eq!(lost(&echoes, begun), 0, "probes were lost");
+}
+
+#[test]
+fn who_returns_asks_and_is_handed_the_role_without_a_loss() {
+    let mut synced = Synced::boot("t-syncask", "rr");
+    let _ended = synced.pair.director.take().unwrap().terminate();
+    let _router = synced.pair.cluster.partner().becomes(FRONT, Role::Active);
+    let traffic = Traffic::start(&synced.pair.cluster);
+    let begun = Instant::now();
+    synced.pair.restart_director();
+    synced.pair.settle();
+    let cluster = &synced.pair.cluster;
+    let reasons =
+        [cluster.director(), cluster.partner()].map(|it| it.router(FRONT).unwrap().reason);
+    assert!(reasons[0].contains("stopped (priority 0)"), "{reasons:?}");
+    assert!(reasons[1].ends_with("as it asked"), "{reasons:?}");
+    let events = cluster.partner().evenkeel(&["events"]).succeeded();
+    assert!(events.contains("handover as a partner asked"), "{events}");
+    traffic.goes_on(cluster);
+    let (echoes, _record) = traffic.end(&synced.pair.macs());
     assert_eq!(lost(&echoes, begun), 0, "probes were lost");
 }
 

@@ -179,6 +179,12 @@ impl Peer {
         session.is_some_and(|session| session.peer_active.is_some())
     }
 
+    /// Whether it asks the Active of a virtual router to hand over.
+    pub(super) fn wants(&self, router: u8) -> bool {
+        let wanted = self.session.session().and_then(|it| it.peer_wanted);
+        wanted.is_some_and(|wanted| wanted.contains(router))
+    }
+
     /// Whether this director has everything of a virtual router that the peer is Active for; `None`: the peer is not,
     /// as far as is known.
     pub(super) fn synced(&self, router: u8, now: Instant) -> Option<bool> {

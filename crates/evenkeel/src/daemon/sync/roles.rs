@@ -1,16 +1,21 @@
-//! What connection sync says of roles: who returns waits for the Active's connections, and who hands over until its
-//! partner has its own.
+//! What connection sync says of roles: who returns waits for the Active's connections and then asks for the role, and
+//! who hands over waits until its partner has its own.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use evenkeel_bpf::DataPlane;
 use evenkeel_model::{Director, Role, VirtualRouterId};
+use evenkeel_sync::Routers;
 
 use super::Sync;
 
 /// How long new flows are placed by the consistent hash for a handover, unless it is over before.
 const HASHING: Duration = Duration::from_secs(30);
+
+/// How long the Active is asked to hand over before it is preempted by the RFC: it may prepare for
+/// [`PREPARATION_MAX`](evenkeel_vrrp::PREPARATION_MAX), and then waits for this director.
+const ASKING: Duration = Duration::from_secs(15);
 
 /// How long they still are when it has succeeded: for those that come to this director still.
 const HASHING_ON: Duration = Duration::from_secs(2);
@@ -22,6 +27,8 @@ pub(crate) enum Decision {
     Wait(VirtualRouterId, bool),
     /// The handover is prepared.
     Prepared(VirtualRouterId),
+    /// Hand over: a peer asks for it.
+    Yield(VirtualRouterId),
 }
 
 /// Who waits for what.
@@ -31,6 +38,14 @@ pub(super) struct Waiting {
     longest: Duration,
     /// Since when a Backup lacks connections.
     lacking: BTreeMap<VirtualRouterId, Instant>,
+    /// Those that would be preempted, but for waiting.
+    wanted: BTreeSet<VirtualRouterId>,
+    /// Since when their Active is asked to hand over.
+    asking: BTreeMap<VirtualRouterId, Instant>,
+    /// As the peers were told.
+    asks: Routers,
+    /// Those that a peer was heard to ask for.
+    asked: BTreeSet<VirtualRouterId>,
     /// What the thread was told last; at first all wait.
     told: BTreeMap<VirtualRouterId, bool>,
     /// Handovers that go on.
@@ -53,20 +68,28 @@ impl Waiting {
         Self {
             longest,
             lacking: BTreeMap::new(),
+            wanted: BTreeSet::new(),
+            asking: BTreeMap::new(),
+            asks: Routers::NONE,
+            asked: BTreeSet::new(),
             told: BTreeMap::new(),
             handovers: BTreeMap::new(),
             known: BTreeSet::new(),
         }
     }
 
-    /// Whether a Backup has to wait, that has the connections or lacks them.
+    /// Whether a Backup has to wait: for connections that it lacks, or for the Active, which is asked to hand over.
     fn waits(&mut self, router: VirtualRouterId, lacks: bool, now: Instant) -> bool {
-        if !lacks {
-            self.lacking.remove(&router);
-            return false;
+        if lacks {
+            let since = *self.lacking.entry(router).or_insert(now);
+            return now.saturating_duration_since(since) < self.longest;
         }
-        let since = *self.lacking.entry(router).or_insert(now);
-        now.saturating_duration_since(since) < self.longest
+        self.lacking.remove(&router);
+        if !self.wanted.contains(&router) {
+            return true;
+        }
+        let since = *self.asking.entry(router).or_insert(now);
+        now.saturating_duration_since(since) < ASKING
     }
 }
 
@@ -82,6 +105,9 @@ impl Sync {
         self.told.role(router, to, now);
         self.told.reckon(director, now);
         self.waiting.lacking.remove(&router);
+        if to != Role::Backup {
+            self.wants(router, false);
+        }
         let active = self.told.active();
         for peer in &mut self.peers {
             peer.session.set_active(active, now);
@@ -91,6 +117,17 @@ impl Sync {
             }
         }
         self.look_at = now;
+    }
+
+    /// Only waiting keeps this director from preempting, or no longer.
+    pub(crate) fn wants(&mut self, router: VirtualRouterId, wants: bool) {
+        let waiting = &mut self.waiting;
+        if wants {
+            waiting.wanted.insert(router);
+        } else {
+            waiting.wanted.remove(&router);
+            waiting.asking.remove(&router);
+        }
     }
 
     /// A handover begins: from now on new flows are placed as a partner that does not know them places them.
@@ -121,6 +158,12 @@ impl Sync {
             let id = router.id;
             // An Active is told beforehand: it may lose the role in the next moment.
             let waits = if self.told.is_active(id) {
+                let mut peers = self.peers.iter();
+                if !peers.any(|peer| peer.wants(id.get())) {
+                    waiting.asked.remove(&id);
+                } else if waiting.asked.insert(id) {
+                    decisions.push(Decision::Yield(id));
+                }
                 true
             } else {
                 let answers = self.peers.iter().map(|peer| peer.synced(id.get(), now));
@@ -128,9 +171,8 @@ impl Sync {
                 let in_touch = self.peers.iter().all(|peer| peer.has_said());
                 // Where none of the peers is Active, somebody is who tells nothing: it is preempted by the RFC.
                 let is_foreign = in_touch && answers.iter().all(Option::is_none);
-                let lacks = !is_foreign
-                    && (!answers.contains(&Some(true)) || self.pending.has(&router.addresses));
-                waiting.waits(id, lacks, now)
+                let lacks = !answers.contains(&Some(true)) || self.pending.has(&router.addresses);
+                !is_foreign && waiting.waits(id, lacks, now)
             };
             if waiting.told.insert(id, waits).unwrap_or(true) != waits {
                 decisions.push(Decision::Wait(id, waits));
@@ -141,6 +183,13 @@ impl Sync {
             if !handover.prepared && peers.all(|peer| peer.has_all(handover.since, now)) {
                 handover.prepared = true;
                 decisions.push(Decision::Prepared(*router));
+            }
+        }
+        let asks = waiting.asking.keys().map(|id| id.get()).collect();
+        if asks != waiting.asks {
+            waiting.asks = asks;
+            for peer in &mut self.peers {
+                peer.session.set_wanted(asks, now);
             }
         }
         decisions

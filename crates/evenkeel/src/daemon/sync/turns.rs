@@ -41,6 +41,7 @@ impl Daemon {
             let told = match decision {
                 Decision::Wait(router, wait) => self.hands.vrrp.wait_for_sync(router, wait),
                 Decision::Prepared(router) => self.hands.vrrp.prepared(router),
+                Decision::Yield(router) => self.hand_over_as_asked(router),
             };
             if let Err(error) = told {
                 tracing::error!(event = "vrrp-gone", "{error}");
@@ -74,6 +75,13 @@ impl Daemon {
     pub(crate) fn sync_role(&mut self, router: VirtualRouterId, to: Role) {
         if let Some(sync) = &mut self.sync {
             sync.role(router, to, self.control.director(), Instant::now());
+        }
+    }
+
+    /// Only connection sync keeps this director from preempting, or no longer.
+    pub(crate) fn sync_wants(&mut self, router: VirtualRouterId, wants: bool) {
+        if let Some(sync) = &mut self.sync {
+            sync.wants(router, wants);
         }
     }
 

@@ -321,6 +321,10 @@ impl Seat {
                 Output::PrepareHandover if self.syncs => tools.tell(News::Preparing {
                     router: self.config().id,
                 }),
+                Output::Wants(wants) => tools.tell(News::Wants {
+                    router: self.config().id,
+                    wants,
+                }),
                 // A partner gets nothing from this director that it would lack.
                 Output::PrepareHandover => self.machine.prepared(now),
                 Output::HandoverEnded(end) => {
