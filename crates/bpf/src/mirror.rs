@@ -118,22 +118,20 @@ impl DataPlane {
         self.gate_of_flow(flow) == GateState::Closed && datapath::remove(&self.live(), &key)
     }
 
-    /// Whether the flow's next packet would go to the same real server if no table knew the flow: so it is on every
+    /// Whether a flow's next packet would go to this real server if no table knew the flow: so it is on every
     /// director that knows the same real servers. Never of a template.
     #[must_use]
-    pub fn is_placed_by_hash(&self, connection: &Connection) -> bool {
-        let flow = connection.flow();
+    pub fn is_placed_by_hash(&self, flow: &Flow, server: SocketAddr) -> bool {
         let (false, Some(protocol)) = (flow.template, protocol(flow.protocol)) else {
             return false;
         };
-        let Some(whose) = self.whose(&flow) else {
+        let Some(whose) = self.whose(flow) else {
             return false;
         };
         let placing = placed_by(flow.client, flow.address, protocol);
-        self.server_at(whose.service, connection.server)
-            .is_some_and(|server| {
-                datapath::is_placed_by_hash(&self.live(), whose.service, &placing, server)
-            })
+        self.server_at(whose.service, server).is_some_and(|server| {
+            datapath::is_placed_by_hash(&self.live(), whose.service, &placing, server)
+        })
     }
 
     /// Has new flows placed by the consistent hash, without an entry, for so long from now on: as a director that does

@@ -2,12 +2,13 @@
 
 use std::time::Instant;
 
+use evenkeel_control::mirror::Decision;
 use evenkeel_control::{Event, Report};
 use evenkeel_model::{Role, VirtualRouterId};
 use evenkeel_vrrp::HandoverEnd;
 use tokio::time::sleep_until;
 
-use super::{Decision, Sync};
+use super::{Plane, Sync};
 use crate::daemon::event_loop::Daemon;
 use crate::daemon::report;
 
@@ -16,7 +17,7 @@ pub(crate) async fn wait(sync: &mut Option<Sync>) {
     let Some(sync) = sync else {
         return std::future::pending().await;
     };
-    let due = sync.due();
+    let due = sync.mirror.poll_timeout();
     tokio::select! {
         () = sync.receive() => {}
         () = sleep_until(due.into()) => {}
@@ -30,10 +31,10 @@ impl Daemon {
             return;
         };
         let director = self.control.director();
-        let reports = sync.turn(&mut self.hands.plane, director);
+        let reports = sync.turn(Plane(&mut self.hands.plane), director, Instant::now());
         let now = Instant::now();
-        let decisions = sync.decide(director, now);
-        let known = sync.known(director);
+        let decisions = sync.mirror.decide(director, now);
+        let known = sync.mirror.known(director);
         for news in reports {
             self.tell_of_sync(&news);
         }
@@ -60,35 +61,38 @@ impl Daemon {
     /// The configuration is another one, or was edited.
     pub(crate) fn sync_configure(&mut self) {
         if let Some(sync) = &mut self.sync {
-            sync.configure(self.control.director(), Instant::now());
+            sync.mirror
+                .configure(self.control.director(), Instant::now());
         }
     }
 
     /// A service was put into the data plane, or taken out.
     pub(crate) fn sync_service(&mut self) {
         if let Some(sync) = &mut self.sync {
-            sync.service_changed();
+            sync.mirror.service_changed();
         }
     }
 
     /// This director's role in a virtual router changed.
     pub(crate) fn sync_role(&mut self, router: VirtualRouterId, to: Role) {
         if let Some(sync) = &mut self.sync {
-            sync.role(router, to, self.control.director(), Instant::now());
+            sync.mirror
+                .role(router, to, self.control.director(), Instant::now());
         }
     }
 
     /// Only connection sync keeps this director from preempting, or no longer.
     pub(crate) fn sync_wants(&mut self, router: VirtualRouterId, wants: bool) {
         if let Some(sync) = &mut self.sync {
-            sync.wants(router, wants);
+            sync.mirror.wants(router, wants);
         }
     }
 
     /// A handover begins.
     pub(crate) fn sync_prepare(&mut self, router: VirtualRouterId) {
         if let Some(sync) = &mut self.sync {
-            sync.prepare(router, &self.hands.plane, Instant::now());
+            let plane = Plane(&mut self.hands.plane);
+            sync.mirror.prepare(router, &plane, Instant::now());
         }
     }
 
@@ -96,7 +100,8 @@ impl Daemon {
     pub(crate) fn sync_handed_over(&mut self, router: VirtualRouterId, end: HandoverEnd) {
         if let Some(sync) = &mut self.sync {
             let done = matches!(end, HandoverEnd::Successor { .. });
-            sync.handed_over(router, done, &self.hands.plane);
+            let plane = Plane(&mut self.hands.plane);
+            sync.mirror.handed_over(router, done, &plane);
         }
     }
 }

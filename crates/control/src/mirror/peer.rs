@@ -4,7 +4,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use evenkeel_model::SyncPeer;
-use evenkeel_net::PeerSocket;
 use evenkeel_sync::{Direction, Routers, Session, State};
 
 /// A way is used alone as long as the peer was heard by it within this time; else all are.
@@ -12,7 +11,7 @@ const HEARD_WITHIN: Duration = Duration::from_millis(500);
 
 /// A director that this one shares its connections with.
 #[derive(Debug)]
-pub(super) struct Peer {
+pub struct Peer {
     pub(super) config: SyncPeer,
     pub(super) session: Session,
     /// By which address it was heard last, and when.
@@ -73,22 +72,35 @@ impl Peer {
         }
     }
 
-    /// Sends by the way that the peer was heard by, or by all. What the kernel does not take is lost, and told again.
-    pub(super) fn send(&self, socket: &PeerSocket, port: u16, datagram: &[u8], now: Instant) {
+    /// The way that the peer was heard by, or all of them. What the network loses is told again.
+    pub(super) fn ways(&self, port: u16, now: Instant) -> impl Iterator<Item = SocketAddr> {
         let fresh = self
             .heard
             .filter(|(_, at)| now.saturating_duration_since(*at) < HEARD_WITHIN);
-        if let Some((way, _)) = fresh {
-            let _sent = socket.send(datagram, way);
-            return;
-        }
-        for address in &self.config.addresses {
-            let _sent = socket.send(datagram, SocketAddr::new(*address, port));
-        }
+        let all = self
+            .config
+            .addresses
+            .iter()
+            .filter(move |_| fresh.is_none());
+        let all = all.map(move |address| SocketAddr::new(*address, port));
+        fresh.map(|(way, _)| way).into_iter().chain(all)
+    }
+
+    /// Its name and its addresses.
+    #[must_use]
+    pub const fn config(&self) -> &SyncPeer {
+        &self.config
+    }
+
+    /// The session with it.
+    #[must_use]
+    pub const fn session(&self) -> &Session {
+        &self.session
     }
 
     /// By which address it was heard last.
-    pub(super) fn way(&self) -> Option<IpAddr> {
+    #[must_use]
+    pub fn way(&self) -> Option<IpAddr> {
         self.heard.map(|(way, _)| way.ip())
     }
 

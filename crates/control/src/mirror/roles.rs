@@ -4,17 +4,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use evenkeel_bpf::DataPlane;
 use evenkeel_model::{Director, Role, VirtualRouterId};
 use evenkeel_sync::Routers;
 
-use super::Sync;
+use super::{Mirror, Table};
 
 /// How long new flows are placed by the consistent hash for a handover, unless it is over before.
 const HASHING: Duration = Duration::from_secs(30);
 
-/// How long the Active is asked to hand over before it is preempted by the RFC: it may prepare for
-/// [`PREPARATION_MAX`](evenkeel_vrrp::PREPARATION_MAX), and then waits for this director.
+/// How long the Active is asked to hand over before it is preempted by the RFC: it may prepare for ten seconds, and then
+/// waits for this director.
 const ASKING: Duration = Duration::from_secs(15);
 
 /// How long they still are when it has succeeded: for those that come to this director still.
@@ -22,7 +21,7 @@ const HASHING_ON: Duration = Duration::from_secs(2);
 
 /// An order to the VRRP thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Decision {
+pub enum Decision {
     /// Do not preempt, or do so again.
     Wait(VirtualRouterId, bool),
     /// The handover is prepared.
@@ -93,15 +92,9 @@ impl Waiting {
     }
 }
 
-impl Sync {
+impl Mirror {
     /// This director's role in a virtual router changed.
-    pub(crate) fn role(
-        &mut self,
-        router: VirtualRouterId,
-        to: Role,
-        director: &Director,
-        now: Instant,
-    ) {
+    pub fn role(&mut self, router: VirtualRouterId, to: Role, director: &Director, now: Instant) {
         self.told.role(router, to, now);
         self.told.reckon(director, now);
         self.waiting.lacking.remove(&router);
@@ -120,7 +113,7 @@ impl Sync {
     }
 
     /// Only waiting keeps this director from preempting, or no longer.
-    pub(crate) fn wants(&mut self, router: VirtualRouterId, wants: bool) {
+    pub fn wants(&mut self, router: VirtualRouterId, wants: bool) {
         let waiting = &mut self.waiting;
         if wants {
             waiting.wanted.insert(router);
@@ -131,8 +124,8 @@ impl Sync {
     }
 
     /// A handover begins: from now on new flows are placed as a partner that does not know them places them.
-    pub(crate) fn prepare(&mut self, router: VirtualRouterId, plane: &DataPlane, now: Instant) {
-        plane.place_by_hash_for(Some(HASHING));
+    pub fn prepare(&mut self, router: VirtualRouterId, table: &impl Table, now: Instant) {
+        table.place_by_hash_for(Some(HASHING));
         let handover = Handover {
             since: now,
             prepared: false,
@@ -142,16 +135,16 @@ impl Sync {
     }
 
     /// It is over.
-    pub(crate) fn handed_over(&mut self, router: VirtualRouterId, done: bool, plane: &DataPlane) {
+    pub fn handed_over(&mut self, router: VirtualRouterId, done: bool, table: &impl Table) {
         self.waiting.handovers.remove(&router);
         // Another one needs the hash still.
         if self.waiting.handovers.is_empty() {
-            plane.place_by_hash_for(done.then_some(HASHING_ON));
+            table.place_by_hash_for(done.then_some(HASHING_ON));
         }
     }
 
     /// What the VRRP thread has to be told now.
-    pub(crate) fn decide(&mut self, director: &Director, now: Instant) -> Vec<Decision> {
+    pub fn decide(&mut self, director: &Director, now: Instant) -> Vec<Decision> {
         let mut decisions = Vec::new();
         let waiting = &mut self.waiting;
         for router in &director.virtual_routers {
@@ -197,7 +190,7 @@ impl Sync {
 
     /// The virtual routers whose connections this director has from their Active, if they are others than at the last
     /// call.
-    pub(crate) fn known(&mut self, director: &Director) -> Option<BTreeSet<VirtualRouterId>> {
+    pub fn known(&mut self, director: &Director) -> Option<BTreeSet<VirtualRouterId>> {
         let routers = director.virtual_routers.iter().map(|router| router.id);
         let has = |id: &VirtualRouterId| self.peers.iter().any(|p| p.told_us.contains(id.get()));
         let known: BTreeSet<VirtualRouterId> = routers.filter(has).collect();

@@ -1,0 +1,114 @@
+//! Telling the peers: what changed, and everything again.
+
+use std::time::Instant;
+
+use evenkeel_abi::BUCKET_WAYS;
+use evenkeel_sync::Record;
+
+use super::peer::Walk;
+use super::{LOOK_EVERY, Mirror, Table, WALK};
+
+/// Buckets that one look takes of a walk at most: some 2 ms.
+const WALK_BUCKETS: u32 = 1 << 15;
+
+impl Mirror {
+    /// Tells what packets and the sweep changed since the last time.
+    pub(super) fn tell_changes(&mut self, table: &mut impl Table, now: Instant) {
+        // Where nobody takes any, they stay marked.
+        let Some(room) = self.room(now) else {
+            return;
+        };
+        // Before the changes, which are the newer news.
+        let removed = table.take_removals(room);
+        for flow in removed.iter().filter(|f| self.told.has(f.address.ip())) {
+            for peer in &mut self.peers {
+                // A peer that has no room lets its entry expire.
+                let _told = peer.session.remove(flow, now);
+            }
+        }
+        let room = self.room(now).unwrap_or(0);
+        let (told, mut found) = (&self.told, Vec::new());
+        table.take_changes(room, |record| {
+            let is_told = told.has(record.flow.address.ip());
+            found.extend(is_told.then_some(*record));
+            is_told
+        });
+        for record in tellable(table, &found) {
+            for peer in &mut self.peers {
+                if peer.is_up(now) && peer.session.send(record, now).is_err() {
+                    peer.lose(self.covered, now);
+                }
+            }
+        }
+        // Less than a bucket's room: some stay marked.
+        if found.len() + BUCKET_WAYS <= room || !table.has_changes() {
+            self.covered = now;
+        }
+    }
+
+    /// How many records all those take that are waited for; `None`: there is nobody.
+    fn room(&mut self, now: Instant) -> Option<usize> {
+        let patience = self.config.lag;
+        let peers = self.peers.iter_mut();
+        peers.filter_map(|peer| peer.room(patience, now)).min()
+    }
+
+    /// Says how far everybody has been told.
+    pub(super) fn tell_backlog(&mut self, now: Instant) {
+        for peer in &mut self.peers {
+            let since = peer
+                .missed
+                .map_or(self.covered, |missed| missed.min(self.covered));
+            peer.session.backlog(Some(since), now);
+        }
+    }
+
+    /// Goes on with telling everything: a snapshot as fast as the peer takes it, else so that a walk is over long before
+    /// what it told expires.
+    pub(super) fn tell_all_again(&mut self, table: &impl Table, now: Instant) {
+        let period = (self.shortest / 3).min(WALK);
+        let all = table.buckets();
+        for peer in &mut self.peers {
+            if !peer.is_up(now) {
+                continue;
+            }
+            let Some(walk) = peer.walk else {
+                peer.begin_walk(false, now);
+                continue;
+            };
+            let is_urgent = walk.snapshot || peer.missed.is_some();
+            let share = LOOK_EVERY.as_secs_f64() / period.as_secs_f64() * f64::from(all);
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "positive, and saturating is right"
+            )]
+            let buckets = if is_urgent {
+                WALK_BUCKETS
+            } else {
+                (share as u32 + 1).min(WALK_BUCKETS)
+            };
+            let (told, mut found) = (&self.told, Vec::new());
+            let next = table.walk(walk.at, buckets, peer.session.room(), |record| {
+                let is_told = told.has(record.flow.address.ip());
+                found.extend(is_told.then_some(*record));
+                is_told
+            });
+            for record in tellable(table, &found) {
+                // There is room for as many.
+                let _told = peer.session.send(record, now);
+            }
+            match next {
+                Some(at) => peer.walk = Some(Walk { at, ..walk }),
+                None => peer.end_walk(walk, now),
+            }
+        }
+    }
+}
+
+/// The records of what a peer would not find by itself: not what the consistent hash says of an unknown flow.
+fn tellable<'f>(table: &impl Table, found: &'f [Record]) -> impl Iterator<Item = &'f Record> {
+    found
+        .iter()
+        .filter(|record| !table.is_placed_by_hash(record))
+}
