@@ -32,7 +32,7 @@ pub use service::{
 pub use shared::Shared;
 
 /// Version of everything in this crate; pins of another schema are refused.
-pub const SCHEMA: u32 = 6;
+pub const SCHEMA: u32 = 7;
 
 /// Names of the maps, the same in the object file and among the pins.
 pub mod map {
@@ -206,6 +206,7 @@ pub struct State {
     pub unassured: Shared,
     /// Entries of the half-open table.
     pub half_open: Shared,
-    /// New flows are placed by the consistent hash until this tick, for user space has asked for it.
-    pub hash_until: Shared,
+    /// New flows are placed by the consistent hash from this tick on, for user space has asked for it, or died and
+    /// could not put it off; 0: they are not.
+    pub hash_from: Shared,
 }

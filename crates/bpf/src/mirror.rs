@@ -134,13 +134,17 @@ impl DataPlane {
         })
     }
 
-    /// Has new flows placed by the consistent hash, without an entry, for so long from now on: as a director that does
-    /// not know them places their later packets. `None` ends it. Where the hash names a quiesced server, a
-    /// flow gets an entry still.
-    pub fn place_by_hash_for(&self, duration: Option<Duration>) {
-        let until = duration.map_or(0, |duration| self.tables.clock.after(duration).0);
+    /// Has new flows placed by the consistent hash, without an entry, once so much time has passed (with 0 at once), until
+    /// the next call: as a director that does not know them places their later packets. `None`: never, as at the
+    /// start. Where the hash names a quiesced server, a flow gets an entry still.
+    pub fn place_by_hash_in(&self, duration: Option<Duration>) {
+        let from = match duration {
+            None => 0,
+            Some(Duration::ZERO) => 1,
+            Some(duration) => self.tables.clock.after(duration).0,
+        };
         if let Some(state) = self.tables.state.get(0) {
-            state.hash_until.store(until, Release);
+            state.hash_from.store(from, Release);
         }
     }
 

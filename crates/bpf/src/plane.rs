@@ -148,6 +148,10 @@ impl DataPlane {
             .filter(|index| tables.link(*index).is_some())
             .collect();
         write_interfaces(&tables, options)?;
+        if let Some(state) = tables.state.get(0) {
+            // What the predecessor could not put off any more.
+            state.hash_from.store(0, Release);
+        }
         replace(&mut ebpf, options, pins, |index| known.contains(&index))?;
         let mut plane = Self {
             ebpf,

@@ -183,13 +183,13 @@ impl Mirror {
             peer.session.handle_timeout(now);
         }
         if self.look_at <= now {
-            let is_up = self.peers.iter().any(|peer| peer.is_up(now));
-            self.look_at = now + if is_up { LOOK_EVERY } else { IDLE };
+            self.look_at = now + if self.is_up(now) { LOOK_EVERY } else { IDLE };
             self.told.expire(director, now);
             if self.outdated {
                 self.begin_again(table, now);
             }
-            let tells = is_up && !self.told.is_empty();
+            let tells = self.tells(now);
+            self.put_off_hashing(table, now);
             table.keep_removals(if tells { REMOVALS } else { 0 });
             if tells {
                 self.tell_changes(table, now);
@@ -201,6 +201,16 @@ impl Mirror {
         }
         self.obey(table, now);
         std::mem::take(&mut self.reports)
+    }
+
+    /// Whether a peer is there.
+    fn is_up(&self, now: Instant) -> bool {
+        self.peers.iter().any(|peer| peer.is_up(now))
+    }
+
+    /// Whether there is something to tell, and somebody.
+    fn tells(&self, now: Instant) -> bool {
+        self.is_up(now) && !self.told.is_empty()
     }
 
     /// The next datagram that is to be sent, and to whom.

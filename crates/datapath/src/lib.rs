@@ -67,7 +67,7 @@ pub use memory::MemoryFrame;
 #[cfg(not(target_arch = "bpf"))]
 pub use mirror::{Installed, install, is_placed_by_hash, note_client_of, remove};
 pub use persistence::{note_server, persistent_server, template_digest};
-pub use plan::{Plan, enter, plan};
+pub use plan::{Plan, enter, is_asked, plan};
 pub use process::{process, rare};
 pub use reset::{reset, reset6};
 pub use rounds::{Rounds, chunk};

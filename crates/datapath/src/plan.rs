@@ -204,6 +204,13 @@ fn is_alone(service: &Service, key: &FlowKey) -> bool {
     asked * is_zero(u64::from(high(key.ports_protocol) ^ u32::from(ipv4::UDP))) != 0
 }
 
+/// Whether user space has asked for new flows to be placed by the hash.
+#[inline(always)]
+pub fn is_asked(state: &State, now: Tick) -> bool {
+    // 0, never, becomes the last tick of all.
+    state.hash_from.load(Relaxed).wrapping_sub(1) < now.0
+}
+
 /// Decides how a flow that no table knows is placed, and where its entry goes.
 #[inline(always)]
 fn new_flow<T: Tables + ?Sized>(
@@ -225,7 +232,7 @@ fn new_flow<T: Tables + ?Sized>(
     let full = state.established.load(Relaxed) >= globals.conns.load(Relaxed)
         || state.unassured.load(Relaxed) >= globals.unassured_max.load(Relaxed);
     let flood = state.flood_until.load(Relaxed) > now.0;
-    let asked = state.hash_until.load(Relaxed) > now.0;
+    let asked = is_asked(state, now);
     let room = half_open::room(bucket, now);
     if let (false, false, false, Some(way)) = (full, flood, asked, room) {
         return Ok(Plan::place(Method::Scheduler, Table::HalfOpen, way));

@@ -450,14 +450,14 @@ fn what_the_consistent_hash_would_place_alike_is_told_apart() {
 }
 
 #[test]
-fn new_flows_are_placed_by_the_hash_for_a_while() {
+fn new_flows_are_placed_by_the_hash_unless_it_is_put_off() {
     in_room(|_| {
         let servers = [server(1, 1), server(2, 1), server(3, 1)];
         let (plane, bare) = (
             plane_with(&[service(&servers)]),
             plane_with(&[service(&servers)]),
         );
-        plane.place_by_hash_for(Some(Duration::from_secs(3600)));
+        plane.place_by_hash_in(Some(Duration::ZERO));
         for port in 1000..1040 {
             let (verdict, host) = send(&plane, port, SYN);
             assert_eq!(verdict, TX);
@@ -468,12 +468,19 @@ fn new_flows_are_placed_by_the_hash_for_a_while() {
         let events = plane.events().unwrap();
         let asked = events.iter().find(|event| event.name == "asked-syn");
         assert_eq!(asked.unwrap().value, 40);
-        plane.place_by_hash_for(None);
+        plane.place_by_hash_in(None);
         assert_eq!(open(&plane, 2000..2003), [1, 2, 3]);
-        plane.place_by_hash_for(Some(Duration::ZERO));
-        wait_until("the while is over", || {
-            send(&plane, 3000, SYN);
-            plane.usage().half_open == 4
+        // As long as nobody puts it off.
+        plane.place_by_hash_in(Some(Duration::from_secs(3600)));
+        send(&plane, 3000, SYN);
+        assert_eq!(plane.usage().half_open, 4);
+        plane.place_by_hash_in(Some(Duration::from_millis(1)));
+        let mut port = 3000;
+        wait_until("it is not put off any more", || {
+            port += 1;
+            let before = plane.usage().half_open;
+            send(&plane, port, SYN);
+            plane.usage().half_open == before
         });
     });
 }

@@ -136,7 +136,7 @@ fn the_program_does_what_a_trace_tells_under_pressure() {
                 agree(&plane, port, SYN);
             }
             state.flood_until.store(0, SeqCst);
-            plane.place_by_hash_for(Some(Duration::from_secs(3600)));
+            plane.place_by_hash_in(Some(Duration::ZERO));
             for port in 1200..1300 {
                 agree(&plane, port, SYN);
                 agree(&plane, port, ACK);
@@ -283,9 +283,9 @@ fn a_trace_names_the_consistent_hash_under_pressure() {
         flood(&plane, u64::MAX);
         assert_eq!(trace(&plane, 1, SYN).chosen, Some(Chosen::HashFlood));
         flood(&plane, 0);
-        plane.place_by_hash_for(Some(Duration::from_secs(3600)));
+        plane.place_by_hash_in(Some(Duration::ZERO));
         assert_eq!(trace(&plane, 1, SYN).chosen, Some(Chosen::HashAsked));
-        plane.place_by_hash_for(None);
+        plane.place_by_hash_in(None);
         flood(&plane, u64::MAX);
         put(
             &mut plane,

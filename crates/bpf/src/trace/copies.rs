@@ -73,7 +73,7 @@ impl Copied for State {
             established: self.established.copied(),
             unassured: self.unassured.copied(),
             half_open: self.half_open.copied(),
-            hash_until: self.hash_until.copied(),
+            hash_from: self.hash_from.copied(),
         }
     }
 }

@@ -96,7 +96,7 @@ impl<'a> View<'a> {
         state.established.load(Relaxed) >= globals.conns.load(Relaxed)
             || state.unassured.load(Relaxed) >= globals.unassured_max.load(Relaxed)
             || state.flood_until.load(Relaxed) > self.now.0
-            || state.hash_until.load(Relaxed) > self.now.0
+            || evenkeel_datapath::is_asked(state, self.now)
     }
 
     /// The entry of a flow, expired or not.

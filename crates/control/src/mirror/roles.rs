@@ -49,6 +49,8 @@ pub(super) struct Waiting {
     told: BTreeMap<VirtualRouterId, bool>,
     /// Handovers that go on.
     handovers: BTreeMap<VirtualRouterId, Handover>,
+    /// Until when new flows are placed by the hash.
+    hashing: Option<Instant>,
     /// What control was told last.
     known: BTreeSet<VirtualRouterId>,
 }
@@ -73,6 +75,7 @@ impl Waiting {
             asked: BTreeSet::new(),
             told: BTreeMap::new(),
             handovers: BTreeMap::new(),
+            hashing: None,
             known: BTreeSet::new(),
         }
     }
@@ -125,22 +128,44 @@ impl Mirror {
 
     /// A handover begins: from now on new flows are placed as a partner that does not know them places them.
     pub fn prepare(&mut self, router: VirtualRouterId, table: &impl Table, now: Instant) {
-        table.place_by_hash_for(Some(HASHING));
+        self.waiting.hashing = Some(now + HASHING);
         let handover = Handover {
             since: now,
             prepared: false,
         };
         self.waiting.handovers.insert(router, handover);
+        self.put_off_hashing(table, now);
         self.look_at = now;
     }
 
     /// It is over.
-    pub fn handed_over(&mut self, router: VirtualRouterId, done: bool, table: &impl Table) {
+    pub fn handed_over(
+        &mut self,
+        router: VirtualRouterId,
+        done: bool,
+        table: &impl Table,
+        now: Instant,
+    ) {
         self.waiting.handovers.remove(&router);
         // Another one needs the hash still.
         if self.waiting.handovers.is_empty() {
-            table.place_by_hash_for(done.then_some(HASHING_ON));
+            self.waiting.hashing = done.then_some(now + HASHING_ON);
+            self.put_off_hashing(table, now);
         }
+    }
+
+    /// Has new flows placed by the scheduler still for the time in which the peers are told of them: by the hash if this
+    /// director dies before it comes here again. While it hands over, by the hash now.
+    pub(super) fn put_off_hashing(&mut self, table: &impl Table, now: Instant) {
+        let waiting = &mut self.waiting;
+        waiting.hashing = waiting.hashing.filter(|until| *until > now);
+        table.place_by_hash_in(if waiting.hashing.is_some() {
+            Some(Duration::ZERO)
+        } else if self.tells(now) {
+            Some(self.config.lag)
+        } else {
+            None
+        });
     }
 
     /// What the VRRP thread has to be told now.

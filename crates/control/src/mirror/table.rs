@@ -42,8 +42,9 @@ pub trait Table {
     /// Takes a connection out, unless this director acts for its address; whether there was one.
     fn remove(&self, flow: &Flow) -> bool;
 
-    /// Has new flows placed by the consistent hash, without an entry, for so long from now on; `None` ends it.
-    fn place_by_hash_for(&self, duration: Option<Duration>);
+    /// Has new flows placed by the consistent hash, without an entry, once so much time has passed, until the next call;
+    /// `None`: never.
+    fn place_by_hash_in(&self, duration: Option<Duration>);
 }
 
 /// What became of a connection that was to be entered.

@@ -186,10 +186,9 @@ fn a_removed_entry_is_unknown_and_counts_no_more() {
 }
 
 #[test]
-fn new_flows_go_by_the_hash_for_as_long_as_is_asked_for() {
+fn new_flows_go_by_the_hash_from_when_it_is_asked_for() {
     let world = World::with_weights(&[1, 1, 1]);
-    let until = world.tables.now().after(Tick::in_secs(10));
-    world.tables.state.hash_until.store(until.0, SeqCst);
+    world.tables.state.hash_from.store(1, SeqCst);
     for number in 0..20 {
         assert_eq!(world.send(client(number), SYN), Verdict::Transmit);
         let first = world.last_server();
@@ -199,9 +198,13 @@ fn new_flows_go_by_the_hash_for_as_long_as_is_asked_for() {
     assert_eq!((world.half_open(), world.established()), (0, 0));
     assert_eq!(world.tables.happened(evenkeel_abi::Event::AskedSyn), 20);
     assert_eq!(world.tables.happened(evenkeel_abi::Event::FloodSyn), 0);
-    world.tables.advance_secs(11);
+    let later = world.tables.now().after(Tick::in_secs(10));
+    world.tables.state.hash_from.store(later.0, SeqCst);
     world.send(client(1), SYN);
     assert_eq!(world.half_open(), 1);
+    world.tables.advance_secs(11);
+    world.send(client(2), SYN);
+    assert_eq!(world.half_open(), 1, "nobody has put it off");
 }
 
 /// Sends packets of few flows for as long as nobody stops it.

@@ -47,8 +47,7 @@ fn native_and_kernel_agree_when_the_half_open_table_is_full() {
                 state
                     .flood_until
                     .store(if i % 7 == 0 { u64::MAX } else { 0 }, SeqCst);
-                let asked = if i % 11 == 0 { u64::MAX } else { 0 };
-                state.hash_until.store(asked, SeqCst);
+                state.hash_from.store(u64::from(i % 11 == 0), SeqCst);
             });
             if i % 50 == 0 {
                 twins.age(Tick::in_secs(4));

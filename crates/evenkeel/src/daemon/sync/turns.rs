@@ -101,7 +101,8 @@ impl Daemon {
         if let Some(sync) = &mut self.sync {
             let done = matches!(end, HandoverEnd::Successor { .. });
             let plane = Plane(&mut self.hands.plane);
-            sync.mirror.handed_over(router, done, &plane);
+            sync.mirror
+                .handed_over(router, done, &plane, Instant::now());
         }
     }
 }

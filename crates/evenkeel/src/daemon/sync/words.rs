@@ -67,8 +67,8 @@ impl Table for Plane<'_> {
         self.0.remove(&own_flow(flow))
     }
 
-    fn place_by_hash_for(&self, duration: Option<Duration>) {
-        self.0.place_by_hash_for(duration);
+    fn place_by_hash_in(&self, duration: Option<Duration>) {
+        self.0.place_by_hash_in(duration);
     }
 }
 
