@@ -1,12 +1,14 @@
 //! The machine of one virtual router: what comes in and what goes out.
 //!
 //! `machine/receive.rs` judges advertisements, `machine/roles.rs` changes roles, `machine/orders.rs` hands
-//! them over, `machine/timing.rs` has the intervals and what happens when they are over.
+//! them over, `machine/timing.rs` has the intervals and what happens when they are over, `machine/watch.rs` what a Backup
+//! knows.
 
 mod orders;
 mod receive;
 mod roles;
 mod timing;
+mod watch;
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -16,6 +18,7 @@ use evenkeel_model::{AdvertChecksum, GateState, Role, VirtualRouter, VrrpVersion
 use evenkeel_wire::vrrp::{self, Coverage, Outgoing, Version, WriteError};
 
 use self::orders::{Handover, Holds, Stage};
+use self::watch::Watch;
 use crate::notice::Troubles;
 use crate::timer::{Timer, Timers};
 use crate::{Counters, HandoverEnd, Notice, Order, Output, Partner, Reason, View};
@@ -142,44 +145,6 @@ enum Stopping {
     Draining,
     /// All done.
     Done,
-}
-
-/// What a Backup knows of the Active.
-#[derive(Debug)]
-struct Watch {
-    /// Version 3: the interval that the Active advertised; `None`: this director's own.
-    interval: Option<Duration>,
-    /// When an advertisement was last heard, or the watch began.
-    heard: Instant,
-    /// Who stopped being Active, nobody having been heard since.
-    resigned: Option<IpAddr>,
-    /// The Active, if its priority is lower.
-    lower: Option<Lower>,
-    /// The timer ran out before this director might take over.
-    ran_out: bool,
-}
-
-/// An Active of lower priority.
-#[derive(Clone, Copy, Debug)]
-struct Lower {
-    address: IpAddr,
-    priority: u8,
-    /// When one was first heard.
-    since: Instant,
-    /// When it was last heard.
-    last: Instant,
-}
-
-impl Watch {
-    const fn new(now: Instant) -> Self {
-        Self {
-            interval: None,
-            heard: now,
-            resigned: None,
-            lower: None,
-            ran_out: false,
-        }
-    }
 }
 
 impl Machine {

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use evenkeel_model::{GateState, Role, VirtualRouter, VrrpVersion};
 
 use super::receive::{Heard, same_set};
-use super::{Lower, Machine, Stopping, Watch};
+use super::watch::{Lower, Watch};
+use super::{Machine, Stopping};
 use crate::timer::Timer;
 use crate::{HandoverEnd, Output, Reason};
 
