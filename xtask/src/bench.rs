@@ -4,11 +4,21 @@ use crate::{executables, process};
 use anyhow::Context as _;
 use std::process::ExitCode;
 
-/// Builds and runs `tests/netns/benches/failover` beside the optimised program; ends with its status.
+/// Builds and runs `tests/netns/benches/failover`; ends with its status.
 pub(crate) fn failover(args: &[&str]) -> anyhow::Result<ExitCode> {
+    beside_the_program("failover", args)
+}
+
+/// Builds and runs `tests/netns/benches/sync`; ends with its status.
+pub(crate) fn sync(args: &[&str]) -> anyhow::Result<ExitCode> {
+    beside_the_program("sync", args)
+}
+
+/// Builds the optimised program too, which the benchmark starts.
+fn beside_the_program(name: &str, args: &[&str]) -> anyhow::Result<ExitCode> {
     process::require_c_compiler()?;
     process::must_succeed(process::cargo().args(["build", "--release", "--package", "evenkeel"]))?;
-    run("failover", args)
+    run(name, args)
 }
 
 /// Builds and runs `tests/netns/benches/datapath`; ends with its status.

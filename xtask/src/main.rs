@@ -38,6 +38,8 @@ Usage: cargo xtask COMMAND
                      what a packet costs in the data plane
   bench failover [--json FILE] [--rounds N] [--adverts-ms MS]
                      what a change of director costs, of evenkeels and of keepalived
+  bench sync [--json FILE] [--rounds N]
+                     what connection sync costs, and the snapshot of a million connections
   bpf                build xdp/ and replace the committed object
   bpf --check        rebuild it in another folder and compare the bytes
   bpf --print-hash   print the hash of the sources that go into it
@@ -71,6 +73,7 @@ fn run(args: &[&str]) -> anyhow::Result<ExitCode> {
         ["tidy"] => tidy::run(),
         ["bench", "datapath", rest @ ..] => bench::datapath(rest),
         ["bench", "failover", rest @ ..] => bench::failover(rest),
+        ["bench", "sync", rest @ ..] => bench::sync(rest),
         ["interop", rest @ ..] => interop::run(rest),
         ["bpf"] => bpf::build(),
         ["bpf", "--check"] => bpf::check(),

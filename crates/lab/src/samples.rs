@@ -36,4 +36,17 @@ impl Samples {
         let len = self.0.len();
         f64::midpoint(middle(len.saturating_sub(1) / 2), middle(len / 2))
     }
+
+    /// The smallest that at least this share (0 to 1) of all does not exceed.
+    #[must_use]
+    pub fn quantile(&self, share: f64) -> f64 {
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "counts are far below 2^52, and saturating is right"
+        )]
+        let rank = (share * self.0.len() as f64).ceil() as usize;
+        self.0.get(rank.max(1) - 1).copied().unwrap_or(f64::NAN)
+    }
 }

@@ -48,16 +48,30 @@ impl Options {
     }
 }
 
-/// Measures as the command line says, `rounds` unless it says how many, as root and on one processor.
+/// Which processors a benchmark and what it starts may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Processors {
+    /// The last one.
+    One,
+    All,
+}
+
+/// Measures as the command line says, `rounds` unless it says how many, as root.
 #[must_use]
 #[expect(clippy::print_stderr, reason = "it stands for the benchmark's `main`")]
-pub fn run(rounds: u32, measure: fn(&Options) -> anyhow::Result<()>) -> ExitCode {
+pub fn run(
+    rounds: u32,
+    processors: Processors,
+    measure: fn(&Options) -> anyhow::Result<()>,
+) -> ExitCode {
     let outcome = Options::parse(rounds, std::env::args().skip(1)).and_then(|options| {
         ensure!(
             nix::unistd::geteuid().is_root(),
             "the benchmark loads programs and makes network namespaces: run it as root"
         );
-        stay_on_one_processor().context("staying on one processor")?;
+        if processors == Processors::One {
+            stay_on_one_processor().context("staying on one processor")?;
+        }
         measure(&options)
     });
     match outcome {

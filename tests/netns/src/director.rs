@@ -272,6 +272,12 @@ impl<'c> Director<'c> {
 pub struct Daemon(Child);
 
 impl Daemon {
+    /// Its process id, as this process sees it.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+
     /// Sends a signal; when that was.
     pub fn signal(&self, signal: Signal) -> Instant {
         let pid = i32::try_from(self.0.id()).expect("pids are small");

@@ -15,6 +15,7 @@ pub mod director;
 pub mod frr;
 pub mod keepalived;
 pub mod streams;
+pub mod sync;
 pub mod tap;
 pub mod texts;
 pub mod watch;

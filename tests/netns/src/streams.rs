@@ -58,15 +58,27 @@ impl Streams {
     /// Where the client is off.
     #[must_use]
     pub fn start(cluster: &Cluster, count: u16) -> Self {
+        Self::start_from(cluster, 0, count)
+    }
+
+    /// As [`start`](Self::start), numbered from `first`: beside others that run.
+    ///
+    /// # Panics
+    /// Where the client is off.
+    #[must_use]
+    pub fn start_from(cluster: &Cluster, first: u16, count: u16) -> Self {
         let (stop, stopped) = watch::channel(false);
         let received: Arc<Vec<AtomicU64>> =
             Arc::new((0..count).map(|_| AtomicU64::new(0)).collect());
         let counted = Arc::clone(&received);
         let thread = cluster.node("client").task(move || async move {
             let mut running = JoinSet::new();
-            for number in 0..count {
+            for (place, number) in (first..first + count).enumerate() {
                 let (stopped, counted) = (stopped.clone(), Arc::clone(&counted));
-                running.spawn(async move { (number, open(number, stopped, &counted).await) });
+                running.spawn(async move {
+                    let counter = counted.get(place).expect("one for each stream");
+                    (number, open(number, stopped, counter).await)
+                });
             }
             drop(stopped);
             let mut ends = running.join_all().await;
@@ -119,7 +131,7 @@ impl Streams {
 async fn open(
     number: u16,
     stopped: watch::Receiver<bool>,
-    counted: &[AtomicU64],
+    counter: &AtomicU64,
 ) -> io::Result<Ended> {
     let socket = TcpSocket::new_v4()?;
     socket.set_reuseaddr(true)?;
@@ -128,12 +140,9 @@ async fn open(
     stream.set_nodelay(true)?;
     stream.write_u64(number.into()).await?;
     let (reader, writer) = stream.into_split();
-    let number = usize::from(number);
-    let counter = counted.get(number).expect("one for each stream");
-    let offset = u64::try_from(number).unwrap_or(0);
     let (sent, received) = tokio::try_join!(
-        send(writer, offset, End::Client, stopped),
-        receive(reader, offset, End::Server, Some(counter)),
+        send(writer, number.into(), End::Client, stopped),
+        receive(reader, number.into(), End::Server, Some(counter)),
     )?;
     Ok(Ended { sent, received })
 }

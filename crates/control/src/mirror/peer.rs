@@ -22,8 +22,8 @@ pub struct Peer {
     pub(super) missed: Option<Instant>,
     /// When a change was lost to it last: it took none while others did.
     lost: Option<Instant>,
-    /// Since when it takes nothing, though there is something.
-    full: Option<Instant>,
+    /// How many were since the start.
+    missed_changes: u64,
     /// The virtual routers whose connections it told wholly, as their Active.
     pub(super) told_us: Routers,
     /// Whether it said that it has the services of this director.
@@ -47,7 +47,7 @@ impl Peer {
             walk: None,
             missed: None,
             lost: None,
-            full: None,
+            missed_changes: 0,
             told_us: Routers::NONE,
             same_services: None,
         }
@@ -98,31 +98,23 @@ impl Peer {
         &self.session
     }
 
+    /// Changes that found no room with it since the start, and that a walk told it of later.
+    #[must_use]
+    pub const fn missed(&self) -> u64 {
+        self.missed_changes
+    }
+
     /// By which address it was heard last.
     #[must_use]
     pub fn way(&self) -> Option<IpAddr> {
         self.heard.map(|(way, _)| way.ip())
     }
 
-    /// How many records it takes; `None`: nobody waits for it, for it is not there, or took none for longer than
-    /// `patience`.
-    pub(super) fn room(&mut self, patience: Duration, now: Instant) -> Option<usize> {
-        if !self.is_up(now) {
-            return None;
-        }
-        let room = self.session.room();
-        if room > 0 {
-            self.full = None;
-            return Some(room);
-        }
-        let since = *self.full.get_or_insert(now);
-        (now.saturating_duration_since(since) <= patience).then_some(0)
-    }
-
     /// A change was lost to it, of those since then.
     pub(super) fn lose(&mut self, since: Instant, now: Instant) {
         self.missed.get_or_insert(since);
         self.lost = Some(now);
+        self.missed_changes += 1;
     }
 
     /// A walk is over: it lacks nothing, unless a change was lost to it meanwhile, which may be in a bucket that the walk
@@ -175,7 +167,6 @@ impl Peer {
         self.same_services = None;
         self.missed = None;
         self.lost = None;
-        self.full = None;
         self.begin_walk(true, now);
     }
 

@@ -11,6 +11,9 @@ use super::{LOOK_EVERY, Mirror, Table, WALK};
 /// Buckets that one look takes of a walk at most: some 2 ms.
 const WALK_BUCKETS: u32 = 1 << 15;
 
+/// Room with a peer that a walk leaves for changes: as many as come until the next look, fifty thousand a second.
+const RESERVED: usize = 256;
+
 impl Mirror {
     /// Tells what packets and the sweep changed since the last time.
     pub(super) fn tell_changes(&mut self, table: &mut impl Table, now: Instant) {
@@ -46,11 +49,14 @@ impl Mirror {
         }
     }
 
-    /// How many records all those take that are waited for; `None`: there is nobody.
-    fn room(&mut self, now: Instant) -> Option<usize> {
-        let patience = self.config.lag;
-        let peers = self.peers.iter_mut();
-        peers.filter_map(|peer| peer.room(patience, now)).min()
+    /// How many changes are taken now; `None`: nobody is there. The fullest peer is waited for as long as the others do
+    /// not come to lag by that.
+    fn room(&self, now: Instant) -> Option<usize> {
+        let waits = now.saturating_duration_since(self.covered) <= self.config.lag / 4;
+        let there = || self.peers.iter().filter(|peer| peer.is_up(now));
+        let waited_for = there().filter(|peer| waits && peer.missed.is_none());
+        let fullest = waited_for.map(|peer| peer.session.room()).min();
+        fullest.or_else(|| there().map(|peer| peer.session.room()).max())
     }
 
     /// Says how far everybody has been told.
@@ -88,8 +94,9 @@ impl Mirror {
             } else {
                 (share as u32 + 1).min(WALK_BUCKETS)
             };
+            let budget = peer.session.room().saturating_sub(RESERVED);
             let (told, mut found) = (&self.told, Vec::new());
-            let next = table.walk(walk.at, buckets, peer.session.room(), |record| {
+            let next = table.walk(walk.at, buckets, budget, |record| {
                 let is_told = told.has(record.flow.address.ip());
                 found.extend(is_told.then_some(*record));
                 is_told

@@ -20,7 +20,7 @@ use std::fs;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use evenkeel_netns_tests::bench::{self, Options};
+use evenkeel_netns_tests::bench::{self, Options, Processors};
 
 use crate::closed_loop::Lane;
 use crate::director::Family;
@@ -31,7 +31,7 @@ use crate::report::Report;
 const HALF_OPEN: u32 = 1 << 21;
 
 fn main() -> ExitCode {
-    bench::run(10, measure)
+    bench::run(10, Processors::One, measure)
 }
 
 fn measure(options: &Options) -> anyhow::Result<()> {

@@ -19,7 +19,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use evenkeel_model::Scheduler;
-use evenkeel_netns_tests::bench::{self, Options};
+use evenkeel_netns_tests::bench::{self, Options, Processors};
 
 use crate::harness::Harness;
 use crate::kernel::Task;
@@ -27,7 +27,7 @@ use crate::lane::Lane;
 use crate::report::Report;
 
 fn main() -> ExitCode {
-    bench::run(25, measure)
+    bench::run(25, Processors::One, measure)
 }
 
 fn measure(options: &Options) -> anyhow::Result<()> {

@@ -17,6 +17,7 @@ mod source;
 mod stopped;
 mod strangers;
 mod sync;
+mod sync_three;
 mod troubles;
 
 use std::net::Ipv4Addr;

@@ -1,17 +1,15 @@
 //! Connection sync: connections of schedulers that no other director would repeat survive every change of director.
 
-use std::fs;
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use evenkeel_api::{Role, SyncPeerStatus};
+use evenkeel_api::Role;
+use evenkeel_netns_tests::Daemon;
 use evenkeel_netns_tests::cluster::{DIRECTOR, PARTNER};
 use evenkeel_netns_tests::streams::STREAMS;
+use evenkeel_netns_tests::sync::{is_in_sync, named, peer, table, write_key};
 use evenkeel_netns_tests::texts::{ECHO, config, scheduled, service, udp};
-use evenkeel_netns_tests::{Daemon, Director};
 use tempfile::TempDir;
 
 use crate::{FRONT, HIGH, LOW, Pair, TCP, Traffic, front, lost};
@@ -22,18 +20,10 @@ struct Synced {
     keys: TempDir,
 }
 
-fn sync_table(key: &Path) -> String {
-    format!(
-        "\n[sync]\nkey-files = [\"{}\"]\npeers = [\n  {{ name = \"director\", addresses = [\"{DIRECTOR}\"] }},\n  \
-         {{ name = \"partner\", addresses = [\"{PARTNER}\"] }},\n]\n",
-        key.display()
-    )
-}
-
 /// Services whose flows go round in turns, so that a director that knows nothing of them breaks half of them; the web's
 /// by this scheduler. Its connections live for a millisecond, and those that a director placed just before it fails are
 /// told to nobody: only where it hands over in order may they go round in turns too.
-fn in_turns(web: &str) -> String {
+pub(crate) fn in_turns(web: &str) -> String {
     [
         scheduled(&service("web", 80, &[1, 2], TCP), web),
         service("streams", STREAMS, &[1, 2], TCP),
@@ -43,18 +33,9 @@ fn in_turns(web: &str) -> String {
 }
 
 fn config_of(name: &str, priority: u8, key: &Path, web: &str) -> String {
-    let tables = [sync_table(key), front(priority, ""), in_turns(web)];
-    config(&tables).replace(
-        "name = \"director\"\ninterface",
-        &format!("name = \"{name}\"\ninterface"),
-    )
-}
-
-fn write_key(path: &Path, digits: &str) {
-    let mut options = fs::OpenOptions::new();
-    let options = options.create(true).write(true).truncate(true).mode(0o600);
-    let mut file = options.open(path).unwrap();
-    file.write_all(digits.repeat(4).as_bytes()).unwrap();
+    let directors = [("director", DIRECTOR), ("partner", PARTNER)];
+    let tables = [table(key, &directors), front(priority, ""), in_turns(web)];
+    named(&config(&tables), name)
 }
 
 impl Synced {
@@ -76,19 +57,14 @@ impl Synced {
     fn in_sync(&self) {
         let cluster = &self.pair.cluster;
         cluster.eventually("both are in sync", || {
-            [cluster.director(), cluster.partner()]
-                .into_iter()
-                .all(|director| peer(director).is_some_and(|peer| is_in_sync(&peer)))
+            [
+                (cluster.director(), "partner"),
+                (cluster.partner(), "director"),
+            ]
+            .into_iter()
+            .all(|(director, other)| peer(director, other).is_some_and(|p| is_in_sync(&p)))
         });
     }
-}
-
-fn peer(director: Director<'_>) -> Option<SyncPeerStatus> {
-    director.status().sync?.peers.into_iter().next()
-}
-
-fn is_in_sync(peer: &SyncPeerStatus) -> bool {
-    peer.incoming.state == "in-sync" && peer.outgoing.state == "in-sync"
 }
 
 #[test]

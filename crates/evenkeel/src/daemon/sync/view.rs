@@ -36,6 +36,7 @@ fn peer(peer: &Peer, digest: u64, now: Instant) -> SyncPeerStatus {
         ("records-received", counters.records_received),
         ("removals-received", counters.removals_received),
         ("resent", counters.resent),
+        ("missed", peer.missed()),
         ("duplicates", counters.duplicates),
         ("sessions", counters.sessions),
     ];
