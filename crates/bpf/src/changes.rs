@@ -16,6 +16,16 @@ impl DataPlane {
         words.iter().any(|word| word.load(Acquire) != 0)
     }
 
+    /// Takes all that packets have changed and gives nothing of it: before a [`walk`](Self::walk), which gives all.
+    pub fn forget_changes(&self) {
+        for word in self.tables.changed.as_slice() {
+            // Most words are of nobody's change, and are not written.
+            if word.load(Acquire) != 0 {
+                word.swap(0, AcqRel);
+            }
+        }
+    }
+
     /// Takes buckets of the established table that packets have changed, and gives the connections that live there;
     /// starts where the last call ended, and comes round once.
     ///

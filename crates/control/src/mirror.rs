@@ -244,7 +244,15 @@ impl Mirror {
                 self.received.removed += u64::from(removed);
                 return;
             }
-            Output::WantSnapshot => return peer.begin_anew(now),
+            Output::WantSnapshot => {
+                peer.begin_anew(now);
+                // What was marked while nobody took it would be told twice.
+                let mut others = self.peers.iter().enumerate();
+                if !others.any(|(other, peer)| other != at && peer.is_up(now)) {
+                    table.forget_changes();
+                }
+                return;
+            }
             Output::SnapshotComplete => return peer.told_all(),
             Output::PeerChanged { digest, .. } => {
                 if peer.is_whole(now) {

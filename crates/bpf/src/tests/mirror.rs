@@ -132,6 +132,27 @@ fn a_budget_is_kept_and_the_rest_stays_for_the_next_call() {
 }
 
 #[test]
+fn what_is_forgotten_is_given_by_a_walk_alone_and_what_follows_as_a_change() {
+    in_room(|_| {
+        let mut plane = plane_with(&[service(&[server(1, 1)])]);
+        for port in 1000..1100 {
+            connect(&plane, port);
+        }
+        plane.forget_changes();
+        assert!(!plane.has_changes());
+        let mut walked = 0;
+        let end = plane.walk(0, u32::MAX, usize::MAX, |_| {
+            walked += 1;
+            true
+        });
+        assert_eq!((end, walked), (None, 100));
+        connect(&plane, 2000);
+        let given = taken(&mut plane, usize::MAX);
+        assert!(given.iter().any(|c| c.client.port() == 2000), "{given:?}");
+    });
+}
+
+#[test]
 fn a_walk_in_parts_comes_by_every_connection_once() {
     in_room(|_| {
         let plane = plane_with(&[service(&[server(1, 1)])]);

@@ -15,6 +15,9 @@ pub trait Table {
     /// Whether packets changed something that was not taken yet.
     fn has_changes(&self) -> bool;
 
+    /// Takes all that packets have changed and gives nothing of it: before a [`walk`](Self::walk), which gives all.
+    fn forget_changes(&self);
+
     /// Takes buckets that packets have changed and gives the connections that live there; begins where the last call
     /// ended, and comes round once. `each` says whether it had use for one: at most `budget` of these are given, and a
     /// bucket that could give more stays for the next call, so that less than a bucket's places give nothing.

@@ -1,7 +1,7 @@
 //! Three directors that tell each other their connections: two may fail one after the other, and one returns.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
@@ -10,9 +10,10 @@ use evenkeel_api::Role;
 use evenkeel_lab::probe::UdpProbe;
 use evenkeel_netns_tests::cluster::{DIRECTOR, PARTNER, VIP, server, vip};
 use evenkeel_netns_tests::streams::STREAMS;
-use evenkeel_netns_tests::sync::{is_in_sync, named, peer, table, write_key};
+use evenkeel_netns_tests::sync::{count, is_in_sync, named, peer, table, write_key};
 use evenkeel_netns_tests::texts::{ECHO, config, node, pair_topology};
 use evenkeel_netns_tests::{Backend, Cluster, Daemon, Director, Streams};
+use evenkeel_testkit::packet::Datagram;
 use tempfile::TempDir;
 
 use crate::sync::in_turns;
@@ -69,6 +70,11 @@ impl Three {
 
     fn director(&self, place: usize) -> Director<'_> {
         self.cluster.director_at(PLACES[place].0)
+    }
+
+    /// Entries of its established table.
+    fn held(&self, place: usize) -> u64 {
+        self.director(place).status().tables.connections
     }
 
     /// Starts its daemon with the config that it has.
@@ -157,7 +163,9 @@ fn config_of(place: usize, priority: u8, key: &Path) -> String {
         front(priority, ""),
         in_turns("maglev"),
     ];
-    named(&config(&tables), PLACES[place].0)
+    let text = config(&tables).replace("connections = 16384", "connections = 65536");
+    let text = text.replace("half-open = 4096", "half-open = 65536");
+    named(&text, PLACES[place].0)
 }
 
 /// Flows of UDP beside that of the traffic.
@@ -223,4 +231,64 @@ fn flows_survive_the_loss_of_two_directors_of_three_and_the_return_of_the_first(
         let _echoes = probe.stop().unwrap();
     }
     let _ended = traffic.end(&macs);
+}
+
+/// Where flows seem to come from; no real server has a way back there.
+const SOURCES: &str = "10.64.0.0/10";
+
+/// Datagrams of that many flows, one of each.
+fn datagrams(director: [u8; 6], flows: u16) -> Vec<Vec<u8>> {
+    let ports = (1024..).take(flows.into());
+    let frames = ports.map(|port| {
+        let client = SocketAddrV4::new(Ipv4Addr::new(10, 64, 0, 1), port);
+        let datagram = Datagram {
+            destination: director,
+            ..Datagram::new(client, vip(ECHO))
+        };
+        datagram.frame()
+    });
+    frames.collect()
+}
+
+#[test]
+fn a_director_that_takes_little_delays_no_other() {
+    const FLOWS: u16 = 12_000;
+    let three = Three::boot("t-threeslow");
+    for number in 1..=2 {
+        let words = ["ip", "route", "add", "blackhole", SOURCES];
+        let _nothing = three.cluster.run(&server(number), &words);
+    }
+    // The third gets a thousand connections a second.
+    let slowly = ["rate", "200kbit", "burst", "4k", "limit", "30k"];
+    let queue = ["tc", "qdisc", "add", "dev", "third", "root", "tbf"];
+    three.cluster.at_switch(&[&queue[..], &slowly].concat());
+
+    let frames = datagrams(three.director(0).mac(), FLOWS);
+    // A flow of UDP is established by a datagram that comes a second or more after its first.
+    three.cluster.eventually("all are established", || {
+        three.cluster.send_frames("client", frames.clone());
+        three.held(0) >= FLOWS.into()
+    });
+    let mut at_third = 0;
+    three.cluster.eventually("the partner has all of them", || {
+        at_third = three.held(2);
+        three.held(1) >= FLOWS.into()
+    });
+    assert!(
+        at_third < 9000,
+        "the partner waited for the third: {at_third}"
+    );
+    let missed = || {
+        let peer = peer(three.director(0), "third").unwrap();
+        count(&peer.counters, "missed")
+    };
+    assert!(missed() > 0, "the third took all");
+
+    three
+        .cluster
+        .at_switch(&["tc", "qdisc", "del", "dev", "third", "root"]);
+    three.cluster.eventually("the third has all of them", || {
+        three.held(2) >= FLOWS.into()
+    });
+    three.in_sync(&[0, 1, 2]);
 }

@@ -24,6 +24,10 @@ impl Table for Plane<'_> {
         self.0.has_changes()
     }
 
+    fn forget_changes(&self) {
+        self.0.forget_changes();
+    }
+
     fn take_changes(&mut self, budget: usize, mut each: impl FnMut(&Record) -> bool) {
         let told = |connection: &Connection| record(connection).is_some_and(|it| each(&it));
         let _given = self.0.take_changes(budget, told);
