@@ -1,7 +1,7 @@
 //! `cargo xtask interop`: every combination of evenkeel and another VRRP director, of which the ordinary
 //! tests run a covering part.
 
-use crate::{executables, process, suite};
+use crate::{executables, process};
 use anyhow::Context as _;
 use std::process::ExitCode;
 
@@ -11,6 +11,6 @@ pub(crate) fn run(args: &[&str]) -> anyhow::Result<ExitCode> {
     process::must_succeed(process::cargo().args(["build", "--package", "evenkeel"]))?;
     let built = executables::of_tests(&["--package", "evenkeel-netns-tests", "--test", "interop"])?;
     let program = &built.first().context("cargo built no test")?.path;
-    let all = ["--include-ignored", suite::AT_ONCE];
+    let all = ["--include-ignored", "--test-threads=1"];
     process::run_as_root("the interop tests", program, &[&all, args].concat())
 }

@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 use std::io::{BufRead as _, BufReader, Write};
 use std::process::{Command, ExitCode, Stdio};
 
-/// Packages whose tests need root, by folder. Their tests measure time, so they run one by one, but for [`MOSTLY_WAIT`].
+/// Packages whose tests need root, by folder. Their tests measure time, so they run one by one.
 const NEED_ROOT: [&str; 5] = [
     "crates/net",
     "crates/bpf",
@@ -17,13 +17,6 @@ const NEED_ROOT: [&str; 5] = [
     "crates/evenkeel",
     "tests/netns",
 ];
-
-/// Test programs that mostly wait for what takes its time by the protocol, so that several of their tests at once
-/// disturb each other little; by name.
-const MOSTLY_WAIT: [&str; 2] = ["failover", "interop"];
-
-/// How many of their tests run at once.
-pub(crate) const AT_ONCE: &str = "--test-threads=3";
 
 /// What `cargo fmt --all` does not see, with the modules of each.
 const OUTSIDE_THE_WORKSPACE: [&str; 3] = [
@@ -193,13 +186,10 @@ impl AsRoot {
                 command.arg(format!("{name}={value}"));
             }
         }
-        command.arg("EVENKEEL_REQUIRE_ROOT=1").arg(&test.path).arg(
-            if MOSTLY_WAIT.contains(&test.name.as_str()) {
-                AT_ONCE
-            } else {
-                "--test-threads=1"
-            },
-        );
+        command
+            .arg("EVENKEEL_REQUIRE_ROOT=1")
+            .arg(&test.path)
+            .arg("--test-threads=1");
         command
     }
 }
