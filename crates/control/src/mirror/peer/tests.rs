@@ -37,7 +37,7 @@ fn what_was_lost_during_a_walk_needs_another_one() {
 #[test]
 fn a_peer_without_a_session_has_all_that_it_needs() {
     let now = Instant::now();
-    let mut peer = peer(now);
+    let peer = peer(now);
     assert!(!peer.is_up(now));
     assert!(peer.has_all(now, now));
     assert_eq!(peer.synced(51, now), None);
