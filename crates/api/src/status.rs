@@ -181,6 +181,8 @@ pub enum ServerState {
     Up,
     /// Its checks fail.
     Down,
+    /// Its checks fail here, and connections that another director placed there go on.
+    Held,
     /// No check has been answered yet.
     Gated,
     /// It would be in, but its hardware address is unknown.
@@ -200,6 +202,7 @@ impl ServerState {
         match self {
             Self::Up => "up",
             Self::Down => "down",
+            Self::Held => "held",
             Self::Gated => "gated",
             Self::NoNeighbour => "no-neighbour",
             Self::Overloaded => "overloaded",

@@ -145,6 +145,7 @@ pub(crate) fn rebuild(tables: &mut Tables, sizes: &Sizes) -> Result<Adopted, Str
         }
         live.insert(service_key, (number, listed));
     }
+    adopt_held(tables, &mut live, &mut listed_servers);
     check_ids(tables, &known, &live)?;
     let numbers: HashSet<u32> = live.values().map(|(number, _)| *number).collect();
     takes::strip_dead(tables, &book, &numbers);
@@ -244,17 +245,47 @@ fn read_service(
         scheduler,
         options: service_options::read(half, all.len),
         servers,
+        held: Vec::new(),
     };
     Ok(Listed {
         entry,
         numbers,
+        held: Vec::new(),
         extents,
         ring,
         start: Start::HEAD,
     })
 }
 
-/// A listed server of a service; `None` if it is another's or not present.
+/// Finds the servers that services hold, and counts them with the listed ones. Where flows go on anyway, one that is kept
+/// is not told apart, and need not be.
+fn adopt_held(
+    tables: &Tables,
+    live: &mut BTreeMap<ServiceKey, (u32, Listed)>,
+    listed: &mut HashSet<u32>,
+) {
+    let services = live.values_mut().map(|(number, listed)| (*number, listed));
+    let mut services: HashMap<u32, &mut Listed> = services.collect();
+    for (number, server) in (0..).zip(tables.servers.as_slice()) {
+        let flags = Server::unpack_flags(server.mac.load(Acquire));
+        let service = low(server.owner.load(Relaxed)).checked_sub(1);
+        let (Some(service), false) = (service, listed.contains(&number)) else {
+            continue;
+        };
+        let load = tables.loads.get(number);
+        if flags & ServerFlags::KEPT != 0
+            && !keeps(tables, service)
+            && let Some(of) = services.get_mut(&service)
+            && let Some(entry) = load.and_then(|load| read_server(server, load, service))
+        {
+            of.entry.held.push(entry);
+            of.held.push(number);
+            listed.insert(number);
+        }
+    }
+}
+
+/// A listed or held server of a service; `None` if it is another's or not present.
 fn read_server(server: &Server, load: &Load, service: u32) -> Option<ServerEntry> {
     let mac = server.mac.load(Acquire);
     if Server::unpack_flags(mac) & ServerFlags::PRESENT == 0

@@ -3,7 +3,7 @@
 //! Rebuilt from the maps at adoption.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use evenkeel_abi::{ServiceKey as Key, Span};
@@ -54,12 +54,28 @@ pub(crate) struct Listed {
     pub(crate) entry: ServiceEntry,
     /// Numbers of its servers, in list order.
     pub(crate) numbers: Vec<u32>,
+    /// Numbers of those that it holds.
+    pub(crate) held: Vec<u32>,
     /// Its runs of words, each once.
     pub(crate) extents: Vec<Extent>,
     /// Its ring, or wrr's levels.
     pub(crate) ring: Table,
     /// The cursor as published, with rr.
     pub(crate) start: Start,
+}
+
+impl Listed {
+    /// The numbers and addresses of its servers, and of those that it holds.
+    pub(crate) fn servers(&self) -> impl Iterator<Item = (u32, SocketAddr)> {
+        let numbers = self.numbers.iter().chain(&self.held).copied();
+        let servers = self.entry.servers.iter().chain(&self.entry.held);
+        numbers.zip(servers.map(|server| server.address))
+    }
+
+    /// Whether it lists or holds the server of this number.
+    pub(crate) fn has(&self, number: u32) -> bool {
+        self.numbers.contains(&number) || self.held.contains(&number)
+    }
 }
 
 /// A table in the arena: its first word and its number of entries, two to a word.

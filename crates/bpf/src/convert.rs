@@ -173,7 +173,14 @@ pub(crate) const fn mac_word(server: &ServerEntry) -> u64 {
     }
 }
 
-/// The way to a listed server.
+/// The same of a server that is held: its flows are forwarded, and it gets no new ones.
+pub(crate) const fn held_word(server: &ServerEntry) -> u64 {
+    let word = mac_word(server);
+    let flags = Server::unpack_flags(word) | ServerFlags::KEPT;
+    Server::pack_mac(Server::unpack_mac(word), flags)
+}
+
+/// The way to a server.
 pub(crate) fn egress(server: &ServerEntry) -> Egress {
     let way = server.hop.way;
     way.map_or_else(Egress::default, |way| {

@@ -23,6 +23,8 @@ use crate::tables::Tables;
 pub(crate) struct Draft {
     /// Numbers of its servers, in list order.
     pub(crate) numbers: Vec<u32>,
+    /// Numbers of those that it holds.
+    pub(crate) held: Vec<u32>,
     /// Its ring, wrr's levels, or a table of addresses.
     pub(crate) ring: Table,
     /// What stands in the word before levels or addresses; `None`: there is a ring.
@@ -81,7 +83,7 @@ impl DataPlane {
     /// Writes a service's tables where no program reads.
     pub(crate) fn draft(
         &mut self,
-        numbers: &[u32],
+        (numbers, held): (&[u32], &[u32]),
         entry: &ServiceEntry,
         old: Option<&Listed>,
     ) -> Result<Draft, PutError> {
@@ -93,6 +95,7 @@ impl DataPlane {
         let (tables, extents) = self.write(&contents)?;
         Ok(Draft {
             numbers: numbers.to_vec(),
+            held: held.to_vec(),
             begin,
             extents,
             list: tables[0],

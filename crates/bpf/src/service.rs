@@ -15,7 +15,7 @@ use evenkeel_abi::{Server, ServerFlags, low, map, pair};
 use evenkeel_model::{Listens, OnRemoval, ServerEntry, ServiceEntry, ServiceKey, Thresholds};
 
 use crate::book::{Listed, Record};
-use crate::convert::{address6_words, egress, mac_word, store, store_server};
+use crate::convert::{address6_words, egress, held_word, mac_word, store, store_server};
 use crate::cursor::Start;
 use crate::draft::{Draft, fill};
 use crate::error::{PutError, io_cause, map_failed};
@@ -60,7 +60,7 @@ impl DataPlane {
             && !force
             && same_tables(&listed.entry, entry)
         {
-            self.put_in_place(entry, &listed.numbers);
+            self.put_in_place(entry, listed);
             return self.take(&entry.key, &listens);
         }
         let draft = match self.prepare(number, entry, listed.as_ref()) {
@@ -112,8 +112,8 @@ impl DataPlane {
         let Some(listed) = record.listed.take() else {
             return Ok(());
         };
-        for (server, data) in listed.numbers.iter().zip(&listed.entry.servers) {
-            self.take_out(*server, number, data.address, false);
+        for (server, address) in listed.servers() {
+            self.take_out(server, number, address, false);
         }
         let now = Instant::now();
         for extent in listed.extents {
@@ -154,22 +154,22 @@ impl DataPlane {
             self.book.wait_since(replaced);
         }
         let numbers = self.join(number, entry, listed)?;
-        let draft = self.draft(&numbers, entry, listed);
+        let draft = self.draft(numbers.split_at(entry.servers.len()), entry, listed);
         if draft.is_err() {
             self.part(number, entry, &numbers, listed);
         }
         draft
     }
 
-    /// Lends numbers to all servers of a list.
+    /// Lends numbers to all servers of a list, then to those that are held.
     fn join(
         &mut self,
         service: u32,
         entry: &ServiceEntry,
         listed: Option<&Listed>,
     ) -> Result<Vec<u32>, PutError> {
-        let mut numbers = Vec::with_capacity(entry.servers.len());
-        for server in &entry.servers {
+        let mut numbers = Vec::with_capacity(entry.servers.len() + entry.held.len());
+        for server in entry.servers.iter().chain(&entry.held) {
             let joined =
                 self.book
                     .lend_server((service, server.address))
@@ -191,7 +191,7 @@ impl DataPlane {
         Ok(numbers)
     }
 
-    /// Undoes [`join`](Self::join), except for servers that are listed.
+    /// Undoes [`join`](Self::join), except for servers that are listed or held.
     fn part(
         &mut self,
         service: u32,
@@ -199,8 +199,9 @@ impl DataPlane {
         numbers: &[u32],
         listed: Option<&Listed>,
     ) {
-        for (&number, server) in numbers.iter().zip(&entry.servers) {
-            let stays = listed.is_some_and(|listed| listed.numbers.contains(&number));
+        let servers = entry.servers.iter().chain(&entry.held);
+        for (&number, server) in numbers.iter().zip(servers) {
+            let stays = listed.is_some_and(|listed| listed.has(number));
             if !stays {
                 self.book.servers.leave(number, (service, server.address));
             }
@@ -226,6 +227,10 @@ impl DataPlane {
         for (&server, data) in draft.numbers.iter().zip(&entry.servers) {
             self.fill_server(server, number, &entry.key, data);
         }
+        // Before the list without them is selected: their flows meet no moment in which they are gone.
+        for (&server, data) in draft.held.iter().zip(&entry.held) {
+            self.fill_held(server, number, &entry.key, data);
+        }
         if !keeps(entry) {
             // What was kept so far is gone.
             for left in self.book.servers.leaving_of(number) {
@@ -247,9 +252,9 @@ impl DataPlane {
         slot.select.store(other, Release);
         let published = Instant::now();
         if let Some(old) = old {
-            for (server, data) in old.numbers.iter().zip(&old.entry.servers) {
-                if !draft.numbers.contains(server) {
-                    self.take_out(*server, number, data.address, keeps(entry));
+            for (server, address) in old.servers() {
+                if !draft.numbers.contains(&server) && !draft.held.contains(&server) {
+                    self.take_out(server, number, address, keeps(entry));
                 }
             }
             for extent in &old.extents {
@@ -266,6 +271,7 @@ impl DataPlane {
                 extents: draft.extents,
                 ring: draft.ring,
                 numbers: draft.numbers,
+                held: draft.held,
                 start,
             });
         }
@@ -287,11 +293,14 @@ impl DataPlane {
     }
 
     /// Changes what a packet may see change by itself: how servers are reached.
-    fn put_in_place(&mut self, entry: &ServiceEntry, numbers: &[u32]) {
-        for (number, server) in numbers.iter().zip(&entry.servers) {
+    fn put_in_place(&mut self, entry: &ServiceEntry, listed: &Listed) {
+        let in_list = entry.servers.iter().map(|s| (s, mac_word(s)));
+        let held = entry.held.iter().map(|s| (s, held_word(s)));
+        let numbers = listed.numbers.iter().chain(&listed.held);
+        for (number, (server, mac)) in numbers.zip(in_list.chain(held)) {
             if let Some(words) = self.tables.servers.get(*number) {
                 words.egress.store(egress(server).0, Relaxed);
-                words.mac.store(mac_word(server), Release);
+                words.mac.store(mac, Release);
             }
         }
         if let Some(record) = self.book.services.get_mut(&entry.key)
@@ -301,8 +310,25 @@ impl DataPlane {
         }
     }
 
-    /// Writes a server's words, the flag that it is present last.
+    /// Writes a listed server's words, the flag that it is present last.
     fn fill_server(&self, number: u32, service: u32, key: &ServiceKey, server: &ServerEntry) {
+        let weights = pair(server.weight.get().into(), server.hash_weight.get().into());
+        self.fill_words(number, service, key, server, (weights, mac_word(server)));
+    }
+
+    /// The same of one that is held.
+    fn fill_held(&self, number: u32, service: u32, key: &ServiceKey, server: &ServerEntry) {
+        self.fill_words(number, service, key, server, (0, held_word(server)));
+    }
+
+    fn fill_words(
+        &self,
+        number: u32,
+        service: u32,
+        key: &ServiceKey,
+        server: &ServerEntry,
+        (weights, mac): (u64, u64),
+    ) {
         let Some(words) = self.tables.servers.get(number) else {
             return;
         };
@@ -310,13 +336,12 @@ impl DataPlane {
             ServiceKey::Single { protocol, .. } => protocol.number(),
             ServiceKey::Group(_) => 0,
         };
-        let weights = pair(server.weight.get().into(), server.hash_weight.get().into());
         words.owner.store(pair(service + 1, 0), Relaxed);
         store_server(words, server.address, protocol);
         words.weights.store(weights, Relaxed);
         self.set_thresholds(number, server.thresholds);
         words.egress.store(egress(server).0, Relaxed);
-        words.mac.store(mac_word(server), Release);
+        words.mac.store(mac, Release);
     }
 
     /// Sets when a server is overloaded; it is not any more where the threshold rises or goes, as in
@@ -363,7 +388,8 @@ pub(crate) fn take_out(server: &Server, keep: bool) {
 fn check(entry: &ServiceEntry) -> Result<(), PutError> {
     let listens = entry.listens();
     let addresses = listens.iter().map(|listen| listen.address);
-    let servers = entry.servers.iter().map(|server| server.address.ip());
+    let servers = entry.servers.iter().chain(&entry.held);
+    let servers = servers.map(|server| server.address.ip());
     let mut all = addresses.chain(servers);
     if let Some(first) = all.next()
         && let Some(other) = all.find(|address| address.is_ipv4() != first.is_ipv4())
@@ -382,7 +408,7 @@ fn check(entry: &ServiceEntry) -> Result<(), PutError> {
         });
     }
     let mut seen = HashSet::new();
-    for server in &entry.servers {
+    for server in entry.servers.iter().chain(&entry.held) {
         if !seen.insert(server.address) {
             return Err(PutError::Duplicate {
                 service: entry.key,
@@ -411,6 +437,7 @@ fn same_tables(a: &ServiceEntry, b: &ServiceEntry) -> bool {
         && same_addresses
         && a.options == b.options
         && a.servers.iter().map(shape).eq(b.servers.iter().map(shape))
+        && a.held.iter().map(shape).eq(b.held.iter().map(shape))
 }
 
 pub(crate) fn ignore_missing(

@@ -6,7 +6,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use aya::maps::{MapData, PerCpuArray};
 use evenkeel_abi::{BUCKET_WAYS, DropReason, Event, Stats, low, map};
 use evenkeel_model::{
-    Forwarding, GateState, Listens, Scheduler, ServiceKey, ServiceOptions, Thresholds, Weight,
+    Forwarding, GateState, Listens, Scheduler, ServerEntry, ServiceKey, ServiceOptions, Thresholds,
+    Weight,
 };
 
 use crate::book::Listed;
@@ -32,6 +33,8 @@ pub struct ServiceView {
     pub stats: Stats,
     /// Its real servers, in IPVS's list order.
     pub servers: Vec<ServerView>,
+    /// Those that it holds.
+    pub held: Vec<ServerView>,
 }
 
 impl ServiceView {
@@ -100,20 +103,8 @@ impl DataPlane {
         let live = records.filter_map(|(key, r)| Some((key, r.number, r.listed.as_ref()?)));
         let views = live.map(|(key, number, listed)| {
             let servers = listed.numbers.iter().zip(&listed.entry.servers);
-            let servers = servers.map(|(number, entry)| {
-                let load = self.tables.loads.get(*number);
-                Ok(ServerView {
-                    address: entry.address,
-                    weight: entry.weight,
-                    thresholds: entry.thresholds,
-                    overloaded: load.is_some_and(|l| l.overloaded.load(Relaxed) != 0),
-                    forwarding: entry.forwarding,
-                    active: load.map_or(0, |l| count(l.active.load(Relaxed))),
-                    inactive: load.map_or(0, |l| count(l.inactive.load(Relaxed))),
-                    persistent: load.map_or(0, |l| count(l.persistent.load(Relaxed))),
-                    stats: stats(map::SERVER_STATS, &self.tables.server_stats, *number)?,
-                })
-            });
+            let held = listed.held.iter().zip(&listed.entry.held);
+            let view = |(number, entry): (&u32, &ServerEntry)| self.server_view(*number, entry);
             Ok(ServiceView {
                 key: *key,
                 group: listed.entry.group.clone(),
@@ -121,10 +112,26 @@ impl DataPlane {
                 options: listed.entry.options,
                 gate: self.gate_of_service(&listed.entry),
                 stats: stats(map::SERVICE_STATS, &self.tables.service_stats, number)?,
-                servers: servers.collect::<Result<_, ReadError>>()?,
+                servers: servers.map(view).collect::<Result<_, ReadError>>()?,
+                held: held.map(view).collect::<Result<_, ReadError>>()?,
             })
         });
         views.collect()
+    }
+
+    fn server_view(&self, number: u32, entry: &ServerEntry) -> Result<ServerView, ReadError> {
+        let load = self.tables.loads.get(number);
+        Ok(ServerView {
+            address: entry.address,
+            weight: entry.weight,
+            thresholds: entry.thresholds,
+            overloaded: load.is_some_and(|l| l.overloaded.load(Relaxed) != 0),
+            forwarding: entry.forwarding,
+            active: load.map_or(0, |l| count(l.active.load(Relaxed))),
+            inactive: load.map_or(0, |l| count(l.inactive.load(Relaxed))),
+            persistent: load.map_or(0, |l| count(l.persistent.load(Relaxed))),
+            stats: stats(map::SERVER_STATS, &self.tables.server_stats, number)?,
+        })
     }
 
     /// Whether a listing shows a service, or a real server of it: it is held, and a gate of it is open.

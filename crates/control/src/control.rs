@@ -40,7 +40,8 @@ use crate::view::View;
 /// is listed once its first check has passed and its hardware address is known (one whose address is this
 /// director's own needs none, and is forwarded to as local); then it stands where it was added, the one
 /// added last first, as in IPVS. A failed server leaves the list and comes back at its head, or (`quiesce`)
-/// keeps its place with weight 0. What the data plane was found to hold is adopted: listed servers stay
+/// keeps its place with weight 0; while other directors act for the service, and tell this one of their flows, it is
+/// held, so that these go on. What the data plane was found to hold is adopted: listed servers stay
 /// listed until their checks fail.
 ///
 /// A service's sorry server stands at the head of its list while it is needed: while no other server of the list has
@@ -335,10 +336,12 @@ impl Control {
 
     /// Puts what differs from what was put, and opens the gates of new addresses.
     fn publish(&mut self, now: Instant) {
+        let is_synced = self.director.sync.is_some();
         for config in &self.director.services {
             let Some(service) = self.services.get_mut(&config.key) else {
                 continue;
             };
+            service.stand(self.routers.standing(&service.config, is_synced));
             service.begin(&self.neighbours, now);
             if !service.dirty {
                 continue;
@@ -348,6 +351,8 @@ impl Control {
             let entry = service.entry(&self.neighbours);
             let report = service.note_sorry(&entry).map(Command::Report);
             self.outputs.extend(report);
+            let reports = service.newly_held(&entry).map(Command::Report);
+            self.outputs.extend(reports);
             if service.put.as_ref() != Some(&entry) {
                 service.put = Some(entry.clone());
                 self.outputs.push_back(Command::PutService(entry));

@@ -38,7 +38,7 @@ impl Neighbours {
 
     /// Takes over what an adopted service knew, for watched addresses.
     pub(crate) fn adopt(&mut self, entry: &ServiceEntry) {
-        let neighbours = entry.servers.iter();
+        let neighbours = entry.servers.iter().chain(&entry.held);
         for server in neighbours.filter(|s| s.forwarding != Forwarding::Local) {
             if let Some(hop) = self.0.get_mut(&server.address.ip()) {
                 hop.get_or_insert(server.hop);

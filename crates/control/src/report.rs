@@ -128,6 +128,13 @@ pub enum Report {
         /// Why.
         reason: String,
     },
+    /// A server that is down here gets no new flows, but those go on that the service's Active tells of.
+    ServerHeld {
+        /// The service's name.
+        service: String,
+        /// The server.
+        server: SocketAddr,
+    },
     /// No server of a service takes new flows: they go to its sorry server.
     SorryServerIn {
         /// The service's name.
@@ -215,6 +222,7 @@ impl Report {
             | Self::ServerGated { .. }
             | Self::ServerUp { .. }
             | Self::SorryServerOut { .. }
+            | Self::ServerHeld { .. }
             | Self::ServerForwarding { .. }
             | Self::NeighbourFound { .. }
             | Self::NeighbourChanged { .. } => false,
@@ -274,6 +282,7 @@ impl fmt::Display for Report {
                 action,
                 reason,
             } => f.write_str(&down(service, *server, *action, reason)),
+            Self::ServerHeld { service, server } => f.write_str(&held(service, *server)),
             Self::SorryServerIn { service, server } => f.write_str(&needed(service, *server)),
             Self::SorryServerOut { service, server } => {
                 write!(f, "sorry server {server} of `{service}` leaves the list")
@@ -309,6 +318,12 @@ const fn maintenance(on: bool) -> &'static str {
     } else {
         "in maintenance no longer"
     }
+}
+
+fn held(service: &str, server: SocketAddr) -> String {
+    format!(
+        "server {server} of `{service}` is held: connections that another director placed there go on"
+    )
 }
 
 fn needed(service: &str, sorry: SocketAddr) -> String {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Instant;
 
-use evenkeel_model::{RouterName, VirtualRouter, VirtualRouterId};
+use evenkeel_model::{Role, RouterName, VirtualRouter, VirtualRouterId, VirtualService};
 
 /// What is known of the latest order to configure the routers.
 #[derive(Clone, Copy, Debug, Default)]
@@ -20,6 +20,17 @@ enum Order {
     Failed,
 }
 
+/// Who acts for the addresses of a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Other directors, which tell this one of their flows.
+    By,
+    /// This one, for addresses of virtual routers.
+    Active,
+    /// This one, or others that tell it nothing.
+    Alone,
+}
+
 /// The virtual routers of the configuration.
 #[derive(Debug, Default)]
 pub(crate) struct Routers {
@@ -29,6 +40,8 @@ pub(crate) struct Routers {
     leaving: BTreeSet<IpAddr>,
     /// Whether a router was told that it may take over.
     told: BTreeMap<VirtualRouterId, bool>,
+    /// Those that this director is Active for.
+    active: BTreeSet<VirtualRouterId>,
     /// Names, those of removed routers too: the last news of them come after their removal.
     names: BTreeMap<VirtualRouterId, RouterName>,
     order: Order,
@@ -48,6 +61,8 @@ impl Routers {
             let addresses = router.addresses.iter();
             addresses.map(|address| (*address, router.id))
         });
+        let told = &self.told;
+        self.active.retain(|id| told.contains_key(id));
         let before = std::mem::replace(&mut self.addresses, addresses.collect());
         self.leaving.extend(before.into_keys());
         let held = &self.addresses;
@@ -57,6 +72,28 @@ impl Routers {
     /// The router that an address is under.
     pub(crate) fn of(&self, address: IpAddr) -> Option<VirtualRouterId> {
         self.addresses.get(&address).copied()
+    }
+
+    /// The role in a router is another one.
+    pub(crate) fn role(&mut self, id: VirtualRouterId, to: Role) {
+        match to {
+            Role::Active => self.active.insert(id),
+            Role::Backup | Role::Initialize => self.active.remove(&id),
+        };
+    }
+
+    /// Who acts for a service's addresses; `is_synced`: directors tell each other of flows.
+    pub(crate) fn standing(&self, service: &VirtualService, is_synced: bool) -> Standing {
+        let routers: BTreeSet<_> = service.addresses().map(|a| self.of(a)).collect();
+        if !is_synced || routers.iter().all(Option::is_none) {
+            return Standing::Alone;
+        }
+        let is_ours = |router: &Option<_>| router.is_none_or(|id| self.active.contains(&id));
+        if routers.iter().any(is_ours) {
+            Standing::Active
+        } else {
+            Standing::By
+        }
     }
 
     /// Tells whether an address is a router's, or may still be.

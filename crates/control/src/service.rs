@@ -1,5 +1,6 @@
 //! One service as it runs: its servers' health and their order in the list.
 
+mod held;
 mod sorry;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,6 +27,8 @@ pub(crate) struct Server {
     pub(crate) local: bool,
     pub(crate) target: Option<TargetId>,
     pub(crate) health: ServerHealth,
+    /// Its check fails here, but flows that another director placed go on.
+    held: bool,
     pub(crate) reason: String,
     pub(crate) since: Instant,
     pub(crate) last_failure: Option<String>,
@@ -40,6 +43,7 @@ impl Server {
             local: false,
             target: None,
             health,
+            held: false,
             reason: reason.to_owned(),
             since: now,
             last_failure: None,
@@ -59,6 +63,7 @@ impl Server {
             return false;
         }
         self.health = health;
+        self.held = false;
         reason.clone_into(&mut self.reason);
         self.since = now;
         true
@@ -92,6 +97,7 @@ impl Server {
             weight,
             forwarding: self.forwarding(),
             in_force: listed.map(|s| s.weight),
+            held: entry.held.iter().any(|s| s.address == address),
             health: self.health,
             reason: self.reason.clone(),
             since: self.since,
@@ -114,7 +120,7 @@ impl Server {
 /// Where a server belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
-    /// Nowhere: it comes back at the head.
+    /// In no list, though it may be held: it comes back at the head.
     Out,
     /// Nowhere yet; the place that it got when it was added is kept for it.
     Waiting,
@@ -175,6 +181,7 @@ impl Service {
                     service.adopt(*config, listed, now);
                 }
             }
+            service.adopt_held(&config.servers, &entry.held, now);
             service.put = Some(entry);
         }
         service
@@ -329,6 +336,7 @@ impl Service {
                 .into_iter()
                 .chain(listed)
                 .collect(),
+            held: self.held_entries(neighbours),
         }
     }
 

@@ -63,6 +63,9 @@ pub struct ServerView {
     pub forwarding: Forwarding,
     /// Weight in the data plane's list; `None`: not listed.
     pub in_force: Option<Weight>,
+    /// Whether it is in no list, but its running flows go on: its check fails here, and the director that placed them may
+    /// know better.
+    pub held: bool,
     /// What the checks say.
     pub health: ServerHealth,
     /// Why `health` is what it is.

@@ -73,6 +73,8 @@ pub struct ServiceEntry {
     /// Servers in IPVS's list order: the one added last stands first
     /// (`list_add_rcu` in net/netfilter/ipvs/ip_vs_ctl.c, `__ip_vs_update_dest`).
     pub servers: Vec<ServerEntry>,
+    /// Servers in no list, whose running flows go on.
+    pub held: Vec<ServerEntry>,
 }
 
 impl ServiceEntry {

@@ -20,6 +20,7 @@ fn entry(key: ServiceKey, options: ServiceOptions) -> ServiceEntry {
         scheduler: Scheduler::RoundRobin,
         options,
         servers: Vec::new(),
+        held: Vec::new(),
     }
 }
 

@@ -51,6 +51,7 @@ pub(super) fn group6() -> ServiceEntry {
             listen(OTHER6, Ports::range(8000, 8099).unwrap()),
         ]),
         servers: vec![without_port(11), without_port(12)],
+        held: Vec::new(),
         ..service(&[])
     }
 }

@@ -176,6 +176,7 @@ pub(super) fn service(servers: &[ServerEntry]) -> ServiceEntry {
         scheduler: Scheduler::RoundRobin,
         options: ServiceOptions::default(),
         servers: servers.to_vec(),
+        held: Vec::new(),
     }
 }
 

@@ -113,6 +113,7 @@ impl Control {
             to,
             reason,
         });
+        self.routers.role(router, to);
         let services = self.stateful_services(router);
         let is_unknown = !self.synced.contains(&router) && !services.is_empty();
         if (from, to) == (Role::Backup, Role::Active) && is_unknown {

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 use crate::ServerView;
 
-use super::shell::{Host, Shell, key, mac, real, router, server, shared, tcp, web, weight};
+use super::shell::{Host, Shell, key, mac, real, router, server, shared, synced, tcp, web, weight};
 
 #[derive(Clone, Debug)]
 enum Op {
@@ -148,7 +148,9 @@ proptest! {
         ops in vec(op(), 1..25),
         second in (services(), routers()),
         own_later in own(),
+        is_synced in any::<bool>(),
     ) {
+        let shared = if is_synced { synced } else { shared };
         let mut shell = Shell::start(shared(first.0, first.1));
         for op in ops {
             match op {

@@ -6,10 +6,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use evenkeel_model::{
-    AdvertChecksum, Cadence, Check, CheckKind, Director, Edit, EditRefused, Forwarding, GateState,
-    Hop, Listens, MacAddress, OnFailure, Overlay, Priority, Protocol, RealServer, Role, Scheduler,
-    ServiceEntry, ServiceKey, ServiceOptions, TableSizes, Thresholds, VirtualRouter,
-    VirtualRouterId, VirtualService, VrrpVersion, Weight, XdpPreference,
+    AdvertChecksum, Cadence, Check, CheckKind, ConnectionSync, Director, Edit, EditRefused,
+    Forwarding, GateState, Hop, Listens, MacAddress, OnFailure, Overlay, Priority, Protocol,
+    RealServer, Role, Scheduler, ServiceEntry, ServiceKey, ServiceOptions, TableSizes, Thresholds,
+    VirtualRouter, VirtualRouterId, VirtualService, VrrpVersion, Weight, XdpPreference,
 };
 
 use super::thread::Thread;
@@ -97,6 +97,20 @@ pub(super) fn shared(services: Vec<VirtualService>, routers: Vec<VirtualRouter>)
     Director {
         virtual_routers: routers,
         ..director(services)
+    }
+}
+
+/// The same with another director that it shares its connections with.
+pub(super) fn synced(services: Vec<VirtualService>, routers: Vec<VirtualRouter>) -> Director {
+    Director {
+        sync: Some(Box::new(ConnectionSync {
+            key_files: vec!["key".into()],
+            port: 8848,
+            lag: ms(100),
+            wait: ms(30_000),
+            peers: Vec::new(),
+        })),
+        ..shared(services, routers)
     }
 }
 
@@ -263,7 +277,7 @@ impl Shell {
             own,
             told: adopted
                 .iter()
-                .flat_map(|entry| &entry.servers)
+                .flat_map(|entry| entry.servers.iter().chain(&entry.held))
                 .map(|server| (server.address.ip(), server.hop.mac))
                 .collect(),
             data_plane: adopted
@@ -661,6 +675,18 @@ impl Shell {
         let up = server.health == ServerHealth::Up && (own || server.hop.is_some());
         let in_force = server.in_force.is_some() && server.health == ServerHealth::Up;
         assert_eq!(up, in_force);
+        let mut held = service.entry.held.iter();
+        assert_eq!(held.any(|s| s.address == server.address), server.held);
+        if server.held {
+            assert_eq!((server.health, server.in_force), (ServerHealth::Down, None));
+            assert!(own || server.hop.is_some());
+            assert!(
+                !service
+                    .entry
+                    .addresses()
+                    .all(|address| self.is_stand_alone(address))
+            );
+        }
         if server.drained_since.is_some() {
             assert!(server.in_force.is_none_or(|w| w == Weight::QUIESCED));
         }

@@ -57,6 +57,7 @@ fn about(report: &Report) -> About {
         Report::ServerGated { service, server }
         | Report::SorryServerIn { service, server }
         | Report::SorryServerOut { service, server }
+        | Report::ServerHeld { service, server }
         | Report::ServerForwarding {
             service, server, ..
         }
@@ -126,6 +127,7 @@ const fn name(report: &Report) -> &'static str {
         Report::ServerGated { .. } => "server-gated",
         Report::ServerUp { .. } => "server-up",
         Report::ServerDown { .. } => "server-down",
+        Report::ServerHeld { .. } => "server-held",
         Report::SorryServerIn { .. } => "sorry-server-in",
         Report::SorryServerOut { .. } => "sorry-server-out",
         Report::NeighbourFound { .. } => "neighbour-found",

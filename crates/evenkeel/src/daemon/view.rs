@@ -265,7 +265,8 @@ fn held_as<'h>(
     service: Option<&'h evenkeel_bpf::ServiceView>,
     server: &ServerView,
 ) -> Option<&'h evenkeel_bpf::ServerView> {
-    let mut servers = service?.servers.iter();
+    let service = service?;
+    let mut servers = service.servers.iter().chain(&service.held);
     servers.find(|held| held.address == server.address)
 }
 
@@ -300,6 +301,7 @@ fn server_status(
 ) -> ServerStatus {
     let state = match (server.health, server.in_force) {
         (ServerHealth::Gated, _) => ServerState::Gated,
+        (ServerHealth::Down, _) if server.held => ServerState::Held,
         (ServerHealth::Down, _) => ServerState::Down,
         (ServerHealth::Up, None)
             if server.hop.is_none() && server.forwarding != model::Forwarding::Local =>
@@ -346,7 +348,7 @@ fn server_status(
         weight: held.map_or(0, |held| held.weight.get()),
         state,
         drained,
-        listed: held.is_some(),
+        listed: held.is_some() && !server.held,
         reason,
         since_s: now.saturating_duration_since(since).as_secs(),
         mac: server.hop.map(|hop| hop.mac.to_string()),

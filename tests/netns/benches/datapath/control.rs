@@ -123,6 +123,7 @@ pub(crate) fn service(number: u16, scheduler: Scheduler, servers: u16) -> Servic
         scheduler,
         options: ServiceOptions::default(),
         servers: (0..servers).map(server).collect(),
+        held: Vec::new(),
     }
 }
 

@@ -401,5 +401,6 @@ fn service(family: Family, port: u16, kind: Kind) -> ServiceEntry {
         scheduler: kind.scheduler,
         options: ServiceOptions::default(),
         servers: (1..=kind.servers).map(server).collect(),
+        held: Vec::new(),
     }
 }

@@ -72,5 +72,6 @@ fn service(scheduler: Scheduler) -> ServiceEntry {
         scheduler,
         options: ServiceOptions::default(),
         servers: (0..).zip(SERVERS).map(server).collect(),
+        held: Vec::new(),
     }
 }

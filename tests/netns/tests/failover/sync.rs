@@ -1,5 +1,7 @@
 //! Connection sync: connections of schedulers that no other director would repeat survive every change of director.
 
+mod held;
+
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};

@@ -192,6 +192,7 @@ impl Twins {
                 ..ServiceOptions::default()
             },
             servers: (12..).zip(weights).map(server).collect(),
+            held: Vec::new(),
         };
         self.kernel.put_service(&entry).expect("the service fits");
         self.mirror();
@@ -235,6 +236,7 @@ impl Twins {
             scheduler,
             options,
             servers: (1..=3).map(server).collect(),
+            held: Vec::new(),
         };
         self.kernel.put_service(&entry).expect("the service fits");
         for address in entry.addresses() {
