@@ -139,6 +139,13 @@ impl DataPlane {
         })
     }
 
+    /// Whether packets of a flow go to this real server while an entry says so: it stands in the service's list or is kept.
+    #[must_use]
+    pub fn has_server(&self, flow: &Flow, server: SocketAddr) -> bool {
+        self.whose(flow)
+            .is_some_and(|whose| self.server_at(whose.service, server).is_some())
+    }
+
     /// Has new flows placed by the consistent hash, without an entry, once so much time has passed (with 0 at once), until
     /// the next call: as a director that does not know them places their later packets. `None`: never, as at the
     /// start. Where the hash names a quiesced server, a flow gets an entry still.

@@ -3,9 +3,9 @@
 use std::time::Instant;
 
 use evenkeel_abi::BUCKET_WAYS;
-use evenkeel_sync::Record;
+use evenkeel_sync::{Protocol, Record, Refused};
 
-use super::peer::Walk;
+use super::peer::{Peer, Walk};
 use super::{LOOK_EVERY, Mirror, Table, WALK};
 
 /// Buckets that one look takes of a walk at most: some 2 ms.
@@ -38,7 +38,7 @@ impl Mirror {
         });
         for record in tellable(table, &found) {
             for peer in &mut self.peers {
-                if peer.is_up(now) && peer.session.send(record, now).is_err() {
+                if peer.is_up(now) && tell(table, peer, record, now).is_err() {
                     peer.lose(self.covered, now);
                 }
             }
@@ -103,7 +103,7 @@ impl Mirror {
             });
             for record in tellable(table, &found) {
                 // There is room for as many.
-                let _told = peer.session.send(record, now);
+                let _told = tell(table, peer, record, now);
             }
             match next {
                 Some(at) => peer.walk = Some(Walk { at, ..walk }),
@@ -111,6 +111,15 @@ impl Mirror {
             }
         }
     }
+}
+
+/// Tells a peer of a connection. A UDP flow whose server was taken out is over: its next packet is placed anew, at a
+/// peer that holds the server too.
+fn tell(table: &impl Table, peer: &mut Peer, record: &Record, now: Instant) -> Result<(), Refused> {
+    if record.flow.protocol == Protocol::Udp && !table.has_server(record) {
+        return peer.session.remove(&record.flow, now);
+    }
+    peer.session.send(record, now)
 }
 
 /// The records of what a peer would not find by itself: not what the consistent hash says of an unknown flow.

@@ -53,6 +53,10 @@ impl Table for Plane<'_> {
         self.0.is_placed_by_hash(&flow, record.server)
     }
 
+    fn has_server(&self, record: &Record) -> bool {
+        self.0.has_server(&own_flow(&record.flow), record.server)
+    }
+
     fn install(&self, record: &Record) -> Installed {
         let Some(mirrored) = mirrored(record) else {
             return Installed::Senseless;
