@@ -146,9 +146,7 @@ impl Mirror {
     fn begin_again(&mut self, table: &impl Table, now: Instant) {
         self.outdated = false;
         for peer in self.peers.iter_mut().filter(|peer| peer.is_up(now)) {
-            let snapshot = peer.walk.is_some_and(|walk| walk.snapshot);
-            peer.missed.get_or_insert(self.covered);
-            peer.begin_walk(snapshot, now);
+            peer.lack(self.covered, now);
         }
         for record in self.pending.take(now) {
             self.install(table, record, now);
@@ -261,6 +259,10 @@ impl Mirror {
                 let same = digest == self.digest;
                 if peer.same_services.replace(same) == Some(same) {
                     return;
+                }
+                // Until now it was not told what it would have placed alike.
+                if !same {
+                    peer.lack(now.checked_sub(self.config.lag).unwrap_or(now), now);
                 }
                 SyncNews::Services { same }
             }

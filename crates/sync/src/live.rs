@@ -188,6 +188,12 @@ impl Live {
         if self.status.is_some_and(|(_, latest)| latest > counter) {
             return;
         }
+        // What it was known to before was not of those that it is Active for only now.
+        let active = self.status.map(|(status, _)| status.active);
+        let active = active.unwrap_or(Routers::NONE);
+        if status.active.iter().any(|router| !active.contains(router)) {
+            self.known_to = None;
+        }
         self.status = Some((status, counter));
         let known_to = elapsed.and_then(|elapsed| now.checked_sub(elapsed + status.behind));
         self.known_to = self.known_to.max(known_to);

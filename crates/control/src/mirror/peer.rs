@@ -129,6 +129,13 @@ impl Peer {
         }
     }
 
+    /// It lacks what it was not told, of since then, and is told everything.
+    pub(super) fn lack(&mut self, since: Instant, now: Instant) {
+        self.missed = Some(self.missed.map_or(since, |missed| missed.min(since)));
+        let snapshot = self.walk.is_some_and(|walk| walk.snapshot);
+        self.begin_walk(snapshot, now);
+    }
+
     /// Begins to tell it everything.
     pub(super) const fn begin_walk(&mut self, snapshot: bool, now: Instant) {
         self.walk = Some(Walk {
@@ -174,6 +181,11 @@ impl Peer {
     pub(super) fn is_whole(&self, now: Instant) -> bool {
         let incoming = self.session.state(Direction::Incoming, now);
         matches!(incoming, State::Lagging | State::InSync)
+    }
+
+    /// Whether it finds by itself what the consistent hash says of an unknown flow: it has the same services.
+    pub(super) fn places_alike(&self) -> bool {
+        self.same_services == Some(true)
     }
 
     /// Whether it has said what it is Active for.

@@ -107,9 +107,9 @@ impl Mirror {
         let active = self.told.active();
         for peer in &mut self.peers {
             peer.session.set_active(active, now);
-            // What it is to be told is another part of the table now.
+            // What it is to be told is another part of the table now, of which it may have nothing.
             if to == Role::Active && peer.is_up(now) {
-                peer.begin_walk(peer.walk.is_some_and(|walk| walk.snapshot), now);
+                peer.lack(now.checked_sub(self.config.lag).unwrap_or(now), now);
             }
         }
         self.look_at = now;

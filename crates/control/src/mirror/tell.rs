@@ -36,7 +36,7 @@ impl Mirror {
             found.extend(is_told.then_some(*record));
             is_told
         });
-        for record in tellable(table, &found) {
+        for record in &found {
             for peer in &mut self.peers {
                 if peer.is_up(now) && tell(table, peer, record, now).is_err() {
                     peer.lose(self.covered, now);
@@ -101,7 +101,7 @@ impl Mirror {
                 found.extend(is_told.then_some(*record));
                 is_told
             });
-            for record in tellable(table, &found) {
+            for record in &found {
                 // There is room for as many.
                 let _told = tell(table, peer, record, now);
             }
@@ -113,18 +113,15 @@ impl Mirror {
     }
 }
 
-/// Tells a peer of a connection. A UDP flow whose server was taken out is over: its next packet is placed anew, at a
-/// peer that holds the server too.
+/// Tells a peer of a connection, unless it would find it by itself: it has the same services, and the consistent hash says
+/// so. A UDP flow whose server was taken out is over: its next packet is placed anew, at a peer that holds the server
+/// too.
 fn tell(table: &impl Table, peer: &mut Peer, record: &Record, now: Instant) -> Result<(), Refused> {
+    if peer.places_alike() && table.is_placed_by_hash(record) {
+        return Ok(());
+    }
     if record.flow.protocol == Protocol::Udp && !table.has_server(record) {
         return peer.session.remove(&record.flow, now);
     }
     peer.session.send(record, now)
-}
-
-/// The records of what a peer would not find by itself: not what the consistent hash says of an unknown flow.
-fn tellable<'f>(table: &impl Table, found: &'f [Record]) -> impl Iterator<Item = &'f Record> {
-    found
-        .iter()
-        .filter(|record| !table.is_placed_by_hash(record))
 }
