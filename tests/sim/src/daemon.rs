@@ -1,19 +1,21 @@
 //! A director's daemon: the cores, and between them what the real daemon's event loop and VRRP thread do.
 //!
 //! The VRRP thread acts at once; its news, results of probes and what the kernel tells go to the event loop,
-//! which may be busy. Another core that the daemon gets has its place beside `control`, its datagrams among
-//! what [`Daemon::receive`] takes.
+//! which may be busy.
+
+mod sync;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 use std::time::{Duration, Instant};
 
+use evenkeel_control::mirror::Mirror;
 use evenkeel_control::{Command, Control, Event};
 use evenkeel_health::TargetId;
 use evenkeel_model::{
     Director, MacAddress, Overlay, VirtualRouter, VirtualRouterId, VirtualService,
 };
-use evenkeel_vrrp::Packet;
+use evenkeel_vrrp::{Order, PREPARATION_MAX, Packet};
 use evenkeel_wire::{ipv4, tcp, vrrp};
 
 use crate::Time;
@@ -43,6 +45,8 @@ pub enum Input {
     Configure(Box<Director>),
     /// A probe has taken too long.
     Overdue(u16),
+    /// An operator orders something of all virtual routers.
+    Order(Order),
 }
 
 /// What is to be scheduled.
@@ -76,6 +80,10 @@ pub struct Daemon {
     pub inputs: VecDeque<Input>,
     /// Told to end, and when it ends at the latest.
     ends_by: Option<Instant>,
+    /// Connection sync, if it is configured.
+    pub mirror: Option<Mirror>,
+    /// Datagrams of it in its socket.
+    pub datagrams: VecDeque<(SocketAddrV4, Vec<u8>)>,
     probes: BTreeMap<u16, Probe>,
     next_port: u16,
     /// What is to be scheduled.
@@ -92,7 +100,8 @@ fn virtual_addresses(director: &Director) -> BTreeSet<IpAddr> {
 
 impl Daemon {
     /// Starts it: adopts what it finds, and removes addresses that are nobody's.
-    pub fn start(config: Director, host: &mut Host, now: Instant) -> Self {
+    pub fn start(config: Director, run: u64, host: &mut Host, now: Instant) -> Self {
+        let mirror = sync::start(&config, run, now);
         let wanted = virtual_addresses(&config);
         host.addresses
             .retain(|address| wanted.contains(&IpAddr::V4(*address)));
@@ -110,6 +119,8 @@ impl Daemon {
             busy_until: Time::ZERO,
             inputs: VecDeque::new(),
             ends_by: None,
+            mirror,
+            datagrams: VecDeque::new(),
             probes: BTreeMap::new(),
             next_port: 0,
             later: Vec::new(),
@@ -125,7 +136,9 @@ impl Daemon {
         let seats = self.seats.iter().filter_map(|s| s.machine().poll_timeout());
         let control = self.control.poll_timeout().filter(|_| loops);
         let ends = self.ends_by.filter(|_| loops);
-        seats.chain(control).chain(ends).min()
+        let mirror = self.mirror.as_ref().filter(|_| loops);
+        let mirror = mirror.map(Mirror::poll_timeout);
+        seats.chain(control).chain(ends).chain(mirror).min()
     }
 
     /// Takes what the stack hands up. A stopped daemon leaves advertisements in its socket.
@@ -148,6 +161,7 @@ impl Daemon {
                 self.tell(Input::Event(event));
             }
             Received::Segment(segment) => self.answered(&segment),
+            Received::Sync(from, payload) => self.keep_datagram(from, payload),
         }
     }
 
@@ -190,6 +204,24 @@ impl Daemon {
             self.control.handle_timeout(now);
             self.obey(host, now);
         }
+        self.turn_sync(host, now);
+    }
+
+    /// Whether something waits for the event loop.
+    #[must_use]
+    pub fn is_called(&self) -> bool {
+        !self.inputs.is_empty() || !self.datagrams.is_empty()
+    }
+
+    /// Whether a timer of the event loop has run out.
+    #[must_use]
+    pub fn is_late(&self, now: Instant) -> bool {
+        let control = self.control.poll_timeout().is_some_and(|due| due <= now);
+        control
+            || self
+                .mirror
+                .as_ref()
+                .is_some_and(|m| m.poll_timeout() <= now)
     }
 
     /// Whether it has ended.
@@ -205,7 +237,7 @@ impl Daemon {
             .seats
             .iter()
             .map(|s| s.machine().master_down_interval());
-        let within = 2 * longest.max().unwrap_or_default() + STOP_SLACK;
+        let within = PREPARATION_MAX + 2 * longest.max().unwrap_or_default() + STOP_SLACK;
         self.ends_by = Some(now + within);
         for seat in &mut self.seats {
             seat.shut_down(host, &mut self.news, now);
@@ -221,6 +253,7 @@ impl Daemon {
                 to,
                 reason,
             }) => {
+                self.sync_role(router, to, now);
                 let event = Event::Role {
                     router,
                     from,
@@ -232,6 +265,16 @@ impl Daemon {
             Input::News(News::Trouble { router, what }) => {
                 let event = Event::RouterTrouble { router, what };
                 self.control.handle_event(event, now);
+            }
+            Input::News(News::Wants { router, wants }) => self.sync_wants(router, wants),
+            Input::News(News::Preparing { router }) => self.sync_prepare(router, host, now),
+            Input::News(News::HandoverEnded { router, end }) => {
+                self.sync_handed_over(router, end, host);
+            }
+            Input::Order(order) => {
+                for seat in &mut self.seats {
+                    seat.order(order, host, &mut self.news, now);
+                }
             }
             Input::Event(event) => self.control.handle_event(event, now),
             Input::Link(up) => {
@@ -246,6 +289,7 @@ impl Daemon {
             }
             Input::Configure(director) => {
                 self.control.handle_event(Event::Configure(*director), now);
+                self.sync_configure(now);
             }
             Input::Overdue(port) => self.conclude(port, Err("no answer in time".to_owned())),
         }
@@ -257,8 +301,14 @@ impl Daemon {
     fn obey(&mut self, host: &mut Host, now: Instant) {
         while let Some(command) = self.control.poll_output() {
             match command {
-                Command::PutService(entry) => host.plane.put_service(&entry, host.now),
-                Command::RemoveService(key) => host.plane.remove_service(&key),
+                Command::PutService(entry) => {
+                    host.plane.put_service(&entry, host.now);
+                    self.sync_service();
+                }
+                Command::RemoveService(key) => {
+                    host.plane.remove_service(&key);
+                    self.sync_service();
+                }
                 Command::SetGate { address, state } => host.plane.set_gate(address, state),
                 Command::AddAddress(address) => {
                     host.addresses.insert(v4(address));
@@ -320,7 +370,8 @@ impl Daemon {
             match known.find(|seat| seat.config().id == router.id) {
                 Some(seat) => seat.reconfigure(router, host, &mut self.news, now),
                 None => {
-                    let seat = Seat::take(router, host, &mut self.news, now);
+                    let syncs = self.mirror.is_some();
+                    let seat = Seat::take(router, syncs, host, &mut self.news, now);
                     self.seats.push(seat);
                 }
             }

@@ -139,7 +139,7 @@ impl Director {
             self.host.serves = settings.served_by_directors().collect();
             // A master-down interval is this and a skew; clocks may be a bit fast.
             self.host.drains = settings.interval * 59 / 20;
-            self.daemon = Some(Daemon::start(config, &mut self.host, local));
+            self.daemon = Some(Daemon::start(config, self.run, &mut self.host, local));
         }
         can
     }
@@ -203,8 +203,7 @@ impl Director {
             return;
         };
         daemon.turn(&mut self.host, local);
-        let timer = daemon.control.poll_timeout();
-        let due = timer.is_some_and(|due| due <= local) || self.loop_at.is_some_and(|at| at <= now);
+        let due = daemon.is_late(local) || self.loop_at.is_some_and(|at| at <= now);
         if daemon.busy_until <= now && due {
             self.loop_at = None;
             daemon.turn_loop(&mut self.host, local);
@@ -220,7 +219,7 @@ impl Director {
             return None;
         }
         let daemon = self.daemon.as_ref()?;
-        if !daemon.inputs.is_empty() && self.loop_at.is_none() {
+        if daemon.is_called() && self.loop_at.is_none() {
             let least = Duration::from_micros(20);
             self.loop_at = Some(now + dice.time(least, Duration::from_micros(600)));
         }

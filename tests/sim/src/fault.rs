@@ -40,6 +40,10 @@ pub enum Fault {
     Drift(usize, i32),
     /// Somebody removes the virtual addresses of a director.
     TakeAddresses(usize),
+    /// An operator has a director hand over.
+    HandOver(usize),
+    /// An operator has a director stand by.
+    StandBy(usize),
     /// Another configuration, which the directors read one after the other.
     Configure(Edit),
 }
@@ -89,7 +93,8 @@ pub fn any_plan(settings: &Settings, begin: Time, end: Time, dice: &mut Dice) ->
 fn any_fault(settings: &Settings, dice: &mut Dice) -> Fault {
     let director = dice.index(settings.directors);
     let server = dice.index(settings.servers);
-    match dice.below(20) {
+    let kinds = if settings.sync.is_some() { 23 } else { 20 };
+    match dice.below(kinds) {
         0..=4 => Fault::Rules(vec![any_rule(settings, dice)]),
         5 | 6 => Fault::Rules(partition(director, settings, dice)),
         7 => Fault::Unplug(match dice.chance(70) {
@@ -109,7 +114,9 @@ fn any_fault(settings: &Settings, dice: &mut Dice) -> Fault {
             true => Fault::TakeAddresses(director),
             false => Fault::Configure(settings.any_edit(dice)),
         },
-        _ => Fault::Configure(settings.any_edit(dice)),
+        19 => Fault::Configure(settings.any_edit(dice)),
+        20 => Fault::StandBy(director),
+        _ => Fault::HandOver(director),
     }
 }
 
@@ -132,13 +139,13 @@ fn any_rule(settings: &Settings, dice: &mut Dice) -> Rule {
         1 => Whom::Directors,
         _ => Whom::One(any_node(settings, dice)),
     };
-    let traffic = dice.pick(&[
-        Traffic::Any,
-        Traffic::Any,
-        Traffic::Adverts,
-        Traffic::Arp,
-        Traffic::Tcp,
-    ]);
+    let traffic = match dice.below(if settings.sync.is_some() { 8 } else { 5 }) {
+        0 | 1 => Traffic::Any,
+        2 => Traffic::Adverts,
+        3 => Traffic::Arp,
+        4 => Traffic::Tcp,
+        _ => Traffic::Sync,
+    };
     let percent = dice.pick(&[2, 10, 30, 60]);
     let most = dice.pick(&[ms(1), ms(20), ms(150), ms(900)]);
     let action = match dice.below(6) {

@@ -1,8 +1,8 @@
-//! Frames as they are on the link: ARP, VRRP and just enough of TCP.
+//! Frames as they are on the link: ARP, VRRP, UDP and just enough of TCP.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use evenkeel_wire::{arp, checksum, eth, ipv4, tcp};
+use evenkeel_wire::{arp, checksum, eth, ipv4, tcp, udp};
 
 /// Everybody's hardware address.
 pub const BROADCAST: [u8; 6] = [0xff; 6];
@@ -31,16 +31,7 @@ impl Segment {
     #[must_use]
     pub fn frame(&self, from: [u8; 6], to: [u8; 6]) -> Vec<u8> {
         let mut out = ethernet(from, to, eth::IPV4);
-        let len = ipv4::MIN_LEN + tcp::MIN_LEN;
-        let mut header = [0; ipv4::MIN_LEN];
-        header[ipv4::VERSION_IHL] = 0x45;
-        header[ipv4::TOTAL_LENGTH + 1] = u8::try_from(len).expect("two short headers");
-        header[ipv4::TTL] = 64;
-        header[ipv4::PROTOCOL] = ipv4::TCP;
-        put(&mut header, ipv4::SOURCE, &self.from.ip().octets());
-        put(&mut header, ipv4::DESTINATION, &self.to.ip().octets());
-        let check = checksum::finish(sum(&header, 0));
-        put(&mut header, ipv4::CHECKSUM, &check.to_be_bytes());
+        let header = header(self.from.ip(), self.to.ip(), ipv4::TCP, tcp::MIN_LEN);
         let mut segment = [0; tcp::MIN_LEN];
         put(&mut segment, 0, &self.from.port().to_be_bytes());
         put(&mut segment, 2, &self.to.port().to_be_bytes());
@@ -82,6 +73,59 @@ impl Segment {
             to: SocketAddrV4::new(address(ipv4::DESTINATION)?, half(at + 2)?),
             flags: *packet.get(at + tcp::OFFSET_FLAGS + 1)?,
             number: u32::from_be_bytes(word(at + tcp::SEQUENCE)?),
+        })
+    }
+}
+
+/// A datagram of UDP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Datagram {
+    /// Sender.
+    pub from: SocketAddrV4,
+    /// Receiver.
+    pub to: SocketAddrV4,
+    /// What it brings.
+    pub payload: Vec<u8>,
+}
+
+impl Datagram {
+    /// The frame, between these hardware addresses.
+    #[must_use]
+    pub fn frame(&self, from: [u8; 6], to: [u8; 6]) -> Vec<u8> {
+        let len = udp::LEN + self.payload.len();
+        let header = header(self.from.ip(), self.to.ip(), ipv4::UDP, len);
+        let mut datagram = vec![0; udp::LEN];
+        put(&mut datagram, 0, &self.from.port().to_be_bytes());
+        put(&mut datagram, 2, &self.to.port().to_be_bytes());
+        let length = u16::try_from(len).expect("a short datagram");
+        put(&mut datagram, udp::LENGTH, &length.to_be_bytes());
+        datagram.extend(&self.payload);
+        let check = checksum::finish(sum(&datagram, pseudo_header(&header, len)));
+        put(&mut datagram, 6, &check.to_be_bytes());
+        let mut out = ethernet(from, to, eth::IPV4);
+        out.extend(header);
+        out.extend(datagram);
+        out
+    }
+
+    /// Reads a frame as a network stack does; `None`: it is no datagram, or damaged.
+    #[must_use]
+    pub fn parse(frame: &[u8]) -> Option<Self> {
+        let packet = frame.get(eth::LEN..)?;
+        let header = ip_header(packet)?;
+        let len = usize::from(u16::from_be_bytes([header[2], header[3]]));
+        let datagram = packet.get(ipv4::MIN_LEN..len)?;
+        let intact = header[ipv4::PROTOCOL] == ipv4::UDP
+            && checksum::finish(sum(datagram, pseudo_header(&header, datagram.len()))) == 0;
+        let port = |at: usize| {
+            let port = datagram.get(at..at + 2)?.try_into().ok()?;
+            Some(u16::from_be_bytes(port))
+        };
+        let payload = datagram.get(udp::LEN..)?.to_vec();
+        intact.then_some(Self {
+            from: SocketAddrV4::new(address_at(&header, ipv4::SOURCE), port(0)?),
+            to: SocketAddrV4::new(address_at(&header, ipv4::DESTINATION), port(2)?),
+            payload,
         })
     }
 }
@@ -165,6 +209,21 @@ pub fn address_at(header: &[u8; ipv4::MIN_LEN], at: usize) -> Ipv4Addr {
     Ipv4Addr::new(a, b, c, d)
 }
 
+/// The header of a packet with so many bytes of payload.
+fn header(from: &Ipv4Addr, to: &Ipv4Addr, protocol: u8, len: usize) -> [u8; ipv4::MIN_LEN] {
+    let total = u16::try_from(ipv4::MIN_LEN + len).expect("a short packet");
+    let mut header = [0; ipv4::MIN_LEN];
+    header[ipv4::VERSION_IHL] = 0x45;
+    put(&mut header, ipv4::TOTAL_LENGTH, &total.to_be_bytes());
+    header[ipv4::TTL] = 64;
+    header[ipv4::PROTOCOL] = protocol;
+    put(&mut header, ipv4::SOURCE, &from.octets());
+    put(&mut header, ipv4::DESTINATION, &to.octets());
+    let check = checksum::finish(sum(&header, 0));
+    put(&mut header, ipv4::CHECKSUM, &check.to_be_bytes());
+    header
+}
+
 fn ethernet(from: [u8; 6], to: [u8; 6], kind: [u8; 2]) -> Vec<u8> {
     let mut out = Vec::with_capacity(64);
     out.extend(to);
@@ -180,7 +239,10 @@ fn put(out: &mut [u8], at: usize, bytes: &[u8]) {
 fn pseudo_header(header: &[u8; ipv4::MIN_LEN], len: usize) -> u32 {
     let addresses = sum(&header[ipv4::SOURCE..], 0);
     let len = u16::try_from(len).expect("a short segment");
-    checksum::add(checksum::add(addresses, u16::from(ipv4::TCP)), len)
+    checksum::add(
+        checksum::add(addresses, u16::from(header[ipv4::PROTOCOL])),
+        len,
+    )
 }
 
 fn sum(bytes: &[u8], start: u32) -> u32 {

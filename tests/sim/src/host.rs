@@ -1,7 +1,7 @@
 //! A director's host: data plane, network stack and addresses; all that outlives the daemon.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
 use evenkeel_datapath::{MemoryFrame, Verdict};
@@ -10,11 +10,12 @@ use evenkeel_wire::{arp, eth, ipv4, tcp, vrrp};
 
 use crate::Time;
 use crate::clock::Clock;
-use crate::frame::{Arp, BROADCAST, Segment, address_at, ip_header, of_packet};
+use crate::frame::{Arp, BROADCAST, Datagram, Segment, address_at, ip_header, of_packet};
 use crate::network::Frame;
 use crate::node::Node;
 use crate::plane::Plane;
 use crate::server::Server;
+use crate::settings::SYNC_PORT;
 
 /// Advertisements that a socket holds: about the kernel's default of 212,992 bytes.
 pub const SOCKET_MAX: usize = 256;
@@ -27,6 +28,8 @@ const TTL: u8 = 64;
 pub enum Received {
     /// A VRRP packet, from its IP header on.
     Advert(Vec<u8>),
+    /// Connection sync: from whom, and what.
+    Sync(SocketAddrV4, Vec<u8>),
     /// A segment to one of the host's own addresses.
     Segment(Segment),
     /// A neighbour has this hardware address.
@@ -160,6 +163,11 @@ impl Host {
             let is_for_us = to == Ipv4Addr::from(vrrp::GROUP) || to == self.node.address();
             return is_for_us.then(|| Received::Advert(packet.to_vec()));
         }
+        if header[ipv4::PROTOCOL] == ipv4::UDP {
+            let datagram = Datagram::parse(bytes)?;
+            let is_ours = datagram.to == SocketAddrV4::new(self.node.address(), SYNC_PORT);
+            return is_ours.then_some(Received::Sync(datagram.from, datagram.payload));
+        }
         let segment = Segment::parse(bytes)?;
         let is_answer = segment.has(tcp::SYN | tcp::ACK) || segment.has(tcp::RST);
         if to == self.node.address() && is_answer {
@@ -258,6 +266,21 @@ impl Host {
             let mut bytes = of_packet(mac, BROADCAST, &message);
             bytes[eth::ETHERTYPE..eth::LEN].copy_from_slice(&eth::ARP);
             self.send(bytes);
+        }
+    }
+
+    /// Sends a datagram of connection sync; the kernel knows the way.
+    pub fn send_sync(&mut self, to: SocketAddr, payload: Vec<u8>) {
+        let SocketAddr::V4(to) = to else {
+            return;
+        };
+        let datagram = Datagram {
+            from: SocketAddrV4::new(self.node.address(), SYNC_PORT),
+            to,
+            payload,
+        };
+        if let Some(node) = Node::of_address(*to.ip()) {
+            self.send(datagram.frame(self.node.mac(), node.mac()));
         }
     }
 

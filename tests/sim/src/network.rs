@@ -47,6 +47,7 @@ impl Frame {
         }
         match self.bytes.get(eth::LEN + ipv4::PROTOCOL) {
             Some(&ipv4::VRRP) => Traffic::Adverts,
+            Some(&ipv4::UDP) => Traffic::Sync,
             _ => Traffic::Tcp,
         }
     }

@@ -4,7 +4,9 @@
 //! begins with a new one. Changes are atomic by nature, since no packet comes in between.
 
 mod fill;
+mod mirror;
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::Ordering::SeqCst;
@@ -19,6 +21,7 @@ use evenkeel_model::{
 use evenkeel_testkit::NativeTables;
 
 use self::fill::take_out;
+use self::mirror::{Removals, flow_of};
 use crate::Time;
 use crate::node::Node;
 
@@ -74,7 +77,10 @@ pub struct Plane {
     /// The lowest number for a new server: directors differ in it, as in the order in which they learned.
     first_server: u32,
     /// A packet or the sweep may have changed connections since they were last checked.
-    pub touched: bool,
+    pub touched: Cell<bool>,
+    removals: Removals,
+    /// The word of marks that changes are taken from.
+    position: usize,
 }
 
 fn word(address: IpAddr) -> u32 {
@@ -115,7 +121,9 @@ impl Plane {
             tables,
             book: Book::default(),
             first_server,
-            touched: false,
+            touched: Cell::new(false),
+            removals: Removals::default(),
+            position: 0,
         }
     }
 
@@ -126,7 +134,7 @@ impl Plane {
 
     /// Lets a packet pass.
     pub fn process(&mut self, frame: &mut MemoryFrame) -> Verdict {
-        self.touched = true;
+        self.touched.set(true);
         process(frame, &self.tables)
     }
 
@@ -134,8 +142,8 @@ impl Plane {
     ///
     /// # Panics
     /// If they don't.
-    pub fn check(&mut self) {
-        if std::mem::take(&mut self.touched) {
+    pub fn check(&self) {
+        if self.touched.take() {
             self.tables.check();
         }
     }
@@ -345,8 +353,10 @@ impl Plane {
 
     /// Takes out what has expired, and frees the numbers that nothing refers to any more.
     pub fn sweep(&mut self) {
-        self.touched = true;
-        self.tables.sweep();
+        self.touched.set(true);
+        for key in self.tables.sweep() {
+            self.removals.note(flow_of(&key));
+        }
         let listed = |key: &(u32, SocketAddr)| {
             let mut records = self.book.services.values();
             let record = records.find(|record| record.number == key.0);

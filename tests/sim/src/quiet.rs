@@ -1,9 +1,11 @@
 //! What holds when nothing goes wrong any more.
 
-use std::net::SocketAddrV4;
+use std::net::{IpAddr, SocketAddrV4};
 use std::time::Duration;
 
 use evenkeel_model::{GateState, Role, Weight};
+
+use evenkeel_sync::Flow;
 
 use crate::Time;
 use crate::client::Client;
@@ -13,6 +15,9 @@ use crate::world::World;
 
 /// Time for a trial's answer, with a stale neighbour entry in the way.
 const TRIAL: Duration = Duration::from_millis(3500);
+
+/// Time from the last trouble until directors are in sync, see ADR 15.
+const SYNC_AGAIN: Duration = Duration::from_secs(4);
 
 /// How often it is asked whether trials are answered.
 const STEP: Duration = Duration::from_millis(100);
@@ -30,11 +35,14 @@ impl World {
         // A lone director waits for checks and neighbours, then for a master-down interval; another drains.
         let checks = CADENCE.every * (CADENCE.rise + CADENCE.fall + 1);
         let time = STARTUP_WAIT + checks + self.settings.master_down() * 3;
-        self.run(time);
+        // A session that only one side remembers ends after three seconds, and who lacks connections waits.
+        let sync = self.settings.sync.map(|sync| sync.wait + SYNC_AGAIN);
+        self.run(time + sync.unwrap_or_default());
         for router in self.settings.routers.clone() {
             self.check_router(&router);
         }
         self.check_wishes();
+        self.check_tables();
         self.try_services();
         for router in self.settings.routers.clone() {
             self.check_router(&router);
@@ -113,6 +121,30 @@ impl World {
                     if server.in_force != Some(server.weight) {
                         self.fail(&format!("director {number}: not in force: {server:?}"));
                     }
+                }
+            }
+        }
+    }
+
+    /// Every director has what the Active has had for longer than the lag.
+    fn check_tables(&self) {
+        let Some(sync) = self.settings.sync else {
+            return;
+        };
+        for router in &self.settings.routers {
+            let teller = self.active(router);
+            let addresses: Vec<IpAddr> = router.addresses.iter().copied().map(IpAddr::V4).collect();
+            for number in (0..self.directors.len()).filter(|number| *number != teller) {
+                let older = self.now.saturating_sub(sync.lag * 2);
+                let of = |flow: &Flow| {
+                    addresses.contains(&flow.address.ip()) && !self.watch.is_tainted(flow.client)
+                };
+                let missing =
+                    self.watch
+                        .mirrors
+                        .missing((number, teller), &self.directors, older, of);
+                if !missing.is_empty() {
+                    self.fail(&format!("director {number} lacks {missing:?}"));
                 }
             }
         }

@@ -50,6 +50,8 @@ pub enum Traffic {
     Arp,
     /// TCP.
     Tcp,
+    /// Connection sync.
+    Sync,
 }
 
 /// What a rule does.
@@ -102,6 +104,7 @@ impl fmt::Display for Rule {
             Traffic::Adverts => "advertisements",
             Traffic::Arp => "ARP",
             Traffic::Tcp => "TCP",
+            Traffic::Sync => "sync",
         };
         let way = format_args!("{kind} from {from} to {to}");
         match action {

@@ -70,9 +70,9 @@ fn message(panic: &(dyn Any + Send)) -> String {
 }
 
 /// A cluster that the seed makes goes through what the seed plans, and settles.
-pub fn ordeal(seed: u64, trace: Option<Trace>) -> World {
+pub fn ordeal(seed: u64, any: impl Fn(&mut Dice) -> Settings, trace: Option<Trace>) -> World {
     let mut dice = Dice::new(seed);
-    let settings = Settings::any(&mut dice);
+    let settings = any(&mut dice);
     let begin = Duration::from_millis(3000);
     let end = Duration::from_millis(11_000);
     let plan = any_plan(&settings, begin, end, &mut dice);

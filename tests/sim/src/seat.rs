@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Instant;
 
 use evenkeel_model::{GateState, Role, VirtualRouter, VirtualRouterId};
-use evenkeel_vrrp::{Machine, Output, Packet, Start};
+use evenkeel_vrrp::{HandoverEnd, Machine, Order, Output, Packet, Start};
 use evenkeel_wire::vrrp;
 
 use crate::frame::of_packet;
@@ -27,6 +27,25 @@ pub enum News {
         /// Why.
         reason: String,
     },
+    /// Only waiting for connection sync keeps it from preempting, or no longer.
+    Wants {
+        /// In which virtual router.
+        router: VirtualRouterId,
+        /// Whether it would.
+        wants: bool,
+    },
+    /// A handover begins, and waits until it is prepared.
+    Preparing {
+        /// Of which virtual router.
+        router: VirtualRouterId,
+    },
+    /// An ordered handover is over.
+    HandoverEnded {
+        /// Of which virtual router.
+        router: VirtualRouterId,
+        /// How it ended.
+        end: HandoverEnd,
+    },
     /// Something that people should know.
     Trouble {
         /// About which virtual router.
@@ -45,6 +64,8 @@ pub struct Seat {
     claimed: bool,
     held: Vec<Ipv4Addr>,
     stopped: bool,
+    /// Connections are synchronised: preemptions and handovers wait for them.
+    syncs: bool,
 }
 
 /// An address of the cluster, which has IPv4 only.
@@ -71,6 +92,7 @@ impl Seat {
     /// Takes part in a virtual router from now on.
     pub fn take(
         config: VirtualRouter,
+        syncs: bool,
         host: &mut Host,
         news: &mut Vec<News>,
         now: Instant,
@@ -97,7 +119,10 @@ impl Seat {
             claimed: goes_on,
             held,
             stopped: false,
+            syncs,
         };
+        // Until the event loop knows better.
+        seat.machine.wait_for_sync(syncs, now);
         seat.obey(host, news);
         seat
     }
@@ -149,6 +174,30 @@ impl Seat {
     /// Lets it take over.
     pub fn may_take_over(&mut self, host: &mut Host, news: &mut Vec<News>, now: Instant) {
         self.machine.may_take_over(now);
+        self.obey(host, news);
+    }
+
+    /// Lets it preempt, or not.
+    pub fn wait_for_sync(
+        &mut self,
+        wait: bool,
+        host: &mut Host,
+        news: &mut Vec<News>,
+        now: Instant,
+    ) {
+        self.machine.wait_for_sync(wait, now);
+        self.obey(host, news);
+    }
+
+    /// What a partner needs for a handover is told.
+    pub fn prepared(&mut self, host: &mut Host, news: &mut Vec<News>, now: Instant) {
+        self.machine.prepared(now);
+        self.obey(host, news);
+    }
+
+    /// An operator orders something.
+    pub fn order(&mut self, order: Order, host: &mut Host, news: &mut Vec<News>, now: Instant) {
+        self.machine.order(order, now);
         self.obey(host, news);
     }
 
@@ -232,9 +281,18 @@ impl Seat {
                     router: self.config().id,
                     what: notice.to_string(),
                 }),
-                // A partner gets nothing here that it would lack.
+                Output::PrepareHandover if self.syncs => news.push(News::Preparing {
+                    router: self.config().id,
+                }),
                 Output::PrepareHandover => self.machine.prepared(host.clock.now(host.now)),
-                Output::HandoverEnded(_) | Output::Wants(_) => {}
+                Output::Wants(wants) => news.push(News::Wants {
+                    router: self.config().id,
+                    wants,
+                }),
+                Output::HandoverEnded(end) => news.push(News::HandoverEnded {
+                    router: self.config().id,
+                    end,
+                }),
                 Output::Stopped => self.stopped = true,
             }
         }

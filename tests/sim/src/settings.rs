@@ -4,9 +4,10 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
 use evenkeel_model::{
-    AdvertChecksum, Cadence, Check, CheckKind, Director, Forwarding, Listens, OnFailure, Priority,
-    Protocol, RealServer, Scheduler, ServiceKey, ServiceOptions, TableSizes, Thresholds,
-    VirtualRouter, VirtualRouterId, VirtualService, VrrpVersion, Weight, XdpPreference,
+    AdvertChecksum, Cadence, Check, CheckKind, ConnectionSync, Director, Forwarding, Listens,
+    OnFailure, Priority, Protocol, RealServer, Scheduler, ServiceKey, ServiceOptions, SyncPeer,
+    TableSizes, Thresholds, VirtualRouter, VirtualRouterId, VirtualService, VrrpVersion, Weight,
+    XdpPreference,
 };
 
 use crate::node::Node;
@@ -29,6 +30,18 @@ pub const STARTUP_WAIT: Duration = ms(2500);
 
 /// The number as a real server of the first director.
 pub const DIRECTORS: usize = 100;
+
+/// The port of connection sync.
+pub const SYNC_PORT: u16 = 8694;
+
+/// Connection sync of the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SyncSettings {
+    /// How old a change may be that a partner does not have, while it counts as in sync.
+    pub lag: Duration,
+    /// Longest wait of a preemption.
+    pub wait: Duration,
+}
 
 /// A service of the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,6 +132,21 @@ pub struct Settings {
     pub routers: Vec<RouterSettings>,
     /// Services.
     pub services: Vec<ServiceSettings>,
+    /// Connection sync, if the directors have it.
+    pub sync: Option<SyncSettings>,
+    /// What one director's file lacks that the others' have: a server of a service.
+    pub lacks: Option<Lack>,
+}
+
+/// A server of a service that is not in a director's file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lack {
+    /// The director.
+    pub director: usize,
+    /// The service.
+    pub service: usize,
+    /// The server.
+    pub server: usize,
 }
 
 /// A change of the configuration.
@@ -166,7 +194,36 @@ impl Settings {
                 servers: vec![(0, 1), (1, 1), (2, 1)],
                 present: true,
             }],
+            sync: None,
+            lacks: None,
         }
+    }
+
+    /// The same with connection sync.
+    #[must_use]
+    pub fn synced(directors: usize, scheduler: Scheduler) -> Self {
+        Self {
+            sync: Some(SyncSettings {
+                lag: ms(100),
+                wait: ms(5000),
+            }),
+            ..Self::of(directors, scheduler)
+        }
+    }
+
+    /// A cluster with connection sync that chance makes.
+    pub fn any_synced(dice: &mut Dice) -> Self {
+        let mut settings = Self::any(dice);
+        settings.sync = Some(SyncSettings {
+            lag: dice.pick(&[ms(40), ms(100), ms(100), ms(400)]),
+            wait: dice.pick(&[ms(500), ms(2000), ms(5000)]),
+        });
+        settings.lacks = dice.chance(10).then(|| Lack {
+            director: dice.index(settings.directors),
+            service: dice.index(settings.services.len()),
+            server: dice.index(settings.servers),
+        });
+        settings
     }
 
     /// A cluster that chance makes.
@@ -180,6 +237,8 @@ impl Settings {
             unicast: dice.chance(25),
             routers: Vec::new(),
             services: Vec::new(),
+            sync: None,
+            lacks: None,
         };
         let count = if dice.chance(50) { 1 } else { 2 };
         for number in 1..=count {
@@ -302,13 +361,43 @@ impl Settings {
             xdp: XdpPreference::Auto,
             tables: TableSizes::default(),
             startup_wait: STARTUP_WAIT,
-            sync: None,
+            sync: self.sync.map(|sync| self.sync(sync, number).into()),
             virtual_routers: self
                 .routers
                 .iter()
                 .map(|r| self.router(r, number))
                 .collect(),
-            services: self.present().map(ServiceSettings::service).collect(),
+            services: self.services_of(number).collect(),
+        }
+    }
+
+    fn services_of(&self, director: usize) -> impl Iterator<Item = VirtualService> {
+        let present = self.services.iter().enumerate().filter(|(_, s)| s.present);
+        present.map(move |(number, settings)| {
+            let mut service = settings.service();
+            if let Some(lack) = self.lacks
+                && (lack.director, lack.service) == (director, number)
+            {
+                let lacking = settings.server(lack.server);
+                service.servers.retain(|server| server.address != lacking);
+            }
+            service
+        })
+    }
+
+    fn sync(&self, sync: SyncSettings, number: usize) -> ConnectionSync {
+        let others = (0..self.directors).filter(|other| *other != number);
+        ConnectionSync {
+            key_files: Vec::new(),
+            port: SYNC_PORT,
+            lag: sync.lag,
+            wait: sync.wait,
+            peers: others
+                .map(|other| SyncPeer {
+                    name: format!("d{other}"),
+                    addresses: vec![Node::Director(other).address().into()],
+                })
+                .collect(),
         }
     }
 

@@ -1,7 +1,9 @@
 //! What must hold, whatever goes wrong.
 
+mod mirrors;
+
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
 use evenkeel_model::Scheduler;
@@ -13,6 +15,8 @@ use crate::node::Node;
 use crate::plane::Placement;
 use crate::server::Server;
 use crate::settings::{ServiceSettings, Settings};
+
+pub use self::mirrors::Mirrors;
 
 /// Ticks of the data plane's clock, timers that are a bit late, a slow clock.
 const SLACK: Duration = Duration::from_millis(40);
@@ -76,12 +80,25 @@ pub struct Watch {
     pub claims: u64,
     /// The same by another director than made the connection.
     pub claims_across: u64,
+    /// The same by one that had it by connection sync, and did not make it.
+    pub claims_synced: u64,
+    /// The tables of directors with connection sync.
+    pub mirrors: Mirrors,
 }
 
 impl Watch {
     /// A damaged packet has these addresses, or had them.
     pub fn taint(&mut self, client: SocketAddrV4) {
         self.flows.entry(client).or_default().tainted = true;
+    }
+
+    /// Whether a damaged packet had these addresses.
+    #[must_use]
+    pub fn is_tainted(&self, client: SocketAddr) -> bool {
+        let SocketAddr::V4(client) = client else {
+            return false;
+        };
+        self.flows.get(&client).is_some_and(|flow| flow.tainted)
     }
 
     /// A server has an established connection.
@@ -140,17 +157,24 @@ impl Watch {
         let same_tables = it.service.scheduler == Scheduler::Maglev
             && placement.as_ref().is_some_and(is_plain)
             && all(&|syn| syn.placement == placement);
-        if !same_director && !same_tables {
+        let server = it.service.server(birth.server);
+        let told = self.mirrors.knows(it.via, it.client, server);
+        let synced = told.is_some_and(|told| {
+            let is_same = told.only_by.is_none() || told.only_by == placement;
+            is_same && since.is_some_and(|since| since <= told.since)
+        });
+        if !same_director && !same_tables && !synced {
             return Ok(());
         }
         self.claims += 1;
         self.claims_across += u64::from(!same_director);
+        self.claims_synced += u64::from(synced && !same_director && !same_tables);
         if it.to == birth.server {
             return Ok(());
         }
         Err(format!(
             "director {:?} sent a packet of {} to server {}, which is server {}'s (same director: {same_director}, \
-             same tables: {same_tables}): {:?}",
+             same tables: {same_tables}, synced: {synced}): {:?}",
             it.via, it.client, it.to, birth.server, flow.syns
         ))
     }
@@ -164,6 +188,7 @@ impl Watch {
         settings: &Settings,
         directors: &[Director],
         calm: Duration,
+        now: Time,
     ) -> Result<(), String> {
         // One may have begun to hand over when the last trouble ended, and edits take some time.
         if calm <= settings.master_down() * 3 + Duration::from_millis(500) {
@@ -173,13 +198,33 @@ impl Watch {
         for address in settings.addresses() {
             let holders = directors.iter().filter(|d| d.host.answers(address));
             let holders: Vec<Node> = holders.map(|d| d.host.node).collect();
-            if holders.len() != 1 {
+            // Who waited for connections takes over later, and is heard in a moment.
+            let mut together = self.together.iter().filter(|(of, _)| of.0 == address);
+            let changes = settings.sync.is_some()
+                && holders.len() > 1
+                && together.all(|(_, since)| now - *since < Duration::from_millis(10));
+            if holders.len() != 1 && !changes {
                 return Err(format!(
                     "{address} is held by {holders:?}, calm for {calm:?}"
                 ));
             }
         }
         Ok(())
+    }
+
+    /// Looks at the tables of directors with connection sync.
+    ///
+    /// # Errors
+    /// If one that is in sync lacks something.
+    pub fn look_at_tables(
+        &mut self,
+        settings: &Settings,
+        directors: &[Director],
+        now: Time,
+    ) -> Result<(), String> {
+        let flows = &self.flows;
+        let tainted = |client| flows.get(&client).is_some_and(|flow| flow.tainted);
+        self.mirrors.look(settings, directors, tainted, now)
     }
 
     /// Looks who holds the addresses.

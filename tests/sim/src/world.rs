@@ -377,6 +377,14 @@ impl World {
         if let Some(wrong) = wrong {
             self.fail(&wrong);
         }
+        if self.settings.sync.is_some() {
+            let looked = self
+                .watch
+                .look_at_tables(&self.settings, &self.directors, self.now);
+            if let Err(wrong) = looked {
+                self.fail(&wrong);
+            }
+        }
         for director in &mut self.directors {
             director.host.plane.check();
             let waiting = director.daemon.as_ref().map_or(0, |d| d.inputs.len());
@@ -389,7 +397,7 @@ impl World {
         let calm = self.now - self.disturbed;
         let looked = self
             .watch
-            .look_at_calm(&self.settings, &self.directors, calm);
+            .look_at_calm(&self.settings, &self.directors, calm, self.now);
         if let Err(wrong) = looked {
             self.fail(&wrong);
         }

@@ -257,7 +257,7 @@ fn a_seed_determines_a_run() {
     for seed in 0..5 {
         let [one, other] = [(), ()].map(|()| {
             let trace = Trace::default();
-            let world = ordeal(seed, Some(trace.clone()));
+            let world = ordeal(seed, Settings::any_synced, Some(trace.clone()));
             let tallies: Vec<_> = world.clients.iter().map(|client| client.tally).collect();
             (trace.take(), tallies, world.now, world.watch.claims)
         });

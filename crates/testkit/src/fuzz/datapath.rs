@@ -65,7 +65,7 @@ fn step(world: &mut World, input: &mut Input<'_>) -> Option<()> {
         kind::GATE => world.set_gate(input.byte()?),
         kind::ROUTER => world.set_router(input.byte()?),
         kind::SERVER => world.set_server(input.byte()?, input.byte()?),
-        kind::SWEEP => world.tables.sweep(),
+        kind::SWEEP => drop(world.tables.sweep()),
         kind::HINT => world.set_hint(input.byte()?),
         kind::CHANGE => world.change([input.byte()?, input.byte()?, input.byte()?]),
         kind => {

@@ -2,14 +2,15 @@
 
 use std::sync::atomic::Ordering::SeqCst;
 
-use evenkeel_abi::Word;
+use evenkeel_abi::{FlowKey, Word};
 use evenkeel_datapath::table::weigh;
 
 use crate::tables::NativeTables;
 
 impl NativeTables {
-    /// Takes out what has expired.
-    pub fn sweep(&self) {
+    /// Takes out what has expired; the keys of what stood in the established table.
+    pub fn sweep(&self) -> Vec<FlowKey> {
+        let mut taken = Vec::new();
         let now = self.now.load(SeqCst);
         let is_over = |word: Word| word.is_live() && word.expiry().0 <= now;
         for conn in self.conns.iter().flat_map(|bucket| &bucket.ways) {
@@ -20,6 +21,10 @@ impl NativeTables {
                 self.state.established.fetch_sub(1, SeqCst);
                 let unassured = u64::from(word.is_unassured());
                 self.state.unassured.fetch_sub(unassured, SeqCst);
+                taken.push(FlowKey {
+                    addresses: conn.addresses.load(SeqCst),
+                    ports_protocol: conn.ports_protocol.load(SeqCst),
+                });
             }
         }
         for conn in self.buckets.iter().flat_map(|bucket| &bucket.ways) {
@@ -30,6 +35,7 @@ impl NativeTables {
                 self.state.half_open.fetch_sub(1, SeqCst);
             }
         }
+        taken
     }
 
     fn uncount(&self, word: Word) {

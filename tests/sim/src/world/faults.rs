@@ -7,6 +7,7 @@ use crate::daemon::Input;
 use crate::fault::{Fault, Planned};
 use crate::node::Node;
 use crate::settings::Edit;
+use evenkeel_vrrp::Order;
 
 impl World {
     /// Plans faults.
@@ -43,6 +44,7 @@ impl World {
             }
             self.directors[director].host.clock.drift(0, self.now);
             self.power_on(director);
+            self.order(director, Order::Resume);
         }
         for server in 0..self.servers.len() {
             self.plug(Node::Server(server), true);
@@ -117,6 +119,12 @@ impl World {
                 self.touched(*director);
             }
             Fault::Configure(edit) => self.configure(edit),
+            Fault::HandOver(director) => {
+                self.order(*director, Order::HandOver { patience: None });
+            }
+            Fault::StandBy(director) => {
+                self.order(*director, Order::StandBy { patience: None });
+            }
         }
     }
 
@@ -138,7 +146,9 @@ impl World {
                 self.directors[*director].host.clock.drift(0, self.now);
                 self.touched(*director);
             }
-            Fault::Busy(_) | Fault::TakeAddresses(_) | Fault::Configure(_) => {}
+            Fault::StandBy(director) => self.order(*director, Order::Resume),
+            Fault::Busy(_) | Fault::TakeAddresses(_) | Fault::Configure(_) | Fault::HandOver(_) => {
+            }
         }
     }
 
@@ -161,6 +171,12 @@ impl World {
             self.directors[director].input(Input::Link(up));
             self.touched(director);
         }
+    }
+
+    /// An operator orders something of a director.
+    fn order(&mut self, director: usize, order: Order) {
+        self.directors[director].input(Input::Order(order));
+        self.touched(director);
     }
 
     fn stop(&mut self, director: usize) {
