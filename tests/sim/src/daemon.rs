@@ -269,7 +269,7 @@ impl Daemon {
             Input::News(News::Wants { router, wants }) => self.sync_wants(router, wants),
             Input::News(News::Preparing { router }) => self.sync_prepare(router, host, now),
             Input::News(News::HandoverEnded { router, end }) => {
-                self.sync_handed_over(router, end, host);
+                self.sync_handed_over(router, end, host, now);
             }
             Input::Order(order) => {
                 for seat in &mut self.seats {

@@ -192,6 +192,13 @@ impl Plane {
             self.fill_server(lent, number, server);
             numbers.push(lent);
         }
+        let mut held = Vec::new();
+        for server in &entry.held {
+            let lent = self.number_of_server(number, server.address);
+            self.fill_server(lent, number, server);
+            take_out(&self.tables.servers[lent as usize], OnRemoval::Keep);
+            held.push(lent);
+        }
         let key = Key::new(
             word(address.ip()),
             address.port().to_be(),
@@ -212,7 +219,7 @@ impl Plane {
         slot.used.store(1, SeqCst);
         self.tables.service_ids.insert(key, number);
         for ((service, of), left) in &self.book.servers {
-            if *service == number && !numbers.contains(left) {
+            if *service == number && !numbers.contains(left) && !held.contains(left) {
                 take_out(
                     &self.tables.servers[*left as usize],
                     entry.options.on_removal,
@@ -360,7 +367,10 @@ impl Plane {
         let listed = |key: &(u32, SocketAddr)| {
             let mut records = self.book.services.values();
             let record = records.find(|record| record.number == key.0);
-            record.is_some_and(|record| record.since.contains_key(&key.1))
+            record.is_some_and(|record| {
+                let mut held = record.entry.iter().flat_map(|entry| &entry.held);
+                record.since.contains_key(&key.1) || held.any(|server| server.address == key.1)
+            })
         };
         let idle = |number: u32| {
             let load = &self.tables.loads[number as usize];

@@ -124,10 +124,11 @@ impl Daemon {
         router: VirtualRouterId,
         end: HandoverEnd,
         host: &Host,
+        now: Instant,
     ) {
         if let Some(mirror) = &mut self.mirror {
             let done = matches!(end, HandoverEnd::Successor { .. });
-            mirror.handed_over(router, done, &host.plane);
+            mirror.handed_over(router, done, &host.plane, now);
         }
     }
 }

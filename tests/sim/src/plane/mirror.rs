@@ -5,7 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
-use evenkeel_abi::{BUCKET_WAYS, Conn, FlowKey, Server, ServerFlags, Tick, Word, high, low};
+use evenkeel_abi::{
+    BUCKET_WAYS, Conn, FlowKey, SchedulerId, Server, ServerFlags, Tick, Word, high, low,
+};
 use evenkeel_control::mirror::{Installed, Table};
 use evenkeel_datapath as datapath;
 use evenkeel_model::{GateState, Protocol as Model, ServiceKey};
@@ -152,6 +154,12 @@ impl Table for Plane {
         self.tables.changed.iter().any(|w| w.load(SeqCst) != 0)
     }
 
+    fn forget_changes(&self) {
+        for word in &self.tables.changed {
+            word.store(0, SeqCst);
+        }
+    }
+
     fn take_changes(&mut self, budget: usize, mut each: impl FnMut(&Record) -> bool) {
         let words = self.tables.changed.len();
         let (first, mut given) = (self.position, 0);
@@ -196,10 +204,20 @@ impl Table for Plane {
         let Some(service) = self.service_of(record.flow.address) else {
             return false;
         };
+        let slot = &self.tables.services[service as usize];
+        let half = &slot.halves[usize::from(slot.select.load(SeqCst) == 1)];
+        if half.scheduler.load(SeqCst) != SchedulerId::MAGLEV {
+            return false;
+        }
         let server = self.server_at(service, record.server);
         server.is_some_and(|server| {
             datapath::is_placed_by_hash(&self.tables, service, &key_of(&record.flow), server)
         })
+    }
+
+    fn has_server(&self, record: &Record) -> bool {
+        self.service_of(record.flow.address)
+            .is_some_and(|service| self.server_at(service, record.server).is_some())
     }
 
     fn install(&self, record: &Record) -> Installed {
@@ -231,11 +249,15 @@ impl Table for Plane {
             && datapath::remove(&self.tables, &key_of(flow))
     }
 
-    fn place_by_hash_for(&self, duration: Option<Duration>) {
-        let until = duration.map_or(0, |duration| {
-            let ticks = u64::try_from(duration.as_nanos() >> Tick::SHIFT).expect("seconds");
-            self.tables.now.load(SeqCst) + ticks
-        });
-        self.tables.state.hash_until.store(until, SeqCst);
+    fn place_by_hash_in(&self, duration: Option<Duration>) {
+        let from = match duration {
+            None => 0,
+            Some(Duration::ZERO) => 1,
+            Some(duration) => {
+                let ticks = duration.as_nanos().div_ceil(1 << Tick::SHIFT);
+                self.tables.now.load(SeqCst) + u64::try_from(ticks).expect("seconds") + 1
+            }
+        };
+        self.tables.state.hash_from.store(from, SeqCst);
     }
 }
