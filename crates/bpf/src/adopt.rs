@@ -5,14 +5,15 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::time::Instant;
 
-use aya::maps::MapData;
+use aya::maps::{MapData, MapType};
 use evenkeel_abi::{
-    Globals, Load, SCHEMA, Server, ServerFlags, Service, ServiceFlags, ServiceKey as Key, high,
-    low, map,
+    Load, SCHEMA, Server, ServerFlags, Service, ServiceFlags, ServiceKey as Key, Shared, high, low,
+    map,
 };
 use evenkeel_model::{
     Fragments, Listens, Protocol, Scheduler, ServerEntry, ServiceEntry, ServiceKey, Thresholds,
@@ -36,8 +37,17 @@ use crate::options::Sizes;
 use crate::pins::Pins;
 use crate::service::take_out;
 use crate::service_options;
-use crate::tables::{Tables, map_array};
+use crate::tables::Tables;
 use crate::takes::{self, virtual_addresses};
+
+/// Schemas whose pins are adopted: their maps have this version's kinds, sizes and places of words.
+///
+/// - 6: `State::hash_from` was the tick until which new flows went by the hash. An adoption sets it to 0, which is neither's
+///   wish, before the program is replaced.
+///
+/// What an older schema needs is set in `DataPlane::adopt` before the program is replaced, so that the former program can
+/// go on with it where the start fails. A schema with another layout starts the range anew.
+const ADOPTED: RangeInclusive<u32> = 6..=SCHEMA;
 
 /// Whether there are pins to adopt, and their sizes: those that the configuration names are as it says. `None`: there
 /// are none, or the rest of a start that was cut short.
@@ -47,6 +57,19 @@ pub(crate) fn survey(pins: &Pins, sizes: &Sizes) -> Result<Option<Sizes>, StartE
         what,
     };
     let present = pins.present();
+    // The schema first: another one explains every other difference.
+    if let Some(constants) = pinned_constants(pins.dir())? {
+        match constants.get(0).map_or(0, |word| low(word.load(Acquire))) {
+            0 if !present.link => return Ok(None),
+            schema if ADOPTED.contains(&schema) => {}
+            schema => {
+                let (oldest, newest) = (ADOPTED.start(), ADOPTED.end());
+                return Err(stale(format!(
+                    "they are of schema {schema}, this version adopts schemas {oldest} to {newest}"
+                )));
+            }
+        }
+    }
     if present.maps < map::ALL.len() {
         return if present.link {
             let missing = map::ALL.len() - present.maps;
@@ -56,17 +79,6 @@ pub(crate) fn survey(pins: &Pins, sizes: &Sizes) -> Result<Option<Sizes>, StartE
         } else {
             Ok(None)
         };
-    }
-    // The schema first: another one explains every other difference.
-    match schema(&pins.map(map::GLOBALS))? {
-        Some(SCHEMA) => {}
-        Some(0) if !present.link => return Ok(None),
-        Some(other) => {
-            return Err(stale(format!(
-                "they are of schema {other}, this version's is {SCHEMA}"
-            )));
-        }
-        None => return Err(stale("`GLOBALS` is not ours".to_owned())),
     }
     let info = |name: &'static str| {
         let info = MapData::from_pin(pins.map(name)).and_then(|data| data.info());
@@ -94,12 +106,28 @@ pub(crate) fn survey(pins: &Pins, sizes: &Sizes) -> Result<Option<Sizes>, StartE
     Ok(Some(sizes))
 }
 
-/// The schema in a pinned map; `None` if it is no such map.
-fn schema(path: &Path) -> Result<Option<u32>, StartError> {
-    let data =
-        MapData::from_pin(path).map_err(|error| failed("open pinned map `GLOBALS`", error))?;
-    let mapped: Option<MappedArray<Globals>> = map_array(&data).ok();
-    Ok(mapped.and_then(|m| m.get(0).map(|g| low(g.schema.load(Acquire)))))
+/// The constants of a pinned data plane of any version: the schema is their first word, and stays it. `None`: there are none.
+///
+/// # Errors
+/// A map that can't be opened, or holds no words.
+pub fn pinned_constants(pin_dir: &Path) -> Result<Option<MappedArray<Shared>>, StartError> {
+    let path = Pins::new(pin_dir).map(map::GLOBALS);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let opened = |error| failed("open pinned map `GLOBALS`", error);
+    let data = MapData::from_pin(path).map_err(opened)?;
+    let info = data.info().map_err(opened)?;
+    let words = info.value_size() / u64::BITS.div_ceil(8);
+    let mapped = match info.map_type() {
+        Ok(MapType::Array) => MappedArray::new(data.fd(), words).ok(),
+        Ok(_) | Err(_) => None,
+    };
+    let not_ours = || StartError::StalePins {
+        pin_dir: pin_dir.to_owned(),
+        what: "`GLOBALS` is not ours".to_owned(),
+    };
+    mapped.ok_or_else(not_ours).map(Some)
 }
 
 /// A predecessor's bookkeeping.

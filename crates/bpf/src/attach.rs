@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use aya::Ebpf;
 use aya::programs::links::{FdLink, LinkError, PinnedLink};
@@ -16,14 +18,26 @@ use crate::pins::Pins;
 
 const ATTACH: &str = "attach the XDP program";
 
-/// Attaches the loaded program to every interface and pins its links.
+/// Time between two attempts at an interface that another program is on still.
+const TRY_EVERY: Duration = Duration::from_millis(2);
+
+/// Attaches the loaded program to every interface and pins its links. Waits so long for another program to be off.
 pub(crate) fn attach_new(
     ebpf: &mut Ebpf,
     options: &Options,
     pins: &Pins,
+    patience: Duration,
 ) -> Result<(), StartError> {
+    let deadline = Instant::now() + patience;
     for (interface, pin) in pinned_at(options, pins) {
-        attach_to(ebpf, &interface, &pin)?;
+        loop {
+            match attach_to(ebpf, &interface, &pin) {
+                Err(StartError::ForeignProgram { .. }) if Instant::now() < deadline => {
+                    thread::sleep(TRY_EVERY);
+                }
+                attached => break attached?,
+            }
+        }
     }
     Ok(())
 }

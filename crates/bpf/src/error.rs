@@ -128,6 +128,34 @@ pub enum StartError {
     },
 }
 
+impl StartError {
+    /// Why the pins of a predecessor can't be adopted; `None`: that is not what went wrong.
+    #[must_use]
+    pub fn of_pins(&self) -> Option<String> {
+        match self {
+            Self::StalePins { what, .. } => Some(what.clone()),
+            Self::Resized {
+                map,
+                configured,
+                pinned,
+            } => Some(format!(
+                "table `{map}` has {pinned} entries, and {configured} are configured"
+            )),
+            Self::KernelTooOld { .. }
+            | Self::NotPermitted { .. }
+            | Self::NoInterface { .. }
+            | Self::InterfacesCollide { .. }
+            | Self::NotBpffs { .. }
+            | Self::InUse { .. }
+            | Self::ForeignProgram { .. }
+            | Self::NativeUnsupported { .. }
+            | Self::NoLink { .. }
+            | Self::Refused { .. }
+            | Self::Failed { .. } => None,
+        }
+    }
+}
+
 /// Why a service was not put; the data plane is as it was.
 #[derive(Debug, thiserror::Error)]
 pub enum PutError {

@@ -178,6 +178,13 @@ impl DataPlane {
         ignore_missing(map, removed)
     }
 
+    /// Whether packets to any virtual address may be forwarded.
+    #[must_use]
+    pub fn serves(&self) -> bool {
+        let mut gates = self.book.gates.keys();
+        gates.any(|address| self.gate_of(*address) != GateState::Closed)
+    }
+
     /// How the gates of a service act: as the most open one.
     pub(crate) fn gate_of_service(&self, entry: &ServiceEntry) -> GateState {
         let mut best = GateState::Closed;

@@ -51,6 +51,7 @@ mod takes;
 mod trace;
 mod view;
 
+pub use adopt::pinned_constants;
 pub use attach::{PassProgram, attach_pass};
 pub use connections::{Connection, Flow, Found};
 pub use error::{GateError, PurgeError, PutError, ReadError, RunError, StartError};

@@ -1,10 +1,12 @@
 //! The pins: where they are, whether they may be there, and their removal.
 //!
-//! `DIR/links/NAME` holds the program on the interface of that name, `DIR/maps/NAME` the maps.
+//! `DIR/links/NAME` holds the program on the interface of that name, `DIR/maps/NAME` the maps. A symbolic link
+//! `DIR/maps/HANDED_OVER` is the mark of a daemon that ended when another director had all its roles: nothing is served
+//! through the pins. It goes with them, by a purge or a reboot.
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use evenkeel_abi::map;
@@ -13,6 +15,12 @@ use nix::fcntl::{Flock, FlockArg};
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 
 use crate::error::{PurgeError, StartError, failed};
+
+/// Name of the mark among the maps, of none of which it is the name.
+const MARK: &str = "HANDED_OVER";
+
+/// What the mark points to: nothing that exists, but it tells whose it is.
+const MARK_SAYS: &str = concat!("evenkeel-", env!("CARGO_PKG_VERSION"));
 
 /// The paths below a pin directory.
 #[derive(Clone, Debug)]
@@ -59,6 +67,17 @@ impl Pins {
             link: fs::read_dir(self.links()).is_ok_and(|mut links| links.next().is_some()),
             maps: maps.count(),
         }
+    }
+
+    /// Whether a predecessor left the mark.
+    pub(crate) fn are_handed_over(&self) -> bool {
+        self.map(MARK).is_symlink()
+    }
+
+    /// Takes the mark away: from now on packets may be served through the pins.
+    pub(crate) fn take_up(&self) -> Result<(), StartError> {
+        remove(&self.map(MARK), |path| fs::remove_file(path))
+            .map_err(|error| failed("remove the mark of a handover", error))
     }
 
     /// Makes the directories; they must lie on a bpf file system.
@@ -146,6 +165,21 @@ pub fn purge(pin_dir: &Path) -> Result<(), PurgeError> {
 #[derive(Debug)]
 pub struct PinLock {
     _directory: Flock<File>,
+    pins: Pins,
+}
+
+impl PinLock {
+    /// Leaves the mark that nothing is served through the pins any more, and that another director has what was: a
+    /// successor that can't adopt them may drop them by itself.
+    ///
+    /// # Errors
+    /// If the mark can't be made; then a successor refuses such pins.
+    pub fn mark_handed_over(&self) -> io::Result<()> {
+        match symlink(MARK_SAYS, self.pins.map(MARK)) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+            made => made,
+        }
+    }
 }
 
 /// Makes the pin directory and holds it, so that no two daemons write the same maps.
@@ -161,6 +195,7 @@ pub fn lock(pin_dir: &Path) -> Result<PinLock, StartError> {
     match Flock::lock(directory, FlockArg::LockExclusiveNonblock) {
         Ok(directory) => Ok(PinLock {
             _directory: directory,
+            pins,
         }),
         Err((_directory, Errno::EWOULDBLOCK)) => Err(StartError::InUse {
             pin_dir: pin_dir.to_owned(),

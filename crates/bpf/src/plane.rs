@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::Read as _;
 use std::sync::atomic::Ordering::{Relaxed, Release};
+use std::time::Duration;
 
 use aya::Ebpf;
 use evenkeel_abi::{SCHEMA, Server};
@@ -28,6 +29,10 @@ pub(crate) const HASH_SEED: u32 = 0x6565_6c6b;
 /// The oldest kernel, major and minor.
 const FLOOR: (u32, u32) = (6, 1);
 
+/// Longest wait for a former program to be off an interface once its pin is gone: the kernel takes it off from a work
+/// queue, milliseconds later as a rule.
+const OFF_WAIT: Duration = Duration::from_secs(2);
+
 /// A loaded program and its maps.
 ///
 /// Dropping it leaves what is pinned as it is: packets go on being forwarded.
@@ -40,11 +45,14 @@ pub struct DataPlane {
     pub(crate) removals: Removals,
     /// Index of the interface that servers are reached by.
     pub(crate) link_index: u32,
+    dropped: Option<String>,
 }
 
 impl DataPlane {
     /// Starts forwarding: loads and attaches the program, or adopts the pins of a predecessor and puts
-    /// this version's program in the place of its program without losing a packet.
+    /// this version's program in the place of its program without losing a packet. Pins that can't be adopted are
+    /// dropped where [`PinLock::mark_handed_over`](crate::PinLock::mark_handed_over) said that nothing is served through
+    /// them: then the start is a fresh one, and [`dropped`](Self::dropped) tells why.
     ///
     /// Returns the services that were adopted; their gates are as the predecessor left them.
     ///
@@ -56,10 +64,23 @@ impl DataPlane {
         check_interfaces(options)?;
         let pins = Pins::new(&options.pin_dir);
         pins.prepare()?;
-        match adopt::survey(&pins, &options.sizes)? {
-            Some(sizes) => Self::adopt(options, sizes, &pins),
-            None => Ok((Self::fresh(options, &pins)?, Vec::new())),
-        }
+        let error = match adopt::survey(&pins, &options.sizes) {
+            Ok(Some(sizes)) => return Self::adopt(options, sizes, &pins),
+            Ok(None) => return Ok((Self::fresh(options, &pins, Duration::ZERO)?, Vec::new())),
+            Err(error) => error,
+        };
+        let Some(why) = error.of_pins().filter(|_| pins.are_handed_over()) else {
+            return Err(error);
+        };
+        let mut plane = Self::fresh(options, &pins, OFF_WAIT)?;
+        plane.dropped = Some(why);
+        Ok((plane, Vec::new()))
+    }
+
+    /// Why a predecessor's pins, through which nothing was served, were dropped at the start; `None`: they were not.
+    #[must_use]
+    pub fn dropped(&self) -> Option<&str> {
+        self.dropped.as_deref()
     }
 
     /// Loads the program without interface and pins, for tests, tracing and measurements.
@@ -95,13 +116,14 @@ impl DataPlane {
         listed.map(|listed| listed.entry.clone()).collect()
     }
 
-    fn fresh(options: &Options, pins: &Pins) -> Result<Self, StartError> {
-        let leftover = |error| failed("remove incomplete pins", error);
+    /// Waits so long for a former program to be off the interfaces.
+    fn fresh(options: &Options, pins: &Pins, patience: Duration) -> Result<Self, StartError> {
+        let leftover = |error| failed("remove the pins of a predecessor", error);
         pins.clear().map_err(leftover)?;
         let undo = Undo::new(pins);
         pins.prepare()?;
         let mut plane = Self::load(options, Some(pins))?;
-        attach_new(&mut plane.ebpf, options, pins)?;
+        attach_new(&mut plane.ebpf, options, pins, patience)?;
         undo.disarm();
         Ok(plane)
     }
@@ -125,6 +147,7 @@ impl DataPlane {
             holders: Holders::default(),
             removals: Removals::default(),
             link_index: options.link_index,
+            dropped: None,
         })
     }
 
@@ -147,12 +170,16 @@ impl DataPlane {
             .map(|interface| interface.index)
             .filter(|index| tables.link(*index).is_some())
             .collect();
+        pins.take_up()?;
         write_interfaces(&tables, options)?;
         if let Some(state) = tables.state.get(0) {
             // What the predecessor could not put off any more.
             state.hash_from.store(0, Release);
         }
         replace(&mut ebpf, options, pins, |index| known.contains(&index))?;
+        if let Some(globals) = tables.globals.get(0) {
+            globals.schema.store(SCHEMA.into(), Release);
+        }
         let mut plane = Self {
             ebpf,
             tables,
@@ -161,6 +188,7 @@ impl DataPlane {
             holders: Holders::default(),
             removals: Removals::default(),
             link_index: options.link_index,
+            dropped: None,
         };
         recount::recount(&plane.tables);
         for entry in adopted.unfinished {

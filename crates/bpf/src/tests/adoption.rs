@@ -1,10 +1,10 @@
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
-use evenkeel_abi::Word;
+use evenkeel_abi::{SCHEMA, Word};
 use evenkeel_model::GateState;
 
 use super::support::*;
-use crate::{DataPlane, Options, StartError, SweepBudget};
+use crate::{DataPlane, Options, StartError, SweepBudget, lock, pinned_constants};
 
 /// A data plane with a service, its gate open, 10 established connections and 4 half-open ones.
 fn busy(options: &Options) -> DataPlane {
@@ -78,28 +78,129 @@ fn an_adopted_service_can_be_changed_and_removed() {
     });
 }
 
+/// Makes the pins of a data plane another schema's.
+fn pretend(options: &Options, schema: u32) {
+    let constants = pinned_constants(&options.pin_dir).unwrap().unwrap();
+    constants.get(0).unwrap().store(schema.into(), SeqCst);
+}
+
+fn pinned_schema(options: &Options) -> u64 {
+    let constants = pinned_constants(&options.pin_dir).unwrap().unwrap();
+    constants.get(0).unwrap().load(SeqCst)
+}
+
+/// The daemon before had handed over.
+fn mark(options: &Options) {
+    lock(&options.pin_dir).unwrap().mark_handed_over().unwrap();
+}
+
 #[test]
 fn another_schema_is_refused_and_the_program_stays() {
     in_room(|room| {
         let options = room.options();
-        let plane = busy(&options);
+        drop(busy(&options));
         let before = room.attached();
-        plane
-            .tables()
-            .globals
-            .get(0)
-            .unwrap()
-            .schema
-            .store(77, SeqCst);
+        for schema in [SCHEMA + 1, 77, 1] {
+            pretend(&options, schema);
+            let error = refused(&options);
+            assert!(matches!(error, StartError::StalePins { .. }), "{error}");
+            let told = error.to_string();
+            let named = [format!("schema {schema},"), SCHEMA.to_string()];
+            assert!(named.iter().all(|name| told.contains(name)), "{told}");
+            assert!(told.contains("evenkeel purge"), "{told}");
+            assert_eq!(room.attached(), before);
+            assert_eq!(pinned_schema(&options), schema.into());
+        }
+    });
+}
+
+#[test]
+fn another_schema_is_told_before_maps_that_it_lacks() {
+    in_room(|room| {
+        let options = room.options();
+        drop(busy(&options));
+        pretend(&options, 5);
+        std::fs::remove_file(options.pin_dir.join("maps/CHANGED")).unwrap();
+        let told = refused(&options).to_string();
+        assert!(told.contains("schema 5,"), "{told}");
+    });
+}
+
+#[test]
+fn the_schema_before_is_adopted_and_becomes_this_one() {
+    in_room(|room| {
+        let options = room.options();
+        let plane = busy(&options);
+        let connections = plane.connections().len();
+        // What schema 6 left to ask for the hash, long ago or for long.
+        let state = plane.tables().state.get(0).unwrap();
+        state.hash_from.store(u64::MAX, SeqCst);
         drop(plane);
-        let error = refused(&options);
-        assert!(matches!(error, StartError::StalePins { .. }), "{error}");
-        let told = error.to_string();
-        assert!(
-            told.contains("schema 77") && told.contains("evenkeel purge"),
-            "{told}"
-        );
-        assert_eq!(room.attached(), before);
+        pretend(&options, 6);
+        let (plane, adopted) = DataPlane::start(&options).unwrap();
+        assert_eq!((adopted.len(), plane.dropped()), (1, None));
+        assert_eq!(plane.connections().len(), connections);
+        assert_eq!(pinned_schema(&options), SCHEMA.into());
+        let state = plane.tables().state.get(0).unwrap();
+        assert_eq!(state.hash_from.load(SeqCst), 0);
+        assert_eq!(send(&plane, 1001, ACK), (TX, 12));
+    });
+}
+
+#[test]
+fn pins_that_serve_nothing_any_more_are_dropped_where_they_cannot_be_adopted() {
+    in_room(|room| {
+        let mut options = room.options();
+        drop(busy(&options));
+        let before = room.attached();
+        pretend(&options, 77);
+        mark(&options);
+        // Twice is as good.
+        mark(&options);
+        let (mut plane, adopted) = DataPlane::start(&options).unwrap();
+        assert!(adopted.is_empty());
+        let why = plane.dropped().unwrap();
+        assert!(why.contains("schema 77"), "{why}");
+        assert!(plane.connections().is_empty());
+        assert_ne!(room.attached(), before);
+        assert_eq!(room.attached(), Some(plane.program_id().unwrap()));
+        assert_eq!(pinned_schema(&options), SCHEMA.into());
+        drop(plane);
+
+        // The mark went with them.
+        pretend(&options, 77);
+        let _refused = refused(&options);
+        pretend(&options, SCHEMA);
+        mark(&options);
+        options.sizes.half_open *= 2;
+        let (plane, _) = DataPlane::start(&options).unwrap();
+        let why = plane.dropped().unwrap();
+        assert!(why.contains("HALF_OPEN"), "{why}");
+    });
+}
+
+#[test]
+fn pins_that_are_adopted_lose_the_mark() {
+    in_room(|room| {
+        let options = room.options();
+        drop(busy(&options));
+        mark(&options);
+        let (plane, adopted) = DataPlane::start(&options).unwrap();
+        assert_eq!((adopted.len(), plane.dropped()), (1, None));
+        drop(plane);
+        pretend(&options, 77);
+        let _refused = refused(&options);
+    });
+}
+
+#[test]
+fn a_purge_takes_the_mark_with_the_pins() {
+    in_room(|room| {
+        let options = room.options();
+        drop(busy(&options));
+        mark(&options);
+        crate::purge(&options.pin_dir).unwrap();
+        assert_eq!(room.pins(), Vec::<std::path::PathBuf>::new());
     });
 }
 

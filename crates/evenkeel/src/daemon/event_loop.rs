@@ -44,7 +44,7 @@ pub(crate) struct Daemon {
     pub(crate) roles: Roles,
     pub(crate) signals: Signals,
     /// Held because the socket is removed when it is dropped.
-    pub(crate) _lock: PinLock,
+    pub(crate) lock: PinLock,
     pub(crate) _socket: Socket,
     pub(crate) config: PathBuf,
     pub(crate) host_name: String,
@@ -168,7 +168,7 @@ impl Daemon {
                     drop(self.reload(ReloadQuery::default()).await);
                     notify::ready();
                 }
-                Wake::News(News::Stopped) => return Ok(()),
+                Wake::News(News::Stopped { succeeded }) => return self.stopped(succeeded),
                 Wake::News(News::Died) => return Err(vrrp_thread_died()),
                 Wake::News(news) => self.handle_news(news),
                 Wake::Look => self.look_for_strangers(),

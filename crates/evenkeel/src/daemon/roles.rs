@@ -11,6 +11,7 @@ use evenkeel_vrrp::PREPARATION_MAX;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use crate::command_error::CommandError;
 use crate::daemon::event_loop::Daemon;
 use crate::daemon::vrrp::{News, Sighting, Strangers, look};
 use crate::daemon::{hands, notify, start};
@@ -119,7 +120,7 @@ impl Daemon {
                 }
             }
             News::Trouble { router, what } => Event::RouterTrouble { router, what },
-            News::Stopped | News::Died => return,
+            News::Stopped { .. } | News::Died => return,
         };
         self.control.handle_event(event, Instant::now());
     }
@@ -185,6 +186,18 @@ impl Daemon {
             let event = Event::RouterTrouble { router, what };
             self.control.handle_event(event, Instant::now());
         }
+    }
+
+    /// The roles are given up: marks the pins where nothing is served through them any more, and others serve what was.
+    pub(crate) fn stopped(&self, succeeded: bool) -> Result<(), CommandError> {
+        if !succeeded || self.hands.plane.serves() {
+            return Ok(());
+        }
+        let marked = self.lock.mark_handed_over();
+        marked.map_err(|error| {
+            let what = "cannot mark the pins as handed over: a version that can't adopt them will refuse them";
+            CommandError::new(anyhow::Error::new(error).context(what))
+        })
     }
 
     /// Begins to give the roles up; false if there is nothing to wait for, or no patience.

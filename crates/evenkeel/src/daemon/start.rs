@@ -38,6 +38,9 @@ const RESULTS: usize = 256;
 const SECOND_DAEMON: &str =
     "A second daemon needs a socket, pins and an interface of its own: `--socket`, `--pins`.";
 
+const HAND_OVER: &str = "Nothing was touched. With a partner, hand over first and nothing breaks: start the former version \
+     (or config), end it by `systemctl stop` (SIGTERM), then start this one; if it refuses still, purge then.";
+
 /// Starts the daemon. Where that fails, nothing that was running before is changed.
 pub(crate) async fn start(setup: Setup) -> Result<Daemon, CommandError> {
     let signals = Signals::listen()?;
@@ -99,7 +102,7 @@ pub(crate) async fn start(setup: Setup) -> Result<Daemon, CommandError> {
         requests,
         signals,
         _socket: socket,
-        _lock: lock,
+        lock,
         config: setup.config,
         host_name,
         problems: Problems::default(),
@@ -209,7 +212,10 @@ async fn start_plane(
     };
     loop {
         let error = match DataPlane::start(&options) {
-            Ok(started) => return Ok(started),
+            Ok(started) => {
+                tell_dropped(&started.0);
+                return Ok(started);
+            }
             Err(error) => error,
         };
         let StartError::NativeUnsupported { interface, .. } = &error else {
@@ -223,6 +229,15 @@ async fn start_plane(
             }
             Some(Mode::Native | Mode::Generic) | None => return Err(bad_plane(error)),
         }
+    }
+}
+
+fn tell_dropped(plane: &DataPlane) {
+    if let Some(why) = plane.dropped() {
+        tracing::warn!(
+            event = "pins-dropped",
+            "the former daemon had handed over, and its pins are dropped: {why}"
+        );
     }
 }
 
@@ -439,11 +454,14 @@ fn bad_socket(error: BindError) -> CommandError {
 fn bad_plane(error: StartError) -> CommandError {
     let denied = matches!(error, StartError::NotPermitted { .. });
     let in_use = matches!(error, StartError::InUse { .. });
+    let of_pins = error.of_pins().is_some();
     let error = CommandError::new(error);
     if denied {
         error.hint(as_root())
     } else if in_use {
         error.hint(SECOND_DAEMON)
+    } else if of_pins {
+        error.hint(HAND_OVER)
     } else {
         error
     }

@@ -102,7 +102,10 @@ pub(crate) enum News {
         what: String,
     },
     /// All roles are given up.
-    Stopped,
+    Stopped {
+        /// Another director is Active in every virtual router.
+        succeeded: bool,
+    },
     /// The thread has panicked; nobody advertises any more.
     Died,
 }

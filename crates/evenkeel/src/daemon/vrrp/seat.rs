@@ -76,6 +76,8 @@ pub(super) struct Seat {
     /// Whether the last advertisement could not be sent, which was told.
     mute: bool,
     stopped: bool,
+    /// Whoever is heard from then on, once this director was told to stop, is Active in its place.
+    succeeded_from: Option<Instant>,
     /// Ordered handovers that are over, and how the last one ended.
     handovers: u64,
     last_end: Option<HandoverEnd>,
@@ -142,6 +144,7 @@ impl Seat {
             ailing: false,
             mute: false,
             stopped: false,
+            succeeded_from: None,
             handovers: 0,
             last_end: None,
             syncs,
@@ -169,6 +172,14 @@ impl Seat {
 
     pub(super) const fn has_stopped(&self) -> bool {
         self.stopped
+    }
+
+    /// Whether another director was Active when this one stopped.
+    pub(super) fn is_succeeded(&self) -> bool {
+        let partner = self.machine.view().partner;
+        let heard = partner.filter(|partner| partner.priority > 0);
+        let heard = heard.map(|partner| partner.last_heard);
+        self.succeeded_from.is_some_and(|from| heard >= Some(from))
     }
 
     pub(super) fn view(&self) -> SeatView {
@@ -231,6 +242,11 @@ impl Seat {
     }
 
     pub(super) fn shut_down(&mut self, tools: &mut Tools, now: Instant) {
+        self.succeeded_from = match self.machine.view().role {
+            Role::Active => Some(now),
+            Role::Backup => now.checked_sub(self.machine.master_down_interval()),
+            Role::Initialize => None,
+        };
         self.machine.shut_down(now);
         self.obey(tools, now);
     }

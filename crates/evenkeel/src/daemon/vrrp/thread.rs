@@ -70,7 +70,8 @@ impl Thread {
                 return;
             }
             if self.stopping && self.seats.iter().all(Seat::has_stopped) {
-                self.tools.tell(News::Stopped);
+                let succeeded = self.seats.iter().all(Seat::is_succeeded);
+                self.tools.tell(News::Stopped { succeeded });
                 return;
             }
             self.wait();
