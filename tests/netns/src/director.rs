@@ -107,6 +107,14 @@ impl<'c> Director<'c> {
         Daemon(child.expect("the daemon starts"))
     }
 
+    /// Where the pins are, as this process reaches them; the node must be on.
+    #[must_use]
+    pub fn pins(self) -> PathBuf {
+        self.node()
+            .path(crate::cluster::PINS)
+            .expect("the node is on")
+    }
+
     /// What the daemons have logged so far.
     #[must_use]
     pub fn log(self) -> String {

@@ -1,10 +1,17 @@
 //! Starts, starts that must fail, and the purge.
 
+use std::sync::atomic::Ordering::SeqCst;
 use std::sync::mpsc;
+use std::time::Duration;
 
+use evenkeel_abi::SCHEMA;
 use evenkeel_bpf::{Mode, attach_pass};
+use evenkeel_lab::probe::UdpProbe;
 use evenkeel_netns_tests::Cluster;
-use evenkeel_netns_tests::cluster::{PINS, config, server, service};
+use evenkeel_netns_tests::backend::Backend;
+use evenkeel_netns_tests::cluster::{PINS, config, server, service, vip};
+use evenkeel_netns_tests::streams::{STREAMS, Streams};
+use evenkeel_netns_tests::texts::{ECHO, udp};
 
 use crate::{TCP, assert_held, goes_on, load};
 
@@ -207,4 +214,70 @@ fn real_servers_that_are_not_on_the_link_are_reported_and_the_others_serve() {
             .all(|server| !server.reason.is_empty()),
         "{servers:?}"
     );
+}
+
+/// Makes the pins another schema's; the one before.
+fn pretend(cluster: &Cluster, schema: u32) -> u64 {
+    let constants = evenkeel_bpf::pinned_constants(&cluster.director().pins());
+    let constants = constants.unwrap().unwrap();
+    let word = constants.get(0).unwrap();
+    let before = word.load(SeqCst);
+    word.store(schema.into(), SeqCst);
+    before
+}
+
+#[test]
+fn a_newer_schema_adopts_the_one_before_and_refuses_others_while_packets_flow() {
+    let cluster = Cluster::boot("t-schema", 2);
+    let backends = [1, 2].map(|number| Backend::start(&cluster, &server(number)));
+    let text = config(&[
+        service("streams", STREAMS, &[1, 2], TCP),
+        udp(&service("echo", ECHO, &[1, 2], TCP)),
+    ]);
+    let daemon = cluster.start_daemon(&text);
+    cluster.wait_until_ready();
+    let streams = Streams::start(&cluster, 8);
+    let probe = UdpProbe::start(cluster.node("client"), vip(ECHO), Duration::from_millis(1));
+    let probe = probe.unwrap();
+    let get_on = || {
+        let answered = probe.answered();
+        streams.all_get_on(&cluster);
+        cluster.eventually("more echoes", || probe.answered() >= answered + 100);
+    };
+    get_on();
+    let program = cluster.link().xdp_program;
+    assert!(daemon.terminate().success());
+
+    let every_pin = || cluster.run("director", &["ls", "-AiR", PINS]);
+
+    // Alone it leaves no mark: what can't be adopted is refused, and goes on.
+    for schema in [SCHEMA + 1, 5] {
+        let _before = pretend(&cluster, schema);
+        let before = every_pin();
+        let refused = cluster.evenkeel_with_config("run");
+        let told = [
+            &format!("schema {schema},"),
+            "evenkeel purge",
+            "Nothing was touched",
+        ];
+        refused.assert_refused(1, &told);
+        assert_eq!(cluster.link().xdp_program, program);
+        assert_eq!(every_pin(), before);
+        get_on();
+    }
+
+    assert_eq!(pretend(&cluster, 6), 5);
+    let _daemon = cluster.start_daemon(&text);
+    cluster.wait_until_ready();
+    assert!(cluster.status().adopted);
+    assert_ne!(cluster.link().xdp_program, program);
+    get_on();
+    assert_eq!(pretend(&cluster, SCHEMA), SCHEMA.into());
+    for end in streams.stop() {
+        let _ended = end.unwrap();
+    }
+    let echoes = probe.stop().unwrap().requests;
+    let lost = echoes.iter().filter(|echo| echo.answered.is_none());
+    assert_eq!(lost.count(), 0, "of {} probes", echoes.len());
+    drop(backends);
 }

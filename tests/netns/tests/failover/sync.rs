@@ -3,6 +3,7 @@
 mod held;
 
 use std::path::Path;
+use std::sync::atomic::Ordering::SeqCst;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -206,4 +207,49 @@ fn other_services_are_told_and_the_rest_is_synchronised() {
         },
     );
     let _ended = traffic.end(&synced.pair.macs());
+}
+
+/// Makes a director's pins those of a schema that nobody can adopt.
+fn pretend_another_version(director: Director<'_>) {
+    let constants = evenkeel_bpf::pinned_constants(&director.pins());
+    let constants = constants.unwrap().unwrap();
+    constants.get(0).unwrap().store(77, SeqCst);
+}
+
+#[test]
+fn who_handed_over_drops_pins_of_another_version_and_gets_its_connections_back() {
+    let mut synced = Synced::boot("t-syncnew", "rr");
+    let traffic = Traffic::start(&synced.pair.cluster);
+    synced.in_sync();
+    let begun = Instant::now();
+    let status = synced.pair.director.take().unwrap().terminate();
+    assert!(status.success(), "{status}");
+    let cluster = &synced.pair.cluster;
+    let _router = cluster.partner().becomes(FRONT, Role::Active);
+    synced.pair.client_reaches(synced.pair.partner_mac);
+    traffic.goes_on(cluster);
+
+    pretend_another_version(cluster.director());
+    synced.pair.restart_director();
+    synced.pair.settle();
+    synced.in_sync();
+    let cluster = &synced.pair.cluster;
+    let director = cluster.director();
+    assert!(!director.status().adopted);
+    let log = director.log();
+    assert!(
+        log.contains("pins-dropped") && log.contains("schema 77"),
+        "{log}"
+    );
+    synced.pair.client_reaches(synced.pair.director_mac);
+    traffic.goes_on(cluster);
+    let (echoes, _record) = traffic.end(&synced.pair.macs());
+    assert_eq!(lost(&echoes, begun), 0, "probes were lost");
+
+    // Killed it leaves no mark.
+    let _killed = synced.pair.kill_director();
+    let director = synced.pair.cluster.director();
+    pretend_another_version(director);
+    let refused = director.evenkeel_with_config("run");
+    refused.assert_refused(1, &["schema 77", "hand over first"]);
 }
