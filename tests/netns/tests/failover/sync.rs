@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use evenkeel_api::Role;
 use evenkeel_netns_tests::Daemon;
+use evenkeel_netns_tests::Director;
 use evenkeel_netns_tests::cluster::{DIRECTOR, PARTNER};
 use evenkeel_netns_tests::streams::STREAMS;
 use evenkeel_netns_tests::sync::{is_in_sync, named, peer, table, write_key};
