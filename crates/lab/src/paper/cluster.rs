@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use evenkeel_api::{Client, GateStatus, ReloadQuery, Role, ServiceListing, Status};
+use evenkeel_api::{
+    Client, GateStatus, HandoverAnswer, HandoverOrder, HandoverRequest, ReloadQuery, Role,
+    ServiceListing, Status,
+};
 use nix::ifaddrs::getifaddrs;
 use nix::sys::socket::SockaddrStorage;
 use tokio::runtime::Runtime;
@@ -112,6 +115,26 @@ impl Cluster {
         let client = Client::new(self.socket(director));
         let reloaded = self.runtime.block_on(client.reload(ReloadQuery::default()));
         reloaded.map(drop).map_err(|source| PaperError::Director {
+            director: director.to_owned(),
+            source,
+        })
+    }
+
+    /// Gives a director an order about its virtual routers, all of them, and waits for what became of it.
+    pub(crate) fn hand_over(
+        &self,
+        director: &str,
+        order: HandoverOrder,
+    ) -> Result<HandoverAnswer, PaperError> {
+        let client = Client::new(self.socket(director));
+        let request = HandoverRequest {
+            order,
+            routers: Vec::new(),
+            to: None,
+            patience_ms: None,
+        };
+        let answer = self.runtime.block_on(client.hand_over(&request));
+        answer.map_err(|source| PaperError::Director {
             director: director.to_owned(),
             source,
         })

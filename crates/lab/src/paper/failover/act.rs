@@ -142,7 +142,7 @@ fn strike(stage: &mut Stage, victim: Option<&Server>) -> Result<Instant, PaperEr
             stage.signal(DIRECTOR, Signal::SIGCONT)?;
             Ok(when)
         }
-        Fault::Handover => hand_over(stage),
+        Fault::Handover => stage.hand_over(),
         Fault::Return => {
             let when = Instant::now();
             stage.power_on(DIRECTOR)?;
@@ -171,20 +171,16 @@ fn strike(stage: &mut Stage, victim: Option<&Server>) -> Result<Instant, PaperEr
     }
 }
 
-/// An ordered handover: the way in which a director gives up its role that is not a fault. Its daemon is told
-/// to end, for want of a command that only hands over.
-fn hand_over(stage: &mut Stage) -> Result<Instant, PaperError> {
-    stage.signal(DIRECTOR, Signal::SIGTERM)
-}
-
 /// Waits until the directors have the roles that they should have after the fault; whether they have.
 fn settle(stage: &mut Stage, victim: Option<&Server>) -> Result<bool, PaperError> {
     let fault = stage.row.fault;
     let settled = match fault.ends_with_director() {
         true => stage.settle([Some(Role::Active), Some(Role::Backup)])?,
+        false if fault == Fault::Handover => {
+            stage.settle([stage.after_handover(), Some(Role::Active)])?
+        }
         false => stage.settle([None, Some(Role::Active)])?,
     };
-    let ended = fault != Fault::Handover || stage.has_ended(DIRECTOR)?;
     // A connection that the hash moves away from a dead server is moved only then.
     let out = match victim {
         Some(victim) => {
@@ -195,7 +191,7 @@ fn settle(stage: &mut Stage, victim: Option<&Server>) -> Result<bool, PaperError
         }
         None => true,
     };
-    Ok(settled && ended && out)
+    Ok(settled && out)
 }
 
 /// Whether so many real servers of the connections' service are listed.

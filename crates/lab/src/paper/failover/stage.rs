@@ -5,7 +5,7 @@ use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use evenkeel_api::{Role, Status};
+use evenkeel_api::{HandoverOrder, HandoverOutcome, Role, Status};
 use evenkeel_model::OnFailure;
 use nix::sys::signal::Signal;
 
@@ -208,6 +208,28 @@ impl Stage {
             }
             Some(None) | None => Ok(self.cluster.lab.signal_daemon(&self.node(place), signal)?),
         }
+    }
+
+    /// The director is told to hand over, as its operator does it; when that was. A keepalived knows no such
+    /// command, so its daemon is told to end.
+    pub(super) fn hand_over(&mut self) -> Result<Instant, PaperError> {
+        if self.row.directors == Kind::Keepalived {
+            return self.signal(DIRECTOR, Signal::SIGTERM);
+        }
+        let when = Instant::now();
+        let answer = self
+            .cluster
+            .hand_over(&self.node(DIRECTOR), HandoverOrder::Failover)?;
+        let mut routers = answer.routers.iter();
+        match routers.find(|router| router.outcome != HandoverOutcome::HandedOver) {
+            Some(router) => Err(self.not_ready(DIRECTOR, router.message.clone())),
+            None => Ok(when),
+        }
+    }
+
+    /// The director's role once it has handed over.
+    pub(super) fn after_handover(&self) -> Option<Role> {
+        (self.row.directors == Kind::Evenkeel).then_some(Role::Backup)
     }
 
     /// Waits until a director's daemon has ended, or until it is too late; whether it has.
