@@ -5,14 +5,14 @@
 #![forbid(unsafe_code)]
 
 mod check;
-mod dice;
 pub mod fuzz;
 mod judge;
 pub mod packet;
 mod service;
 mod tables;
 
-pub use dice::Dice;
+/// Where the random choices of tests come from.
+pub use evenkeel_chaos::Dice;
 /// What the data plane is compared with.
 pub use evenkeel_model as model;
 pub use service::{TestServer, TestService};

@@ -15,16 +15,16 @@ pub mod fault;
 pub mod frame;
 pub mod host;
 pub mod network;
-pub mod node;
 pub mod plane;
 pub mod quiet;
-pub mod rule;
 pub mod run;
 pub mod seat;
 pub mod server;
 pub mod settings;
 pub mod watch;
 pub mod world;
+
+pub use evenkeel_chaos::{node, rule};
 
 /// Time since a run began.
 pub type Time = std::time::Duration;

@@ -4,9 +4,10 @@ use super::{File, Finding};
 use serde_json::Value;
 
 /// The rooms by level; a new crate has to be entered here.
-const LEVELS: [(&str, u8); 14] = [
+const LEVELS: [(&str, u8); 15] = [
     ("evenkeel-wire", 0),
     ("evenkeel-abi", 0),
+    ("evenkeel-chaos", 0),
     ("evenkeel-datapath", 1),
     ("evenkeel-model", 1),
     ("evenkeel-health", 2),

@@ -5,8 +5,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::dice::Dice;
 use crate::node::Node;
-use evenkeel_testkit::Dice;
 
 /// Whom a rule concerns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
