@@ -20,7 +20,9 @@ pub enum Whom {
 }
 
 impl Whom {
-    fn is(self, node: Node) -> bool {
+    /// Whether it concerns a host.
+    #[must_use]
+    pub fn is(self, node: Node) -> bool {
         match self {
             Self::Anybody => true,
             Self::Directors => matches!(node, Node::Director(_)),

@@ -12,6 +12,7 @@
 pub mod command;
 mod control;
 mod crowd;
+mod cuts;
 mod daemon;
 mod echo;
 pub mod entry;

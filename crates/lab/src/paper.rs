@@ -9,6 +9,7 @@
 //! is measured while the machine itself stands still measures the machine: such an act is played again.
 
 mod act;
+pub mod chaos;
 mod cluster;
 pub mod crowd;
 mod evidence;

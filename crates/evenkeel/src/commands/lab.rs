@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Subcommand, ValueEnum};
+use evenkeel_lab::paper::chaos::{self, ChaosOptions};
 use evenkeel_lab::paper::crowd::{self, CrowdOptions};
 use evenkeel_lab::paper::failover::{self, FailoverOptions, Fault, Scheduler, Verdict};
 use evenkeel_lab::paper::soak::SoakOptions;
@@ -104,6 +105,7 @@ enum Action {
     Soak(Soak),
     Crowd(Crowd),
     Failover(Failover),
+    Chaos(Chaos),
     /// End a lab.
     Down {
         #[command(flatten)]
@@ -209,6 +211,33 @@ struct Failover {
     connections: u32,
 }
 
+/// Play random faults on the paper's cluster, and check what must hold once they are over.
+///
+/// The seed determines the faults, by the rules of the project's simulation: lost power, killed, stopped and paused
+/// daemons, unplugged cables, lost frames and partitions, dead real servers, handovers, standby, maintenance, and
+/// edits; several in a round of 8 s, which may overlap. Then everything heals. The exit status is 0 if after every
+/// round one director was Active and its partner Backup and in sync, every request was answered, counters equalled
+/// tables, and no connection had broken but with its real server, or in a round in which a director lost its power
+/// while something else befell its partner or the network.
+#[derive(Debug, clap::Args)]
+struct Chaos {
+    /// What determines the faults.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+
+    /// No round begins after so many minutes; with 0 there is one.
+    #[arg(long, value_name = "M", default_value_t = 5, value_parser = clap::value_parser!(u64).range(0..=1440))]
+    minutes: u64,
+
+    /// Connections that stand in each round.
+    #[arg(long, value_name = "N", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=i64::from(chaos::CONNECTIONS_MAX)))]
+    connections: u32,
+
+    /// Write the rounds to this file, as JSON.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
 fn faults() -> impl TypedValueParser<Value = Fault> {
     let values = Fault::ALL.map(|fault| PossibleValue::new(fault.name()).help(fault.about()));
     PossibleValuesParser::new(values).try_map(|name| {
@@ -277,6 +306,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, CommandError> {
         Action::Soak(arguments) => return soak(&arguments),
         Action::Crowd(arguments) => return crowd(arguments),
         Action::Failover(arguments) => return failover(arguments),
+        Action::Chaos(arguments) => return chaos(arguments),
         Action::Exec {
             which,
             node,
@@ -365,6 +395,21 @@ fn failover(arguments: Failover) -> Result<ExitCode, CommandError> {
     Ok(match verdict {
         Verdict::Measured => ExitCode::SUCCESS,
         Verdict::TooNoisy => ExitCode::from(TOO_NOISY),
+    })
+}
+
+fn chaos(arguments: Chaos) -> Result<ExitCode, CommandError> {
+    let options = ChaosOptions {
+        seed: arguments.seed,
+        length: Duration::from_secs(arguments.minutes * 60),
+        connections: arguments.connections,
+        json: arguments.json,
+        name: None,
+        program: None,
+    };
+    Ok(match chaos::run(&options, &mut std::io::stdout().lock())? {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
     })
 }
 

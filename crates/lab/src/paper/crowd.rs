@@ -157,6 +157,7 @@ fn play(
         cluster,
         &plan.clients,
         &Opening {
+            first_port: plan::FIRST_PORT,
             rate: RATE,
             habits: &[Habit::Idle],
             until_asked: false,

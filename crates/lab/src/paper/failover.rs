@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use self::rows::{Fault, Scheduler};
+pub(in crate::paper) use self::stage::{has_role, is_in_sync, synced};
 
 use crate::error::LabError;
 use crate::keepalived::Keepalived;

@@ -14,7 +14,7 @@ use crate::entry;
 use crate::error::LabError;
 use crate::paper::PaperError;
 use crate::paper::cluster::Cluster;
-use crate::paper::crowd::plan::{ClientNode, FIRST_PORT, service_address};
+use crate::paper::crowd::plan::{ClientNode, service_address};
 
 /// Time between two looks at what the processes said.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
@@ -28,6 +28,8 @@ const SLACK: Duration = Duration::from_secs(60);
 
 /// How connections are opened.
 pub(in crate::paper) struct Opening<'a> {
+    /// Each client's first port; the others follow it.
+    pub(in crate::paper) first_port: u16,
     /// So many in a second at most, all clients together.
     pub(in crate::paper) rate: u32,
     /// What they do by themselves, in turns.
@@ -59,7 +61,7 @@ impl Clients {
             let mut process = Process::start(cluster, node)?;
             process.tell(&ClientSpec {
                 service: service_address(),
-                first_port: FIRST_PORT,
+                first_port: opening.first_port,
                 connections: node.connections,
                 rate: rate.max(1),
                 habits: opening.habits.to_vec(),

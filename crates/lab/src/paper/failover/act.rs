@@ -14,7 +14,7 @@ use crate::link::node_mac;
 use crate::load::OpenLoad;
 use crate::paper::PaperError;
 use crate::paper::crowd::clients::{Clients, Opening, RATE};
-use crate::paper::crowd::plan::SERVICE;
+use crate::paper::crowd::plan::{FIRST_PORT, SERVICE};
 use crate::paper::crowd::{is_out, order, wait_for};
 use crate::paper::failover::judge::{Breakage, Evidence, Flow, Traffic};
 use crate::paper::failover::rows::Fault;
@@ -272,6 +272,7 @@ impl Running {
     /// Opens the connections that were asked for, and begins with the others.
     fn start(stage: &mut Stage) -> Result<Self, PaperError> {
         let opening = Opening {
+            first_port: FIRST_PORT,
             rate: RATE,
             habits: &[Habit::Idle, Habit::Streaming, Habit::Asking],
             until_asked: false,
@@ -280,6 +281,7 @@ impl Running {
         let opened = clients.opened(&mut stage.cluster)?;
         let node = stage.plan.newcomers.as_slice();
         let opening = Opening {
+            first_port: FIRST_PORT,
             rate: NEWCOMERS_RATE,
             habits: &[Habit::Idle],
             until_asked: true,

@@ -332,7 +332,7 @@ fn named(mut setup: Setup) -> Setup {
 }
 
 /// The cluster of directors that tell each other their connections.
-fn synced(mut setup: Setup) -> Setup {
+pub(in crate::paper) fn synced(mut setup: Setup) -> Setup {
     let nodes = setup.topology.nodes.iter();
     let directors = nodes.filter(|node| node.kind == NodeKind::Director);
     let peers: Vec<String> = directors
@@ -353,7 +353,7 @@ fn synced(mut setup: Setup) -> Setup {
     setup
 }
 
-fn is_in_sync(status: &Status) -> bool {
+pub(in crate::paper) fn is_in_sync(status: &Status) -> bool {
     let mut peers = status.sync.iter().flat_map(|sync| &sync.peers);
     peers.all(|peer| peer.incoming.state == "in-sync" && peer.outgoing.state == "in-sync")
 }
@@ -387,7 +387,7 @@ fn without_services(mut config: String) -> String {
     config
 }
 
-fn has_role(status: &Status, role: Role) -> bool {
+pub(in crate::paper) fn has_role(status: &Status, role: Role) -> bool {
     let mut routers = status.virtual_routers.iter();
     status.ready && routers.any(|router| router.role == role && router.may_take_over)
 }

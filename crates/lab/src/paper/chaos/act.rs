@@ -1,0 +1,299 @@
+//! Plays faults on the running cluster, and heals it.
+
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use evenkeel_api::Role;
+use evenkeel_chaos::fault::{Fault, Planned};
+use nix::sys::signal::Signal;
+
+use crate::cuts::{self, Cut};
+use crate::error::LabError;
+use crate::paper::PaperError;
+use crate::paper::chaos::cluster::{Edit, Hosts};
+use crate::paper::cluster::Cluster;
+use crate::paper::failover::{has_role, is_in_sync};
+
+/// Longest wait for quiet: `wait` of connection sync, a round of checks, and several takeovers.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Time between two looks at the directors.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// The cluster, and what lasts in it.
+pub(super) struct Scene {
+    pub(super) cluster: Cluster,
+    pub(super) hosts: Hosts,
+    /// By the number of their fault.
+    cuts: Vec<(usize, Cut)>,
+}
+
+impl Scene {
+    pub(super) fn new(cluster: Cluster, hosts: Hosts) -> Self {
+        Self {
+            cluster,
+            hosts,
+            cuts: Vec::new(),
+        }
+    }
+
+    fn is_on(&self, node: &str) -> bool {
+        let state = self.cluster.lab.state();
+        state
+            .nodes
+            .get(node)
+            .is_some_and(|node| node.process.is_some())
+    }
+
+    fn director(&self, number: usize) -> String {
+        self.hosts
+            .directors
+            .get(number)
+            .cloned()
+            .unwrap_or_default()
+    }
+
+    /// Begins a fault; where its host has no power, nothing happens.
+    pub(super) fn begin(&mut self, number: usize, fault: &Fault<Edit>) -> Result<(), PaperError> {
+        match fault {
+            Fault::Rules(rules) => {
+                let cuts = rules.iter().flat_map(|rule| self.hosts.cuts(rule));
+                self.cuts.extend(cuts.map(|cut| (number, cut)));
+                self.enforce()
+            }
+            Fault::Unplug(node) => self.plug(*node, false),
+            Fault::Pause(director) => self.signal(*director, Signal::SIGSTOP),
+            Fault::Kill(director) => self.signal(*director, Signal::SIGKILL),
+            Fault::Stop(director) => self.signal(*director, Signal::SIGTERM),
+            Fault::PowerOff(director) => self.power(&self.director(*director), false),
+            Fault::ServerOff(server) => match self.hosts.servers.get(*server).cloned() {
+                Some(node) => self.power(&node, false),
+                None => Ok(()),
+            },
+            Fault::TakeAddresses(director) => {
+                let address = self.cluster.setup.virtual_address();
+                let text = format!("ip address del {address}/32 dev eth0");
+                self.operate(*director, &words(&text))
+            }
+            Fault::HandOver(director) => {
+                self.operate(*director, &words("evenkeel failover --timeout 1s"))
+            }
+            Fault::StandBy(director) => {
+                self.operate(*director, &words("evenkeel standby --timeout 1s"))
+            }
+            Fault::Configure(edit) => self.edit(*edit, true),
+            // None of them is drawn here.
+            Fault::Busy(_) | Fault::Freeze(_) | Fault::ServerIll(_) | Fault::Drift(..) => Ok(()),
+        }
+    }
+
+    /// Ends a fault.
+    pub(super) fn end(&mut self, number: usize, fault: &Fault<Edit>) -> Result<(), PaperError> {
+        match fault {
+            Fault::Rules(_) => {
+                self.cuts.retain(|(of, _)| *of != number);
+                self.enforce()
+            }
+            Fault::Unplug(node) => self.plug(*node, true),
+            Fault::Pause(director) => self.signal(*director, Signal::SIGCONT),
+            Fault::Kill(director) | Fault::Stop(director) => self.start_daemon(*director),
+            Fault::PowerOff(director) => self.power(&self.director(*director), true),
+            Fault::ServerOff(server) => match self.hosts.servers.get(*server).cloned() {
+                Some(node) => self.power(&node, true),
+                None => Ok(()),
+            },
+            Fault::StandBy(director) => self.operate(*director, &words("evenkeel standby --off")),
+            Fault::Configure(edit) => self.edit(*edit, false),
+            Fault::TakeAddresses(_)
+            | Fault::HandOver(_)
+            | Fault::Busy(_)
+            | Fault::Freeze(_)
+            | Fault::ServerIll(_)
+            | Fault::Drift(..) => Ok(()),
+        }
+    }
+
+    /// Everything is over; waits until the directors have their roles and each other's connections. What still
+    /// lacks when that lasts too long.
+    pub(super) fn heal(&mut self, played: &[Planned<Edit>]) -> Result<Option<String>, PaperError> {
+        self.cuts.clear();
+        self.enforce()?;
+        for node in self
+            .hosts
+            .directors
+            .clone()
+            .iter()
+            .chain(&self.hosts.servers.clone())
+        {
+            if self.is_on(node) {
+                self.cluster.lab.set_link(node, true)?;
+            } else {
+                self.power(node, true)?;
+            }
+        }
+        for director in 0..2 {
+            self.signal(director, Signal::SIGCONT)?;
+        }
+        let deadline = Instant::now() + PATIENCE;
+        let mut ordered = false;
+        loop {
+            let lacks = self.lacks();
+            match &lacks {
+                None if ordered => return Ok(None),
+                Some(_) if Instant::now() >= deadline => return Ok(lacks),
+                None | Some(_) => {}
+            }
+            // Orders are taken back once both can hear it.
+            if !ordered && self.all_answer() {
+                self.take_back(played)?;
+                ordered = true;
+            }
+            for director in 0..2 {
+                self.start_daemon(director)?;
+            }
+            self.cluster.observe_until(Instant::now() + LOOK_EVERY)?;
+        }
+    }
+
+    fn all_answer(&self) -> bool {
+        let mut directors = self.hosts.directors.iter();
+        directors.all(|director| {
+            self.cluster
+                .status(director)
+                .is_ok_and(|status| status.ready)
+        })
+    }
+
+    /// What orders and edits have left is taken back on both directors, which may have missed its end.
+    fn take_back(&self, played: &[Planned<Edit>]) -> Result<(), PaperError> {
+        for director in &self.hosts.directors {
+            let node = self.cluster.lab.node(director)?;
+            node.run(&["evenkeel", "standby", "--off"])?;
+            node.run(&["evenkeel", "maintenance", "off"])?;
+        }
+        for planned in played {
+            let Fault::Configure(edit) = planned.fault else {
+                continue;
+            };
+            for (director, words) in self.hosts.commands(edit, false) {
+                let node = self.cluster.lab.node(&self.director(director))?;
+                let words: Vec<&str> = words.iter().map(String::as_str).collect();
+                node.run(&words)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What keeps the cluster from being quiet.
+    fn lacks(&self) -> Option<String> {
+        for (director, role) in self
+            .hosts
+            .directors
+            .iter()
+            .zip([Role::Active, Role::Backup])
+        {
+            let status = match self.cluster.status(director) {
+                Ok(status) => status,
+                Err(error) => return Some(format!("{director} does not answer: {error}")),
+            };
+            if !has_role(&status, role) {
+                return Some(format!("{director} is not {}", role.name()));
+            }
+            if !is_in_sync(&status) {
+                return Some(format!("{director} is not in sync"));
+            }
+            let mut servers = status.services.iter().flat_map(|service| &service.servers);
+            if let Some(out) = servers.find(|server| !server.listed || server.weight == 0) {
+                return Some(format!(
+                    "{director} gives {} nothing: {}",
+                    out.address, out.reason
+                ));
+            }
+        }
+        None
+    }
+
+    fn enforce(&self) -> Result<(), PaperError> {
+        if !self.hosts.can_cut {
+            return Ok(());
+        }
+        let nodes = self.hosts.nodes.iter().map(|(name, _, _)| name.clone());
+        let on: Vec<String> = nodes.filter(|name| self.is_on(name)).collect();
+        let cuts: Vec<Cut> = self.cuts.iter().map(|(_, cut)| cut.clone()).collect();
+        Ok(cuts::enforce(&self.cluster.lab, &on, &cuts)?)
+    }
+
+    fn plug(&self, node: evenkeel_chaos::node::Node, up: bool) -> Result<(), PaperError> {
+        if let Some(name) = self.hosts.name(node)
+            && self.is_on(name)
+        {
+            self.cluster.lab.set_link(name, up)?;
+        }
+        Ok(())
+    }
+
+    fn power(&self, node: &str, on: bool) -> Result<(), PaperError> {
+        if self.is_on(node) == on {
+            return Ok(());
+        }
+        if !on {
+            self.cluster.lab.power_off(node)?;
+            return Ok(());
+        }
+        self.cluster.lab.power_on(node)?;
+        // Its port at the switch is a new one.
+        self.enforce()
+    }
+
+    fn signal(&self, director: usize, signal: Signal) -> Result<(), PaperError> {
+        let node = self.director(director);
+        if !self.is_on(&node) {
+            return Ok(());
+        }
+        match self.cluster.lab.signal_daemon(&node, signal) {
+            // It ended meanwhile, or has not begun.
+            Ok(_) | Err(LabError::NoDaemon { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn start_daemon(&self, director: usize) -> Result<(), PaperError> {
+        let node = self.director(director);
+        if self.is_on(&node) && self.cluster.lab.daemon(&node)?.is_none() {
+            self.cluster.lab.start_daemon(&node)?;
+        }
+        Ok(())
+    }
+
+    fn edit(&self, edit: Edit, begins: bool) -> Result<(), PaperError> {
+        let commands = self.hosts.commands(edit, begins);
+        let mut commands = commands.into_iter();
+        commands.try_for_each(|(director, words)| self.operate(director, &words))
+    }
+
+    /// Gives a command on a director, and does not wait for it: its daemon may not answer.
+    fn operate(&self, director: usize, words: &[String]) -> Result<(), PaperError> {
+        let node = self.director(director);
+        let Some((program, arguments)) = words.split_first() else {
+            return Ok(());
+        };
+        if !self.is_on(&node) {
+            return Ok(());
+        }
+        let mut command = Command::new(program);
+        command
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        let mut child = self.cluster.lab.node(&node)?.spawn(command)?;
+        // Its host is off only once somebody has waited for it.
+        thread::spawn(move || child.wait());
+        Ok(())
+    }
+}
+
+fn words(text: &str) -> Vec<String> {
+    text.split(' ').map(String::from).collect()
+}
