@@ -52,8 +52,7 @@ impl Three {
             _keys: keys,
             cluster,
         };
-        for place in 0..3 {
-            let (_, _, priority) = PLACES[place];
+        for (place, (_, _, priority)) in PLACES.into_iter().enumerate() {
             let director = three.director(place);
             director.write_config(&config_of(place, priority, &key));
             three.start(place);

@@ -71,7 +71,7 @@ impl Hosts {
         };
         let from: Vec<Option<Ipv4Addr>> = match rule.from {
             Whom::Anybody => vec![None],
-            from => {
+            from @ (Whom::Directors | Whom::One(_)) => {
                 let nodes = self.nodes.iter();
                 let those = nodes.filter(|(_, _, role)| concerned(from, role));
                 those.map(|(_, address, _)| Some(*address)).collect()

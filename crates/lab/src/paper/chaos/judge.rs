@@ -31,10 +31,7 @@ pub(super) fn broken(held: &[Held], played: &[Planned<Edit>]) -> Broken {
     let mut broken = Broken::default();
     let excused = may_break(played);
     for connection in held {
-        let died = |planned: &Planned<Edit>| match planned.fault {
-            Fault::ServerOff(server) => connection.server == Some(server),
-            _ => false,
-        };
+        let died = |planned: &Planned<Edit>| matches!(planned.fault, Fault::ServerOff(server) if connection.server == Some(server));
         if connection.outcome == Outcome::Answered {
             continue;
         }
@@ -52,13 +49,13 @@ pub(super) fn broken(held: &[Held], played: &[Planned<Edit>]) -> Broken {
 /// Whether a round may break connections whose servers live: a director lost its tables, and something else
 /// befell its partner or the frames between hosts, so that nobody may have held them all.
 pub(super) fn may_break(played: &[Planned<Edit>]) -> bool {
-    let off = played
-        .iter()
-        .enumerate()
-        .filter_map(|(number, planned)| match planned.fault {
-            Fault::PowerOff(director) => Some((number, director)),
-            _ => None,
-        });
+    let off = played.iter().enumerate().filter_map(|(number, planned)| {
+        if let Fault::PowerOff(director) = planned.fault {
+            Some((number, director))
+        } else {
+            None
+        }
+    });
     off.into_iter().any(|(number, director)| {
         let mut others = played
             .iter()
