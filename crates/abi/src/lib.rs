@@ -31,7 +31,7 @@ pub use service::{
 };
 pub use shared::Shared;
 
-/// Version of everything in this crate; pins of another schema are refused.
+/// Version of everything in this crate; which others are adopted, `evenkeel_bpf` says (`ADOPTED`).
 pub const SCHEMA: u32 = 7;
 
 /// Names of the maps, the same in the object file and among the pins.
