@@ -4,10 +4,12 @@
 //! The program of a filter is fixed in shape: it asks for the sender by its hardware address, for the kind of
 //! frame, and for the kernel's random number.
 
+use std::io::{self, Write as _};
 use std::net::Ipv4Addr;
 use std::process::{Command, Stdio};
 
 use evenkeel_chaos::rule::{Action, Rule, Traffic};
+use serde::Deserialize;
 
 use crate::error::LabError;
 use crate::lab::Lab;
@@ -35,44 +37,77 @@ pub(crate) struct Cut {
     pub(crate) rule: Rule,
 }
 
-/// Has the ports of these nodes, which are on, lose what the cuts say and nothing else.
-pub(crate) fn enforce(lab: &Lab, nodes: &[String], cuts: &[Cut]) -> Result<(), LabError> {
-    let words = |text: String| text.split(' ').map(String::from).collect::<Vec<_>>();
-    let mut commands = Vec::new();
+/// Has the ports of these nodes, which are on, lose what the cuts say and nothing else; how many frames they lost
+/// by the cuts before these. What a port lost goes with its node's power.
+pub(crate) fn enforce(lab: &Lab, nodes: &[String], cuts: &[Cut]) -> Result<u64, LabError> {
+    let mut batch = String::new();
     for node in nodes {
-        // There is none before the first cut.
-        commands.push((words(format!("qdisc del dev {node} clsact")), false));
         let of_port = cuts.iter().filter(|cut| cut.node == *node);
         let programs: Vec<String> = of_port.filter_map(program).collect();
-        if programs.is_empty() {
-            continue;
+        if !programs.is_empty() {
+            batch += &format!("qdisc add dev {node} clsact\n");
         }
-        commands.push((words(format!("qdisc add dev {node} clsact")), true));
-        commands.extend(programs.into_iter().map(|program| {
-            let mut add = words(format!("filter add dev {node} egress bpf da bytecode"));
-            add.push(program);
-            (add, true)
-        }));
+        for program in programs {
+            batch += &format!("filter add dev {node} egress bpf da bytecode \"{program}\"\n");
+        }
     }
     let done = lab.in_switch(move || {
-        for (words, must) in commands {
-            let status = Command::new("tc")
-                .args(&words)
-                .stdin(Stdio::null())
-                .stderr(Stdio::null())
-                .status()?;
-            if must && !status.success() {
-                let message = format!("`tc {}`: {status}", words.join(" "));
-                return Err(std::io::Error::other(message));
-            }
+        let (ports, lost) = losers(&tc(&["-s", "-j", "qdisc", "show"], "")?)?;
+        let ends = ports
+            .iter()
+            .map(|port| format!("qdisc del dev {port} clsact\n"));
+        let batch = ends.collect::<String>() + &batch;
+        if !batch.is_empty() {
+            tc(&["-batch", "-"], &batch)?;
         }
-        Ok(())
+        Ok(lost)
     })?;
     let done = done.join().and_then(|done| done);
     done.map_err(|source| LabError::Start {
         what: "filters at the switch",
         source,
     })
+}
+
+/// What `tc` prints, given these words and this input.
+fn tc(words: &[&str], input: &str) -> io::Result<String> {
+    let mut child = Command::new("tc")
+        .args(words)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    if let Some(mut pipe) = child.stdin.take() {
+        pipe.write_all(input.as_bytes())?;
+    }
+    let output = child.wait_with_output()?;
+    if !output.status.success() {
+        let reason = String::from_utf8_lossy(&output.stderr);
+        let message = format!("`tc {}`: {}\n{input}", words.join(" "), reason.trim());
+        return Err(io::Error::other(message));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// The ports that have cuts, and how many frames they lost, from `tc`'s listing of disciplines.
+fn losers(listing: &str) -> io::Result<(Vec<String>, u64)> {
+    #[derive(Deserialize)]
+    struct Discipline {
+        kind: String,
+        dev: String,
+        #[serde(default)]
+        drops: u64,
+    }
+    let all: Vec<Discipline> = serde_json::from_str(listing)?;
+    let cutting = all
+        .into_iter()
+        .filter(|discipline| discipline.kind == "clsact");
+    Ok(
+        cutting.fold((Vec::new(), 0), |(mut ports, lost), discipline| {
+            ports.push(discipline.dev);
+            (ports, lost + discipline.drops)
+        }),
+    )
 }
 
 /// The filter in `tc`'s spelling, `None`: it loses nothing.

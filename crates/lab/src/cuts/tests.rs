@@ -3,7 +3,7 @@ use std::net::Ipv4Addr;
 use evenkeel_chaos::node::Node;
 use evenkeel_chaos::rule::{Action, Rule, Traffic, Whom};
 
-use super::{Cut, program};
+use super::{Cut, losers, program};
 
 fn cut(from: Option<Ipv4Addr>, traffic: Traffic, action: Action) -> Cut {
     Cut {
@@ -49,4 +49,15 @@ fn every_look_that_finds_something_else_leads_to_the_last_instruction() {
 fn what_is_not_lost_is_no_filter() {
     let action = Action::Corrupt(10);
     assert_eq!(program(&cut(None, Traffic::Any, action)), None);
+}
+
+#[test]
+fn what_ports_lost_is_read_from_the_listing_of_tc() {
+    let listing = r#"[{"kind":"noqueue","handle":"0:","dev":"d1","root":true,"options":{},"drops":7},
+        {"kind":"clsact","handle":"ffff:","dev":"d1","options":{},"bytes":308,"packets":4,"drops":4},
+        {"kind":"clsact","handle":"ffff:","dev":"d2","options":{},"bytes":0,"packets":0,"drops":1}]"#;
+    let (ports, lost) = losers(listing).expect("it is JSON");
+    assert_eq!((ports, lost), (vec!["d1".to_owned(), "d2".to_owned()], 5));
+    let none = losers("[]").expect("it is JSON");
+    assert_eq!(none, (Vec::new(), 0));
 }

@@ -24,9 +24,9 @@ use serde::Serialize;
 use crate::crowd::{Asked, Habit, Opened, Outcome};
 use crate::lab::{Options, is_installed, require_root};
 use crate::load::{OpenLoad, sequential};
-use crate::paper::chaos::act::Scene;
+use crate::paper::chaos::act::{ANSWER, LOOK_EVERY, Scene};
 use crate::paper::chaos::cluster::{Edit, Hosts};
-use crate::paper::chaos::judge::{Broken, Held, broken, may_break};
+use crate::paper::chaos::judge::{Broken, Course, Held, broken};
 use crate::paper::cluster::Cluster;
 use crate::paper::crowd::clients::{Clients, Opening, RATE};
 use crate::paper::crowd::plan::{FIRST_PORT, Plan, SERVICE, service_address};
@@ -88,6 +88,10 @@ struct Report {
 #[derive(Serialize)]
 struct Round {
     faults: Vec<String>,
+    /// Commands that a director refused, and why: no law is broken by that.
+    refused: Vec<String>,
+    /// Frames that rules lost.
+    frames_lost: u64,
     connections: usize,
     broken_with_server: u32,
     broken_excused: u32,
@@ -203,9 +207,12 @@ fn introduction(options: &ChaosOptions, scheduler: &str, can_cut: bool) -> Strin
 
 fn describe(number: u32, round: &Round) -> String {
     let mut text = format!(
-        "round {number}: of {} connections {} broke with their server, {} where they might\n",
-        round.connections, round.broken_with_server, round.broken_excused,
+        "round {number}: of {} connections {} broke with their server, {} where they might; {} frames were lost by rules\n",
+        round.connections, round.broken_with_server, round.broken_excused, round.frames_lost,
     );
+    for refused in &round.refused {
+        text += &format!("refused: {refused}\n");
+    }
     for breach in &round.breaches {
         text += &format!("BROKEN: {breach}\n");
     }
@@ -234,7 +241,7 @@ fn play_round(
     let probe = UdpProbe::start(client, cluster.setup.echo_address, EVERY)?;
     scene.cluster.observe_until(Instant::now() + STANDING)?;
 
-    suffer(scene, &faults, began, out)?;
+    let course = suffer(scene, &faults, began, out)?;
     let lacks = scene.heal(&faults)?;
     let mut breaches: Vec<String> = lacks
         .into_iter()
@@ -263,9 +270,9 @@ fn play_round(
         with_server,
         excused,
         unexcused,
-    } = broken(&held, &faults);
+    } = broken(&held, &course);
     if unexcused > 0 {
-        let may = if may_break(&faults) { "" } else { " not" };
+        let may = if course.may_break() { "" } else { " not" };
         breaches.push(format!(
             "{unexcused} connections broke in a round that may{may} break any"
         ));
@@ -282,7 +289,9 @@ fn play_round(
         ),
     )?;
     Ok(Round {
-        faults: faults.iter().map(ToString::to_string).collect(),
+        faults: course.played.iter().map(ToString::to_string).collect(),
+        refused: scene.refused(),
+        frames_lost: scene.frames_lost(),
         connections,
         broken_with_server: with_server,
         broken_excused: excused,
@@ -305,7 +314,7 @@ fn suffer(
     faults: &[Planned<Edit>],
     began: Instant,
     out: &mut dyn Write,
-) -> Result<(), PaperError> {
+) -> Result<Course, PaperError> {
     let first = Instant::now();
     let mut moments: Vec<(Duration, usize, bool)> = Vec::new();
     for (number, planned) in faults.iter().enumerate() {
@@ -313,20 +322,45 @@ fn suffer(
         moments.push((planned.at + planned.lasts, number, false));
     }
     moments.sort_by_key(|(at, number, begins)| (*at, !*begins, *number));
+    let mut course = Course {
+        played: faults.to_vec(),
+        whole: Vec::new(),
+    };
     for (at, number, begins) in moments {
-        scene.cluster.observe_until(first + at)?;
-        let Some(planned) = faults.get(number) else {
+        watch_until(scene, (first, first + at), &mut course.whole)?;
+        let Some(played) = course.played.get_mut(number) else {
             continue;
         };
         if begins {
             let now = began.elapsed().as_secs_f64();
-            say(out, &format!("[{now:9.3}] {planned}\n"))?;
-            scene.begin(number, &planned.fault)?;
+            say(out, &format!("[{now:9.3}] {played}\n"))?;
+            played.at = first.elapsed();
+            scene.begin(number, &played.fault)?;
         } else {
-            scene.end(number, &planned.fault)?;
+            scene.end(number, &played.fault)?;
+            played.lasts = first.elapsed().saturating_sub(played.at);
         }
     }
-    Ok(())
+    Ok(course)
+}
+
+/// Lets `end` come, and notes when both directors were in sync, since `first`.
+fn watch_until(
+    scene: &mut Scene,
+    (first, end): (Instant, Instant),
+    whole: &mut Vec<Duration>,
+) -> Result<(), PaperError> {
+    // No fault is to wait for a director's answer.
+    while Instant::now() + 2 * ANSWER < end {
+        let asked = first.elapsed();
+        if scene.is_whole() {
+            whole.push(asked);
+        }
+        scene
+            .cluster
+            .observe_until(end.min(Instant::now() + LOOK_EVERY))?;
+    }
+    scene.cluster.observe_until(end)
 }
 
 /// What came of every connection.

@@ -110,6 +110,13 @@ impl Cluster {
         })
     }
 
+    /// What a director says of itself; `None`: it does not within `patience`.
+    pub(crate) fn status_within(&self, director: &str, patience: Duration) -> Option<Status> {
+        let client = Client::new(self.socket(director));
+        let answer = async { tokio::time::timeout(patience, client.status()).await };
+        self.runtime.block_on(answer).ok()?.ok()
+    }
+
     /// Has a director read its config file again.
     pub(crate) fn reload(&self, director: &str) -> Result<(), PaperError> {
         let client = Client::new(self.socket(director));

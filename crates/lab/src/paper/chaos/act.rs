@@ -1,7 +1,8 @@
 //! Plays faults on the running cluster, and heals it.
 
-use std::process::{Command, Stdio};
-use std::thread;
+use std::mem;
+use std::process::{Command, Output, Stdio};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use evenkeel_api::Role;
@@ -19,7 +20,10 @@ use crate::paper::failover::{has_role, is_in_sync};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Time between two looks at the directors.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+pub(super) const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// Longest wait for a director's answer while faults last.
+pub(super) const ANSWER: Duration = Duration::from_millis(100);
 
 /// The cluster, and what lasts in it.
 pub(super) struct Scene {
@@ -27,6 +31,10 @@ pub(super) struct Scene {
     pub(super) hosts: Hosts,
     /// By the number of their fault.
     cuts: Vec<(usize, Cut)>,
+    /// Frames that cuts have lost.
+    frames_lost: u64,
+    /// Commands that were given, and in the end why one failed.
+    given: Vec<JoinHandle<Option<String>>>,
 }
 
 impl Scene {
@@ -35,7 +43,31 @@ impl Scene {
             cluster,
             hosts,
             cuts: Vec::new(),
+            frames_lost: 0,
+            given: Vec::new(),
         }
+    }
+
+    /// How many frames cuts have lost since the last time.
+    pub(super) fn frames_lost(&mut self) -> u64 {
+        mem::take(&mut self.frames_lost)
+    }
+
+    /// Waits for the commands that were given; those that a daemon refused, and why.
+    pub(super) fn refused(&mut self) -> Vec<String> {
+        let given = self.given.drain(..);
+        given
+            .filter_map(|thread| thread.join().ok().flatten())
+            .collect()
+    }
+
+    /// Whether both directors answer soon, and say that they are in sync.
+    pub(super) fn is_whole(&self) -> bool {
+        let mut directors = self.hosts.directors.iter();
+        directors.all(|director| {
+            let status = self.cluster.status_within(director, ANSWER);
+            status.is_some_and(|status| is_in_sync(&status))
+        })
     }
 
     fn is_on(&self, node: &str) -> bool {
@@ -136,18 +168,15 @@ impl Scene {
             self.signal(director, Signal::SIGCONT)?;
         }
         let deadline = Instant::now() + PATIENCE;
-        let mut ordered = false;
+        let mut left = Some(String::from("orders last"));
         loop {
-            let lacks = self.lacks();
-            match &lacks {
-                None if ordered => return Ok(None),
-                Some(_) if Instant::now() >= deadline => return Ok(lacks),
-                None | Some(_) => {}
-            }
             // Orders are taken back once both can hear it.
-            if !ordered && self.all_answer() {
-                self.take_back(played)?;
-                ordered = true;
+            if left.is_some() && self.all_answer() {
+                left = self.take_back(played)?;
+            }
+            let lacks = self.lacks().or_else(|| left.clone());
+            if lacks.is_none() || Instant::now() >= deadline {
+                return Ok(lacks);
             }
             for director in 0..2 {
                 self.start_daemon(director)?;
@@ -165,24 +194,28 @@ impl Scene {
         })
     }
 
-    /// What orders and edits have left is taken back on both directors, which may have missed its end.
-    fn take_back(&self, played: &[Planned<Edit>]) -> Result<(), PaperError> {
-        for director in &self.hosts.directors {
-            let node = self.cluster.lab.node(director)?;
-            node.run(&["evenkeel", "standby", "--off"])?;
-            node.run(&["evenkeel", "maintenance", "off"])?;
+    /// What orders and edits have left is taken back on both directors, which may have missed its end; why that
+    /// failed.
+    fn take_back(&self, played: &[Planned<Edit>]) -> Result<Option<String>, PaperError> {
+        let mut orders = Vec::new();
+        for director in 0..2 {
+            orders.push((director, words("evenkeel standby --off")));
+            orders.push((director, words("evenkeel maintenance off")));
         }
         for planned in played {
-            let Fault::Configure(edit) = planned.fault else {
-                continue;
-            };
-            for (director, words) in self.hosts.commands(edit, false) {
-                let node = self.cluster.lab.node(&self.director(director))?;
-                let words: Vec<&str> = words.iter().map(String::as_str).collect();
-                node.run(&words)?;
+            if let Fault::Configure(edit) = planned.fault {
+                orders.extend(self.hosts.commands(edit, false));
             }
         }
-        Ok(())
+        for (director, words) in orders {
+            let node = self.director(director);
+            let list: Vec<&str> = words.iter().map(String::as_str).collect();
+            let output = self.cluster.lab.node(&node)?.run(&list)?;
+            if !output.status.success() {
+                return Ok(Some(failure(&node, &words, &output)));
+            }
+        }
+        Ok(None)
     }
 
     /// What keeps the cluster from being quiet.
@@ -214,14 +247,15 @@ impl Scene {
         None
     }
 
-    fn enforce(&self) -> Result<(), PaperError> {
+    fn enforce(&mut self) -> Result<(), PaperError> {
         if !self.hosts.can_cut {
             return Ok(());
         }
         let nodes = self.hosts.nodes.iter().map(|(name, _, _)| name.clone());
         let on: Vec<String> = nodes.filter(|name| self.is_on(name)).collect();
         let cuts: Vec<Cut> = self.cuts.iter().map(|(_, cut)| cut.clone()).collect();
-        Ok(cuts::enforce(&self.cluster.lab, &on, &cuts)?)
+        self.frames_lost += cuts::enforce(&self.cluster.lab, &on, &cuts)?;
+        Ok(())
     }
 
     fn plug(&self, node: evenkeel_chaos::node::Node, up: bool) -> Result<(), PaperError> {
@@ -233,7 +267,7 @@ impl Scene {
         Ok(())
     }
 
-    fn power(&self, node: &str, on: bool) -> Result<(), PaperError> {
+    fn power(&mut self, node: &str, on: bool) -> Result<(), PaperError> {
         if self.is_on(node) == on {
             return Ok(());
         }
@@ -266,14 +300,14 @@ impl Scene {
         Ok(())
     }
 
-    fn edit(&self, edit: Edit, begins: bool) -> Result<(), PaperError> {
+    fn edit(&mut self, edit: Edit, begins: bool) -> Result<(), PaperError> {
         let commands = self.hosts.commands(edit, begins);
         let mut commands = commands.into_iter();
         commands.try_for_each(|(director, words)| self.operate(director, &words))
     }
 
     /// Gives a command on a director, and does not wait for it: its daemon may not answer.
-    fn operate(&self, director: usize, words: &[String]) -> Result<(), PaperError> {
+    fn operate(&mut self, director: usize, words: &[String]) -> Result<(), PaperError> {
         let node = self.director(director);
         let Some((program, arguments)) = words.split_first() else {
             return Ok(());
@@ -285,13 +319,43 @@ impl Scene {
         command
             .args(arguments)
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        let mut child = self.cluster.lab.node(&node)?.spawn(command)?;
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let child = self.cluster.lab.node(&node)?.spawn(command)?;
+        let words = words.to_vec();
         // Its host is off only once somebody has waited for it.
-        thread::spawn(move || child.wait());
+        self.given.push(thread::spawn(move || {
+            let output = child.wait_with_output().ok()?;
+            is_refused(&output).then(|| failure(&node, &words, &output))
+        }));
         Ok(())
     }
+}
+
+/// Whether a command failed though its daemon answered, or there was none to ask.
+fn is_refused(output: &Output) -> bool {
+    // What `evenkeel_api::ClientError` says where there was no answer.
+    let unheard = [
+        "the daemon is not running",
+        "cannot connect to the daemon's socket",
+        "the exchange with the daemon",
+        "could not be read",
+        "did not answer within",
+    ];
+    let said = String::from_utf8_lossy(&output.stderr);
+    // Without a code, it was killed with its host.
+    let failed = output.status.code().is_some_and(|code| code != 0);
+    failed && !unheard.iter().any(|words| said.contains(words))
+}
+
+fn failure(node: &str, words: &[String], output: &Output) -> String {
+    let said = String::from_utf8_lossy(&output.stderr);
+    let reason = said.lines().next().unwrap_or("it says nothing");
+    format!(
+        "`{}` on {node}: {}: {reason}",
+        words.join(" "),
+        output.status
+    )
 }
 
 fn words(text: &str) -> Vec<String> {
