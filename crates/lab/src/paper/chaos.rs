@@ -26,7 +26,7 @@ use crate::lab::{Options, is_installed, require_root};
 use crate::load::{OpenLoad, sequential};
 use crate::paper::chaos::act::{ANSWER, LOOK_EVERY, Scene};
 use crate::paper::chaos::cluster::{Edit, Hosts};
-use crate::paper::chaos::judge::{Broken, Course, Held, broken};
+use crate::paper::chaos::judge::{Course, Held, broken};
 use crate::paper::cluster::Cluster;
 use crate::paper::crowd::clients::{Clients, Opening, RATE};
 use crate::paper::crowd::plan::{FIRST_PORT, Plan, SERVICE, service_address};
@@ -266,15 +266,11 @@ fn play_round(
 
     let connections = opened.len();
     let held = held(&scene.hosts, opened, &asked);
-    let Broken {
-        with_server,
-        excused,
-        unexcused,
-    } = broken(&held, &course);
-    if unexcused > 0 {
-        let may = if course.may_break() { "" } else { " not" };
+    let broken = broken(&held, &course);
+    if broken.unexcused > 0 {
         breaches.push(format!(
-            "{unexcused} connections broke in a round that may{may} break any"
+            "{} connections broke in a round that may break none: {} reset, {} answered by another server",
+            broken.unexcused, broken.reset, broken.answered_by_another,
         ));
     }
     let failed = records
@@ -293,8 +289,8 @@ fn play_round(
         refused: scene.refused(),
         frames_lost: scene.frames_lost(),
         connections,
-        broken_with_server: with_server,
-        broken_excused: excused,
+        broken_with_server: broken.with_server,
+        broken_excused: broken.excused,
         breaches,
     })
 }
@@ -315,7 +311,10 @@ fn suffer(
     began: Instant,
     out: &mut dyn Write,
 ) -> Result<Course, PaperError> {
-    let first = Instant::now();
+    let now = Instant::now();
+    // Until the first of them there is nothing to see.
+    let unused = faults.first().map_or(Duration::ZERO, |planned| planned.at);
+    let first = now.checked_sub(unused).unwrap_or(now);
     let mut moments: Vec<(Duration, usize, bool)> = Vec::new();
     for (number, planned) in faults.iter().enumerate() {
         moments.push((planned.at, number, true));

@@ -31,6 +31,10 @@ pub(super) struct Broken {
     pub(super) excused: u32,
     /// Without an excuse.
     pub(super) unexcused: u32,
+    /// Of the latter two, those that were reset.
+    pub(super) reset: u32,
+    /// Those that another server answered.
+    pub(super) answered_by_another: u32,
 }
 
 /// What befell the cluster in a round; times are since the round's faults began.
@@ -108,10 +112,16 @@ pub(super) fn broken(held: &[Held], course: &Course) -> Broken {
         }
         if course.played.iter().any(died) {
             broken.with_server += 1;
-        } else if excused {
-            broken.excused += 1;
-        } else {
-            broken.unexcused += 1;
+            continue;
+        }
+        match connection.outcome {
+            Outcome::Reset => broken.reset += 1,
+            Outcome::OtherServer => broken.answered_by_another += 1,
+            Outcome::Answered | Outcome::Unanswered => {}
+        }
+        match excused {
+            true => broken.excused += 1,
+            false => broken.unexcused += 1,
         }
     }
     broken

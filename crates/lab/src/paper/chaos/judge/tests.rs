@@ -123,6 +123,8 @@ fn a_dead_server_excuses_its_own_connections_alone() {
         with_server: 1,
         excused: 0,
         unexcused: 1,
+        reset: 1,
+        answered_by_another: 0,
     };
     assert_eq!(found, expected);
 }
