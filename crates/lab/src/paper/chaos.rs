@@ -326,7 +326,7 @@ fn suffer(
         whole: Vec::new(),
     };
     for (at, number, begins) in moments {
-        watch_until(scene, (first, first + at), &mut course.whole)?;
+        watch_until(scene, (first, first + at), &mut course)?;
         let Some(played) = course.played.get_mut(number) else {
             continue;
         };
@@ -337,27 +337,41 @@ fn suffer(
             scene.begin(number, &played.fault)?;
         } else {
             scene.end(number, &played.fault)?;
-            played.lasts = first.elapsed().saturating_sub(played.at);
+            played.lasts = match scene.is_ending(number) {
+                true => ROUND,
+                false => first.elapsed().saturating_sub(played.at),
+            };
+            restart(scene, first, &mut course)?;
         }
     }
     Ok(course)
+}
+
+/// Starts the daemons that are to start again, with which their faults are over.
+fn restart(scene: &mut Scene, first: Instant, course: &mut Course) -> Result<(), PaperError> {
+    for number in scene.restart()? {
+        if let Some(played) = course.played.get_mut(number) {
+            played.lasts = first.elapsed().saturating_sub(played.at);
+        }
+    }
+    Ok(())
 }
 
 /// Lets `end` come, and notes when both directors were in sync, since `first`.
 fn watch_until(
     scene: &mut Scene,
     (first, end): (Instant, Instant),
-    whole: &mut Vec<Duration>,
+    course: &mut Course,
 ) -> Result<(), PaperError> {
     // No fault is to wait for a director's answer.
     while Instant::now() + 2 * ANSWER < end {
+        restart(scene, first, course)?;
         let asked = first.elapsed();
         if scene.is_whole() {
-            whole.push(asked);
+            course.whole.push(asked);
         }
-        scene
-            .cluster
-            .observe_until(end.min(Instant::now() + LOOK_EVERY))?;
+        let next = end.min(Instant::now() + LOOK_EVERY);
+        scene.cluster.observe_until(next)?;
     }
     scene.cluster.observe_until(end)
 }

@@ -15,6 +15,7 @@ use crate::paper::PaperError;
 use crate::paper::chaos::cluster::{Edit, Hosts};
 use crate::paper::cluster::Cluster;
 use crate::paper::failover::{has_role, is_in_sync};
+use crate::process::ProcessId;
 
 /// Longest wait for quiet: `wait` of connection sync, a round of checks, and several takeovers.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -33,8 +34,19 @@ pub(super) struct Scene {
     cuts: Vec<(usize, Cut)>,
     /// Frames that cuts have lost.
     frames_lost: u64,
+    /// Daemons that are to start again.
+    restarts: Vec<Restart>,
     /// Commands that were given, and in the end why one failed.
     given: Vec<JoinHandle<Option<String>>>,
+}
+
+/// A daemon that was told to end, and starts again when its fault is over and it has ended.
+struct Restart {
+    /// Of the fault.
+    number: usize,
+    director: usize,
+    old: Option<ProcessId>,
+    is_over: bool,
 }
 
 impl Scene {
@@ -44,6 +56,7 @@ impl Scene {
             hosts,
             cuts: Vec::new(),
             frames_lost: 0,
+            restarts: Vec::new(),
             given: Vec::new(),
         }
     }
@@ -96,8 +109,8 @@ impl Scene {
             }
             Fault::Unplug(node) => self.plug(*node, false),
             Fault::Pause(director) => self.signal(*director, Signal::SIGSTOP),
-            Fault::Kill(director) => self.signal(*director, Signal::SIGKILL),
-            Fault::Stop(director) => self.signal(*director, Signal::SIGTERM),
+            Fault::Kill(director) => self.end_daemon(number, *director, Signal::SIGKILL),
+            Fault::Stop(director) => self.end_daemon(number, *director, Signal::SIGTERM),
             Fault::PowerOff(director) => self.power(&self.director(*director), false),
             Fault::ServerOff(server) => match self.hosts.servers.get(*server).cloned() {
                 Some(node) => self.power(&node, false),
@@ -129,7 +142,13 @@ impl Scene {
             }
             Fault::Unplug(node) => self.plug(*node, true),
             Fault::Pause(director) => self.signal(*director, Signal::SIGCONT),
-            Fault::Kill(director) | Fault::Stop(director) => self.start_daemon(*director),
+            Fault::Kill(_) | Fault::Stop(_) => {
+                let mut restarts = self.restarts.iter_mut();
+                if let Some(restart) = restarts.find(|restart| restart.number == number) {
+                    restart.is_over = true;
+                }
+                Ok(())
+            }
             Fault::PowerOff(director) => self.power(&self.director(*director), true),
             Fault::ServerOff(server) => match self.hosts.servers.get(*server).cloned() {
                 Some(node) => self.power(&node, true),
@@ -150,6 +169,7 @@ impl Scene {
     /// lacks when that lasts too long.
     pub(super) fn heal(&mut self, played: &[Planned<Edit>]) -> Result<Option<String>, PaperError> {
         self.cuts.clear();
+        self.restarts.clear();
         self.enforce()?;
         for node in self
             .hosts
@@ -290,6 +310,53 @@ impl Scene {
             Ok(_) | Err(LabError::NoDaemon { .. }) => Ok(()),
             Err(error) => Err(error.into()),
         }
+    }
+
+    fn end_daemon(
+        &mut self,
+        number: usize,
+        director: usize,
+        signal: Signal,
+    ) -> Result<(), PaperError> {
+        let node = self.director(director);
+        if self.is_on(&node) {
+            let old = self.cluster.lab.daemon(&node)?;
+            self.restarts.push(Restart {
+                number,
+                director,
+                old,
+                is_over: false,
+            });
+        }
+        self.signal(director, signal)
+    }
+
+    /// Whether a fault has told a daemon to end that has not started again.
+    pub(super) fn is_ending(&self, number: usize) -> bool {
+        self.restarts.iter().any(|restart| restart.number == number)
+    }
+
+    /// Starts the daemons whose faults are over; the numbers of faults that nothing is left of.
+    pub(super) fn restart(&mut self) -> Result<Vec<usize>, PaperError> {
+        let mut done = Vec::new();
+        for restart in mem::take(&mut self.restarts) {
+            let node = self.director(restart.director);
+            let is_on = self.is_on(&node);
+            let daemon = if is_on {
+                self.cluster.lab.daemon(&node)?
+            } else {
+                None
+            };
+            let is_ending = daemon.is_some() && daemon == restart.old;
+            if !restart.is_over || is_ending {
+                self.restarts.push(restart);
+                continue;
+            }
+            // What has lost its power starts with it.
+            self.start_daemon(restart.director)?;
+            done.push(restart.number);
+        }
+        Ok(done)
     }
 
     fn start_daemon(&self, director: usize) -> Result<(), PaperError> {
