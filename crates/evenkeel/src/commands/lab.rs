@@ -218,7 +218,7 @@ struct Failover {
 /// edits; several in a round of 8 s, which may overlap. Then everything heals. The exit status is 0 if after every
 /// round one director was Active and its partner Backup and in sync, every request was answered, counters equalled
 /// tables, and no connection had broken but with its real server, or in a round in which a director lost its power
-/// while something else befell its partner or the network.
+/// and, before both were in sync again, something befell its partner or the link between them.
 #[derive(Debug, clap::Args)]
 struct Chaos {
     /// What determines the faults.
