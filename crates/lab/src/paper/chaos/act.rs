@@ -248,7 +248,7 @@ impl Scene {
         {
             let status = match self.cluster.status(director) {
                 Ok(status) => status,
-                Err(error) => return Some(format!("{director} does not answer: {error}")),
+                Err(error) => return Some(in_words(&error)),
             };
             if !has_role(&status, role) {
                 return Some(format!("{director} is not {}", role.name()));
@@ -397,6 +397,17 @@ impl Scene {
         }));
         Ok(())
     }
+}
+
+/// An error with its causes.
+fn in_words(error: &PaperError) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text += &format!(": {error}");
+        cause = error.source();
+    }
+    text
 }
 
 /// Whether a command failed though its daemon answered, or there was none to ask.
