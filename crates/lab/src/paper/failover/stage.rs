@@ -21,6 +21,7 @@ use crate::paper::crowd::plan::Plan;
 use crate::paper::crowd::wait_until_served;
 use crate::paper::failover::rows::{Fault, Kind, Row, Scheduler};
 use crate::paper::setup::Setup;
+use crate::process::ProcessId;
 use crate::topology::NodeKind;
 
 /// Longest wait for directors to get their roles.
@@ -46,6 +47,8 @@ pub(super) struct Stage {
     pub(super) plan: Plan,
     /// Before the cluster: a node without power is waited for until these are.
     keepalived: [Option<Keepalived>; 2],
+    /// The daemon that was told something last.
+    told: Option<ProcessId>,
     pub(super) cluster: Cluster,
 }
 
@@ -66,6 +69,7 @@ impl Stage {
             row,
             plan,
             keepalived: [None, None],
+            told: None,
             cluster,
         };
         if stage.balances() {
@@ -206,7 +210,11 @@ impl Stage {
                 }
                 Ok(when)
             }
-            Some(None) | None => Ok(self.cluster.lab.signal_daemon(&self.node(place), signal)?),
+            Some(None) | None => {
+                let node = self.node(place);
+                self.told = self.cluster.lab.daemon(&node)?;
+                Ok(self.cluster.lab.signal_daemon(&node, signal)?)
+            }
         }
     }
 
@@ -232,13 +240,14 @@ impl Stage {
         (self.row.directors == Kind::Evenkeel).then_some(Role::Backup)
     }
 
-    /// Waits until a director's daemon has ended, or until it is too late; whether it has.
+    /// Waits until a director's daemon that was killed has ended, or until it is too late; whether it has. It has not
+    /// while its sockets are being closed.
     pub(super) fn has_ended(&mut self, place: usize) -> Result<bool, PaperError> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let ended = match self.keepalived.get_mut(place) {
                 Some(Some(keepalived)) => keepalived.has_ended().unwrap_or(true),
-                Some(None) | None => self.cluster.lab.daemon(&self.node(place))?.is_none(),
+                Some(None) | None => self.told.is_none_or(|told| !told.is_alive()),
             };
             if ended || Instant::now() >= deadline {
                 return Ok(ended);
