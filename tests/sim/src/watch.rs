@@ -28,6 +28,8 @@ struct Syn {
     via: Via,
     server: usize,
     placement: Option<Placement>,
+    /// Whether new flows were placed by the hash then, for user space had asked for it.
+    by_hash: bool,
 }
 
 /// A connection, from when a server knows it.
@@ -134,6 +136,7 @@ impl Watch {
                 via: it.via,
                 server: it.to,
                 placement,
+                by_hash: plane.places_by_hash(),
             };
             flow.syns.push(syn);
             return Ok(());
@@ -152,7 +155,9 @@ impl Watch {
             return Ok(());
         }
         let since = plane.listed_since(&key, it.service.server(birth.server));
-        let same_director = all(&|syn| syn.via == it.via) && since.is_some_and(|s| s <= first.at);
+        // What the hash places stands in no table, and moves with a list of servers.
+        let same_director =
+            all(&|syn| syn.via == it.via && !syn.by_hash) && since.is_some_and(|s| s <= first.at);
         let is_plain = |p: &Placement| p.iter().all(|(_, _, quiesced)| !quiesced);
         let same_tables = it.service.scheduler == Scheduler::Maglev
             && placement.as_ref().is_some_and(is_plain)

@@ -135,6 +135,14 @@ impl Plane {
     }
 }
 
+impl Plane {
+    /// Whether new flows are placed by the consistent hash because that was asked for.
+    pub fn places_by_hash(&self) -> bool {
+        let now = Tick(self.tables.now.load(SeqCst));
+        datapath::is_asked(&self.tables.state, now)
+    }
+}
+
 impl Table for Plane {
     fn keep_removals(&mut self, most: usize) {
         let surplus = self.removals.queue.len().saturating_sub(most);
