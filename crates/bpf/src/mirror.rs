@@ -1,17 +1,17 @@
 //! Connections that another director tells of: putting them into the established table and taking them out.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::Ordering::{Acquire, Release};
 use std::time::Duration;
 
 use evenkeel_abi::{ConnState, FlowKey, Server, ServerFlags, ServiceKey as Key, Tick, Word};
 use evenkeel_datapath::{self as datapath, digest, entry_of, find_service, of_group};
-use evenkeel_model::{GateState, GroupNumber, Protocol, Scheduler, ServiceKey};
+use evenkeel_model::{GateState, GroupNumber, Protocol, ServiceKey};
 
 use crate::connections::{Connection, Flow};
-use crate::convert::{address_word, address6_words, packet_key, port_word, protocol, scheduler};
+use crate::convert::{address_word, address6_words, packet_key, port_word, protocol};
 use crate::live::Live;
-use crate::placement::{placed_by, ports_word};
+use crate::placement::ports_word;
 use crate::plane::DataPlane;
 
 /// Ticks that no entry of another director lives longer than (417 days): more is a mistake.
@@ -118,27 +118,6 @@ impl DataPlane {
         self.gate_of_flow(flow) == GateState::Closed && datapath::remove(&self.live(), &key)
     }
 
-    /// Whether a flow is where the consistent hash of its service, which goes by that, has placed it: so it is on every
-    /// director that lists the same real servers. Never of a template.
-    ///
-    /// By other schedulers it is chance, and worth nothing where a director lists others by its own checks.
-    #[must_use]
-    pub fn is_placed_by_hash(&self, flow: &Flow, server: SocketAddr) -> bool {
-        let (false, Some(protocol)) = (flow.template, protocol(flow.protocol)) else {
-            return false;
-        };
-        let Some(whose) = self.whose(flow) else {
-            return false;
-        };
-        if !self.goes_by_hash(whose.service) {
-            return false;
-        }
-        let placing = placed_by(flow.client, flow.address, protocol);
-        self.server_at(whose.service, server).is_some_and(|server| {
-            datapath::is_placed_by_hash(&self.live(), whose.service, &placing, server)
-        })
-    }
-
     /// Whether packets of a flow go to this real server while an entry says so: it stands in the service's list or is kept.
     #[must_use]
     pub fn has_server(&self, flow: &Flow, server: SocketAddr) -> bool {
@@ -243,14 +222,6 @@ impl DataPlane {
         let listed = record.and_then(|record| record.listed.as_ref());
         listed.map_or(GateState::Closed, |listed| {
             self.gate_of_service(&listed.entry)
-        })
-    }
-
-    /// Whether a service's scheduler is the consistent hash.
-    fn goes_by_hash(&self, service: u32) -> bool {
-        self.tables.services.get(service).is_some_and(|slot| {
-            let half = &slot.halves[usize::from(slot.select.load(Acquire) & 1 == 1)];
-            scheduler(half.scheduler.load(Relaxed)) == Some(Scheduler::Maglev)
         })
     }
 

@@ -141,8 +141,8 @@ impl Mirror {
         self.outdated = true;
     }
 
-    /// Has everything told anew, for the consistent hash says other things of flows that a peer was not told: it would
-    /// have placed them alike. And what waited for a real server may have it now.
+    /// Has everything told anew, for UDP flows of a server that was taken out are over. And what waited for a real server
+    /// may have it now.
     fn begin_again(&mut self, table: &impl Table, now: Instant) {
         self.outdated = false;
         for peer in self.peers.iter_mut().filter(|peer| peer.is_up(now)) {
@@ -259,10 +259,6 @@ impl Mirror {
                 let same = digest == self.digest;
                 if peer.same_services.replace(same) == Some(same) {
                     return;
-                }
-                // Until now it was not told what it would have placed alike.
-                if !same {
-                    peer.lack(now.checked_sub(self.config.lag).unwrap_or(now), now);
                 }
                 SyncNews::Services { same }
             }

@@ -65,7 +65,7 @@ pub use marks::{mark, mark_flow};
 #[cfg(not(target_arch = "bpf"))]
 pub use memory::MemoryFrame;
 #[cfg(not(target_arch = "bpf"))]
-pub use mirror::{Installed, install, is_placed_by_hash, note_client_of, remove};
+pub use mirror::{Installed, install, note_client_of, remove};
 pub use persistence::{note_server, persistent_server, template_digest};
 pub use plan::{Plan, enter, is_asked, plan};
 pub use process::{process, rare};

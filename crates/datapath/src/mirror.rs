@@ -3,16 +3,14 @@
 //! For user space, which counts and exchanges as packets do. Nothing here marks a bucket: what came from another
 //! director is no news to it.
 
-use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use core::sync::atomic::Ordering::{AcqRel, Relaxed};
 
-use evenkeel_abi::{FlowKey, Globals, SchedulerId, State, Tick, Word, high, low};
-use evenkeel_wire::ipv4;
+use evenkeel_abi::{FlowKey, Globals, State, Tick, Word, low};
 
 use crate::clients::note_established;
 use crate::established::{self, Place};
 use crate::half_open::{self, bucket_of};
 use crate::hash::flow_hash;
-use crate::scheduler::{by_hash, is_unavailable};
 use crate::table::{ATTEMPTS, exchange, leave, weigh};
 use crate::{Tables, bucket};
 
@@ -154,25 +152,4 @@ pub fn remove<T: Tables + ?Sized>(tables: &T, key: &FlowKey) -> bool {
         }
     }
     false
-}
-
-/// Whether a packet in the midst of a flow would go to this server if no table knew the flow: by the consistent hash,
-/// or with UDP, whose packets all begin one, by a scheduler that goes by it.
-#[must_use]
-pub fn is_placed_by_hash<T: Tables + ?Sized>(
-    tables: &T,
-    service: u32,
-    placing: &FlowKey,
-    server: u32,
-) -> bool {
-    let (Some(globals), Some(slot)) = (tables.globals(), tables.service(service)) else {
-        return false;
-    };
-    let service = &slot.halves[usize::from(slot.select.load(Acquire) & 1 == 1)];
-    let is_udp = high(placing.ports_protocol) == u32::from(ipv4::UDP);
-    let is_scheduled = service.scheduler.load(Relaxed) == SchedulerId::MAGLEV
-        && !is_unavailable(tables, server)
-        && service.persistence.load(Relaxed) == 0;
-    (!is_udp || is_scheduled)
-        && by_hash(tables, globals, service, &service.hash_all, placing) == Ok(server)
 }

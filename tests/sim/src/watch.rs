@@ -164,10 +164,7 @@ impl Watch {
             && all(&|syn| syn.placement == placement);
         let server = it.service.server(birth.server);
         let told = self.mirrors.knows(it.via, it.client, server);
-        let synced = told.is_some_and(|told| {
-            let is_same = told.only_by.is_none() || told.only_by == placement;
-            is_same && since.is_some_and(|since| since <= told.since)
-        });
+        let synced = told.is_some_and(|told| since.is_some_and(|since| since <= told.since));
         if !same_director && !same_tables && !synced {
             return Ok(());
         }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use evenkeel_abi::{ConnState, Tick, Word};
 use evenkeel_model::{
-    GateState, OnRemoval, Persistence, Protocol, Scheduler, ServiceEntry, ServiceKey, Weight,
+    GateState, OnRemoval, Persistence, Protocol, ServiceEntry, ServiceKey, Weight,
 };
 
 use super::ipv6::{OTHER6, VIP6, group6, put, sent, server6, service6};
@@ -522,39 +522,6 @@ fn what_the_sweep_takes_out_is_told_where_somebody_asks() {
         assert_eq!(plane.sweep(SweepBudget::default()).established, 20);
         assert_eq!(plane.take_removals(PLENTY).len(), 4);
         assert_eq!(plane.removals_lost(), 16);
-    });
-}
-
-#[test]
-fn what_the_consistent_hash_has_placed_is_told_apart() {
-    in_room(|_| {
-        let servers = [server(1, 1), server(2, 1), server(3, 1)];
-        let mut maglev = service(&servers);
-        maglev.scheduler = Scheduler::Maglev;
-        for entry in [maglev, service(&servers)] {
-            let scheduler = entry.scheduler;
-            let bare = plane_with(std::slice::from_ref(&entry));
-            let plane = plane_with(&[entry]);
-            for port in 1000..1060 {
-                connect(&plane, port);
-            }
-            let mut alike = 0;
-            for connection in established(&plane) {
-                let (verdict, host) = send(&bare, connection.client.port(), ACK);
-                assert_eq!(verdict, TX);
-                let is_alike = last_byte(connection.server) == host;
-                assert_eq!(
-                    plane.is_placed_by_hash(&connection.flow(), connection.server),
-                    scheduler == Scheduler::Maglev
-                );
-                alike += usize::from(is_alike);
-            }
-            if scheduler == Scheduler::Maglev {
-                assert_eq!(alike, 60);
-            } else {
-                assert!((5..55).contains(&alike), "by chance: {alike}");
-            }
-        }
     });
 }
 

@@ -183,11 +183,6 @@ impl Peer {
         matches!(incoming, State::Lagging | State::InSync)
     }
 
-    /// Whether it finds by itself what the consistent hash says of an unknown flow: it has the same services.
-    pub(super) fn places_alike(&self) -> bool {
-        self.same_services == Some(true)
-    }
-
     /// Whether it has said what it is Active for.
     pub(super) fn has_said(&self) -> bool {
         let session = self.session.session();

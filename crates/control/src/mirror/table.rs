@@ -36,9 +36,6 @@ pub trait Table {
         each: impl FnMut(&Record) -> bool,
     ) -> Option<u32>;
 
-    /// Whether another director with the same servers would find the connection's server without being told.
-    fn is_placed_by_hash(&self, record: &Record) -> bool;
-
     /// Whether packets of a connection still go to its server: it stands in the service's list, or is kept for such.
     fn has_server(&self, record: &Record) -> bool;
 

@@ -113,13 +113,9 @@ impl Mirror {
     }
 }
 
-/// Tells a peer of a connection, unless it would find it by itself: it has the same services, and the consistent hash says
-/// so. A UDP flow whose server was taken out is over: its next packet is placed anew, at a peer that holds the server
-/// too.
+/// Tells a peer of a connection. A UDP flow whose server was taken out is over: its next packet is placed anew, at a
+/// peer that holds the server too.
 fn tell(table: &impl Table, peer: &mut Peer, record: &Record, now: Instant) -> Result<(), Refused> {
-    if peer.places_alike() && table.is_placed_by_hash(record) {
-        return Ok(());
-    }
     if record.flow.protocol == Protocol::Udp && !table.has_server(record) {
         return peer.session.remove(&record.flow, now);
     }

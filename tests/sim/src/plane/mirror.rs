@@ -5,9 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
-use evenkeel_abi::{
-    BUCKET_WAYS, Conn, FlowKey, SchedulerId, Server, ServerFlags, Tick, Word, high, low,
-};
+use evenkeel_abi::{BUCKET_WAYS, Conn, FlowKey, Server, ServerFlags, Tick, Word, high, low};
 use evenkeel_control::mirror::{Installed, Table};
 use evenkeel_datapath as datapath;
 use evenkeel_model::{GateState, Protocol as Model, ServiceKey};
@@ -206,21 +204,6 @@ impl Table for Plane {
             self.read(bucket, |record| given += usize::from(each(record)));
         }
         (end < self.buckets()).then_some(end)
-    }
-
-    fn is_placed_by_hash(&self, record: &Record) -> bool {
-        let Some(service) = self.service_of(record.flow.address) else {
-            return false;
-        };
-        let slot = &self.tables.services[service as usize];
-        let half = &slot.halves[usize::from(slot.select.load(SeqCst) == 1)];
-        if half.scheduler.load(SeqCst) != SchedulerId::MAGLEV {
-            return false;
-        }
-        let server = self.server_at(service, record.server);
-        server.is_some_and(|server| {
-            datapath::is_placed_by_hash(&self.tables, service, &key_of(&record.flow), server)
-        })
     }
 
     fn has_server(&self, record: &Record) -> bool {

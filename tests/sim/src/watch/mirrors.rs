@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
-use evenkeel_control::mirror::{Mirror, Table as _};
-use evenkeel_model::{GateState, Protocol, ServiceKey};
+use evenkeel_control::mirror::Mirror;
+use evenkeel_model::GateState;
 use evenkeel_sync::{ConnState, Direction, Flow, Record, State};
 
 use crate::Time;
 use crate::director::Director;
-use crate::plane::Placement;
 use crate::settings::Settings;
 
 /// Ticks of the data planes' clocks, and clocks that are a bit fast.
@@ -49,8 +48,6 @@ impl Seen {
 struct Of {
     boot: u64,
     entries: BTreeMap<Flow, Seen>,
-    /// What consistent hashes are made of, and since when.
-    placements: BTreeMap<ServiceKey, (Placement, Time)>,
     /// Clients whose connections it has, as it says itself: it must not forget them.
     known: BTreeMap<SocketAddrV4, Known>,
 }
@@ -61,9 +58,6 @@ pub(super) struct Known {
     server: SocketAddr,
     /// Since when.
     pub(super) since: Time,
-    /// What its consistent hash is made of, if it has it only by that: it was not told, and another hash says other
-    /// things.
-    pub(super) only_by: Option<Placement>,
 }
 
 /// Looks at the tables of all directors.
@@ -153,13 +147,8 @@ impl Mirrors {
     ) -> Result<(), String> {
         let plane = &directors[number].host.plane;
         let told = self.of[teller].entries.iter();
-        let old = told.filter(|(flow, seen)| {
-            let key = ServiceKey::single(Protocol::Tcp, flow.address);
-            // Another hash is news of all that was left out.
-            let placed = [number, teller].map(|of| self.of[of].placed_since(&key));
-            let since = placed.into_iter().fold(seen.since, Time::max);
-            flow.address.ip() == address && since + lag + SLACK <= now
-        });
+        let old = told
+            .filter(|(flow, seen)| flow.address.ip() == address && seen.since + lag + SLACK <= now);
         let mut known = Vec::new();
         for (flow, seen) in old {
             let SocketAddr::V4(client) = flow.client else {
@@ -168,20 +157,11 @@ impl Mirrors {
             if tainted(client) || !plane.serves(flow.address, seen.server) {
                 continue;
             }
-            let record = seen.record(flow);
-            let by_hash = self.is_left_out(&record, (number, teller), directors);
-            let key = ServiceKey::single(Protocol::Tcp, flow.address);
-            let theirs = &directors[teller].host.plane;
-            // Who sees other servers alive places what it was not told otherwise.
-            let differ = theirs.placement(&key) != plane.placement(&key);
-            let has = match self.of[number].entries.get(flow) {
-                Some(mirrored) => {
-                    let by_others = mirrored.since > seen.since + lag + SLACK
-                        || self.is_told_otherwise(flow, seen, (number, teller));
-                    by_others || mirrored.server == seen.server
-                }
-                None => plane.is_placed_by_hash(&record) || by_hash && differ,
-            };
+            let has = self.of[number].entries.get(flow).is_some_and(|mirrored| {
+                let by_others = mirrored.since > seen.since + lag + SLACK
+                    || self.is_told_otherwise(flow, seen, (number, teller));
+                by_others || mirrored.server == seen.server
+            });
             if !has {
                 return Err(format!(
                     "director {number} is in sync with director {teller}, whose {flow:?} is {seen:?}, and has {:?}",
@@ -189,46 +169,16 @@ impl Mirrors {
                 ));
             }
             self.looked += 1;
-            let is_told = self.of[number].entries.contains_key(flow);
-            if !is_told && differ {
-                continue;
-            }
-            let placement = plane.placement(&key).filter(|_| !is_told);
-            known.push((client, seen.server, placement));
+            known.push((client, seen.server));
         }
-        for (client, server, only_by) in known {
+        for (client, server) in known {
             let all = &mut self.of[number].known;
             let before = all.get(&client).filter(|known| known.server == server);
-            let is_same = before.is_some_and(|known| known.only_by == only_by);
-            if !is_same && before.is_none_or(|known| known.only_by.is_some()) {
-                let since = now;
-                let known = Known {
-                    server,
-                    since,
-                    only_by,
-                };
-                all.insert(client, known);
+            if before.is_none() {
+                all.insert(client, Known { server, since: now });
             }
         }
         Ok(())
-    }
-
-    /// Whether the second of a pair leaves a connection out that the first one places alike, being configured alike.
-    fn is_left_out(
-        &self,
-        record: &Record,
-        (number, teller): (usize, usize),
-        directors: &[Director],
-    ) -> bool {
-        let mirror = mirror_of(&directors[teller]);
-        let name = format!("d{number}");
-        let alike = mirror.is_some_and(|mirror| {
-            let mut peers = mirror.peers().iter();
-            let peer = peers.find(|peer| peer.config().name == name);
-            let session = peer.and_then(|peer| peer.session().session());
-            session.is_some_and(|it| it.peer_digest == Some(mirror.digest()))
-        });
-        alike && directors[teller].host.plane.is_placed_by_hash(record)
     }
 
     /// Whether a third director has other and newer news of a flow, of which the first of a pair may have been told.
@@ -257,10 +207,10 @@ impl Mirrors {
         let old = told.filter(|(flow, seen)| seen.since <= older && wanted(flow));
         let lacks = old.filter(|(flow, seen)| {
             plane.serves(flow.address, seen.server)
-                && match self.of[number].entries.get(*flow) {
-                    Some(mirrored) => mirrored.server != seen.server,
-                    None => !plane.is_placed_by_hash(&seen.record(flow)),
-                }
+                && self.of[number]
+                    .entries
+                    .get(*flow)
+                    .is_none_or(|mirrored| mirrored.server != seen.server)
         });
         lacks.map(|(flow, _)| *flow).collect()
     }
@@ -272,26 +222,12 @@ fn mirror_of(director: &Director) -> Option<&Mirror> {
 }
 
 impl Of {
-    fn placed_since(&self, key: &ServiceKey) -> Time {
-        let placed = self.placements.get(key);
-        placed.map_or(Time::ZERO, |(_, since)| *since)
-    }
-
     fn refresh(&mut self, director: &Director, now: Time) {
         if self.boot != director.host.boot {
             *self = Self {
                 boot: director.host.boot,
                 ..Self::default()
             };
-        }
-        for entry in director.host.plane.adopt() {
-            let Some(placement) = director.host.plane.placement(&entry.key) else {
-                continue;
-            };
-            let before = self.placements.get(&entry.key);
-            if before.is_none_or(|(before, _)| *before != placement) {
-                self.placements.insert(entry.key, (placement, now));
-            }
         }
         if !director.host.plane.touched.get() {
             return;

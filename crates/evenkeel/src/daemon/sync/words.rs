@@ -48,11 +48,6 @@ impl Table for Plane<'_> {
         self.0.walk(from, buckets, budget, told)
     }
 
-    fn is_placed_by_hash(&self, record: &Record) -> bool {
-        let flow = own_flow(&record.flow);
-        self.0.is_placed_by_hash(&flow, record.server)
-    }
-
     fn has_server(&self, record: &Record) -> bool {
         self.0.has_server(&own_flow(&record.flow), record.server)
     }
