@@ -131,7 +131,10 @@ impl Peer {
 
     /// It lacks what it was not told, of since then, and is told everything.
     pub(super) fn lack(&mut self, since: Instant, now: Instant) {
-        self.missed = Some(self.missed.map_or(since, |missed| missed.min(since)));
+        let missed = self.missed.map_or(since, |missed| missed.min(since));
+        self.missed = Some(missed);
+        // Before the first of it leaves: who has not received it is not in sync.
+        self.session.backlog(Some(missed), now);
         let snapshot = self.walk.is_some_and(|walk| walk.snapshot);
         self.begin_walk(snapshot, now);
     }
