@@ -30,9 +30,8 @@ Usage: cargo xtask COMMAND
   lab [OPTIONS]      build evenkeel and run the paper's cluster (`evenkeel lab paper`)
   soak [OPTIONS]     leave that cluster alone for ten minutes on a busy machine, and see
                      whether a director takes over without need (`evenkeel lab soak`)
-  test [--fast | --floor]
-                     formatting, lints, tidy and every test layer; --fast leaves
-                     out the tests that need root, --floor runs those of `vm test` beside them
+  test [--fast]      formatting, lints, tidy and every test layer; --fast leaves
+                     out the tests that need root
   interop [FILTER]   every combination of evenkeel and keepalived or FRR in one virtual router
   tidy               check the laws of the house on sources and documents
   bench datapath [--json FILE] [--rounds N]
@@ -70,7 +69,6 @@ fn run(args: &[&str]) -> anyhow::Result<ExitCode> {
         ["lab", rest @ ..] => lab::paper(rest),
         ["soak", rest @ ..] => lab::soak(rest),
         ["test"] => suite::run(suite::Extent::All),
-        ["test", "--floor"] => suite::run(suite::Extent::WithFloor),
         ["test", "--fast"] => suite::run(suite::Extent::WithoutRoot),
         ["tidy"] => tidy::run(),
         ["bench", "datapath", rest @ ..] => bench::datapath(rest),

@@ -4,12 +4,10 @@
 //! namespaces or load programs run as root.
 
 use crate::executables::{self, Executable};
-use crate::vm::{Floor, Place};
 use crate::{process, tidy, tree};
 use anyhow::{Context as _, bail};
 use std::io::{BufRead as _, BufReader, Write};
 use std::process::{Command, ExitCode, Stdio};
-use std::thread;
 
 /// Packages whose tests need root, by folder. Their tests measure time, so they run one by one.
 const NEED_ROOT: [&str; 5] = [
@@ -34,8 +32,6 @@ const SKIPPED: &str = "skipped:";
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Extent {
     All,
-    /// All, and beside them those of the kernel floor.
-    WithFloor,
     WithoutRoot,
 }
 
@@ -63,25 +59,9 @@ pub(crate) fn run(extent: Extent) -> anyhow::Result<ExitCode> {
     step("building the tests");
     process::must_succeed(process::cargo().args(["build", "--package", "evenkeel"]))?;
     let tests = executables::of_tests(&["--workspace"])?;
-    let floor = (extent == Extent::WithFloor).then(|| Floor::of(&tests));
-    let floor = floor.transpose()?;
-    let floor = floor.map(|floor| thread::spawn(move || floor.run(Place::BesideOthers)));
-    let mut report = run_all(&tests, extent)?;
+    let report = run_all(&tests, extent)?;
     step("examples in the documentation");
     process::must_succeed(process::cargo().args(["test", "--workspace", "--doc", "--quiet"]))?;
-    if let Some(floor) = floor {
-        step("the kernel floor");
-        match floor.join() {
-            Ok(Ok(0)) => report.passed += 1,
-            Ok(Ok(status)) => report
-                .failed
-                .push(format!("the kernel floor: exit status {status}")),
-            Ok(Err(error)) => report.failed.push(format!("the kernel floor: {error:#}")),
-            Err(_panic) => report
-                .failed
-                .push(String::from("the kernel floor: a panic")),
-        }
-    }
     step("result");
     report.print();
     match report.holds(skipping_fails()) {

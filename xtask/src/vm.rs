@@ -7,8 +7,7 @@ pub(crate) mod bench;
 mod initramfs;
 mod kernel;
 
-use crate::executables::{self, Executable};
-use crate::{process, suite, tree};
+use crate::{executables, process, suite, tree};
 use anyhow::{Context as _, bail};
 use kernel::Kernel;
 use std::fs;
@@ -45,53 +44,30 @@ pub(crate) fn test() -> anyhow::Result<ExitCode> {
     for (test, _) in TESTS {
         args.extend(["--test", test]);
     }
-    let floor = Floor::of(&executables::of_tests(&args)?)?;
-    Ok(ExitCode::from(floor.run(Place::Alone)?))
-}
-
-/// The tests of the kernel floor, built.
-pub(crate) struct Floor(String);
-
-impl Floor {
-    /// Finds them among those that were built.
-    pub(crate) fn of(tests: &[Executable]) -> anyhow::Result<Self> {
-        let lines = TESTS.map(|(name, asks)| {
-            let mut tests = tests.iter();
-            let test = tests.find(|t| t.name == name && t.folder.ends_with("tests/netns"));
-            let path = &test
-                .with_context(|| format!("`{name}` was not built"))?
-                .path;
-            let path = process::quoted(&path.display().to_string());
+    let tests = executables::of_tests(&args)?;
+    if tests.len() != TESTS.len() {
+        bail!("{} of {} tests were built", tests.len(), TESTS.len());
+    }
+    let lines: Vec<String> = tests
+        .iter()
+        .map(|test| {
+            let path = process::quoted(&test.path.display().to_string());
+            let asks = TESTS.iter().any(|(name, asks)| *asks && test.name == *name);
             let which = if asks { " --ignored" } else { "" };
-            Ok(format!("{path} --test-threads=1 --show-output{which}"))
-        });
-        let lines: Vec<String> = lines.into_iter().collect::<anyhow::Result<_>>()?;
-        Ok(Self(lines.join(" && ")))
+            format!("{path} --test-threads=1 --show-output{which}")
+        })
+        .collect();
+    let outcome = boot(&lines.join(" && "))?;
+    if outcome.skipped && suite::skipping_fails() {
+        bail!("with CI=true no test may be skipped");
     }
-
-    /// Runs them; the exit status.
-    pub(crate) fn run(&self, place: Place) -> anyhow::Result<u8> {
-        let outcome = boot(&self.0, place)?;
-        if outcome.skipped && suite::skipping_fails() {
-            bail!("with CI=true no test may be skipped");
-        }
-        Ok(outcome.status)
-    }
-}
-
-/// Where the machine runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
-    /// There is nothing else to do.
-    Alone,
-    /// Beside other tests, which go first; its lines are told apart from theirs.
-    BesideOthers,
+    Ok(ExitCode::from(outcome.status))
 }
 
 /// Boots the kernel and runs one command as root, in the project's folder.
 pub(crate) fn run(command: &[&str]) -> anyhow::Result<ExitCode> {
     let words: Vec<String> = command.iter().map(|word| process::quoted(word)).collect();
-    let outcome = boot(&words.join(" "), Place::Alone)?;
+    let outcome = boot(&words.join(" "))?;
     Ok(ExitCode::from(outcome.status))
 }
 
@@ -105,7 +81,7 @@ struct Outcome {
 }
 
 /// Boots, runs the shell's `line`, and prints what it prints.
-fn boot(line: &str, place: Place) -> anyhow::Result<Outcome> {
+fn boot(line: &str) -> anyhow::Result<Outcome> {
     let folder = tree::target().join("vm");
     fs::create_dir_all(&folder)?;
     let folder = folder.canonicalize()?;
@@ -118,8 +94,7 @@ fn boot(line: &str, place: Place) -> anyhow::Result<Outcome> {
     let console = folder.join("console.log");
 
     let started = Instant::now();
-    let mut machine = machine(&qemu, &kernel, (&image, &console), place);
-    let outcome = converse(&mut machine, place)?;
+    let outcome = converse(&mut machine(&qemu, &kernel, &image, &console))?;
     let Some(outcome) = outcome else {
         let log = fs::read(&console).unwrap_or_default();
         let log = String::from_utf8_lossy(&log);
@@ -153,19 +128,10 @@ echo \"{STATUS_MARK}$?\"
     )
 }
 
-fn machine(
-    qemu: &Path,
-    kernel: &Kernel,
-    (image, console): (&Path, &Path),
-    place: Place,
-) -> Command {
-    let mut command = Command::new("nice");
+fn machine(qemu: &Path, kernel: &Kernel, image: &Path, console: &Path) -> Command {
+    let mut command = Command::new("timeout");
     command
-        .args(match place {
-            Place::Alone => ["-n", "0"],
-            Place::BesideOthers => ["-n", "19"],
-        })
-        .args(["timeout", "--kill-after=5"])
+        .arg("--kill-after=5")
         .arg(LIMIT_S.to_string())
         .arg(qemu);
     command.args([
@@ -205,12 +171,8 @@ fn machine(
 }
 
 /// Prints the machine's lines as they come; None if it reports no exit status.
-fn converse(command: &mut Command, place: Place) -> anyhow::Result<Option<Outcome>> {
-    let mut machine = command.spawn().context("cannot start `nice`")?;
-    let mark = match place {
-        Place::Alone => "",
-        Place::BesideOthers => "floor: ",
-    };
+fn converse(command: &mut Command) -> anyhow::Result<Option<Outcome>> {
+    let mut machine = command.spawn().context("cannot start `timeout`")?;
     let output = machine.stdout.take().context("qemu without an output")?;
     let mut status = None;
     let mut skipped = false;
@@ -226,7 +188,7 @@ fn converse(command: &mut Command, place: Place) -> anyhow::Result<Option<Outcom
         } else if let Some(json) = text.strip_prefix(bench::FIGURES_MARK) {
             figures = Some(json.to_owned());
         } else {
-            writeln!(out, "{mark}{text}")?;
+            writeln!(out, "{text}")?;
         }
     }
     machine.wait()?;

@@ -1,6 +1,6 @@
 //! `cargo xtask vm bench`: the data plane beside that kernel's IPVS, and whether it is fast enough.
 
-use super::{Place, boot};
+use super::boot;
 use crate::{executables, process};
 use anyhow::{Context as _, bail, ensure};
 use serde_json::{Value, json};
@@ -45,12 +45,9 @@ pub(crate) fn run(args: &[&str]) -> anyhow::Result<ExitCode> {
     let rounds = options.rounds.map_or_else(String::new, |rounds| {
         format!("--rounds {}", process::quoted(rounds))
     });
-    let outcome = boot(
-        &format!(
-            "{PREFER_RINGS}{program} --json {FIGURES} {rounds} && echo \"{FIGURES_MARK}$(tr -d '\\n' < {FIGURES})\""
-        ),
-        Place::Alone,
-    )?;
+    let outcome = boot(&format!(
+        "{PREFER_RINGS}{program} --json {FIGURES} {rounds} && echo \"{FIGURES_MARK}$(tr -d '\\n' < {FIGURES})\""
+    ))?;
     if outcome.status != 0 {
         return Ok(ExitCode::from(outcome.status));
     }
