@@ -152,8 +152,12 @@ impl Outbox {
     }
 
     /// Says that every change before `covered` has been handed in.
-    pub(crate) const fn cover(&mut self, covered: Instant) {
+    pub(crate) fn cover(&mut self, covered: Instant) {
         self.covered = covered;
+        // Older changes may join those that have not left yet.
+        if let Some(begun) = &mut self.begun {
+            begun.since = begun.since.min(covered);
+        }
     }
 
     /// Every change before this has been acknowledged.

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddrV4};
 use std::time::Duration;
 
-use evenkeel_model::{GateState, Role, Weight};
+use evenkeel_model::{GateState, Role};
 
 use evenkeel_sync::Flow;
 
@@ -154,7 +154,7 @@ impl World {
     fn try_services(&mut self) {
         let services = self.settings.present();
         let usable: Vec<SocketAddrV4> = services
-            .filter(|s| s.servers.iter().any(|(_, w)| *w > Weight::QUIESCED.get()))
+            .filter(|service| self.settings.is_usable(service))
             .map(|service| service.address)
             .collect();
         let now: Time = self.now;

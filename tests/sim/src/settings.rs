@@ -371,6 +371,18 @@ impl Settings {
         }
     }
 
+    /// Whether every director has a server of a service that takes new connections.
+    #[must_use]
+    pub fn is_usable(&self, service: &ServiceSettings) -> bool {
+        let lacking = self.lacks.filter(|lack| {
+            let lacks = self.services.get(lack.service);
+            lacks.is_some_and(|lacks| lacks.address == service.address)
+        });
+        service.servers.iter().any(|(server, weight)| {
+            *weight > Weight::QUIESCED.get() && lacking.is_none_or(|lack| lack.server != *server)
+        })
+    }
+
     fn services_of(&self, director: usize) -> impl Iterator<Item = VirtualService> {
         let present = self.services.iter().enumerate().filter(|(_, s)| s.present);
         present.map(move |(number, settings)| {

@@ -254,13 +254,11 @@ fn what_is_left_alone_expires_and_every_counter_ends_at_zero() {
 
 #[test]
 fn a_seed_determines_a_run() {
-    for seed in 0..2 {
-        let [one, other] = [(), ()].map(|()| {
-            let trace = Trace::default();
-            let world = ordeal(seed, Settings::any_synced, Some(trace.clone()));
-            let tallies: Vec<_> = world.clients.iter().map(|client| client.tally).collect();
-            (trace.take(), tallies, world.now, world.watch.claims)
-        });
-        assert_eq!(one, other, "seed {seed}");
-    }
+    let [one, other] = [(), ()].map(|()| {
+        let trace = Trace::default();
+        let world = ordeal(0, Settings::any_synced, Some(trace.clone()));
+        let tallies: Vec<_> = world.clients.iter().map(|client| client.tally).collect();
+        (trace.take(), tallies, world.now, world.watch.claims)
+    });
+    assert_eq!(one, other);
 }
