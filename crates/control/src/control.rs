@@ -19,7 +19,7 @@ use evenkeel_model::{
 use crate::command::{Command, Event};
 use crate::neighbours::Neighbours;
 use crate::report::Report;
-use crate::routers::Routers;
+use crate::routers::{Routers, Standing};
 use crate::service::Service;
 use crate::targets::Targets;
 use crate::view::View;
@@ -341,7 +341,11 @@ impl Control {
             let Some(service) = self.services.get_mut(&config.key) else {
                 continue;
             };
-            service.stand(self.routers.standing(&service.config, is_synced));
+            let standing = match is_synced {
+                true => self.routers.standing(&service.config),
+                false => Standing::Alone,
+            };
+            service.stand(standing);
             service.begin(&self.neighbours, now);
             if !service.dirty {
                 continue;

@@ -82,14 +82,13 @@ impl Routers {
         };
     }
 
-    /// Who acts for a service's addresses; `is_synced`: directors tell each other of flows.
-    pub(crate) fn standing(&self, service: &VirtualService, is_synced: bool) -> Standing {
-        let routers: BTreeSet<_> = service.addresses().map(|a| self.of(a)).collect();
-        if !is_synced || routers.iter().all(Option::is_none) {
-            return Standing::Alone;
-        }
-        let is_ours = |router: &Option<_>| router.is_none_or(|id| self.active.contains(&id));
-        if routers.iter().any(is_ours) {
+    /// Who acts for a service's addresses, where directors tell each other of flows.
+    pub(crate) fn standing(&self, service: &VirtualService) -> Standing {
+        let routers = || service.addresses().map(|address| self.of(address));
+        let is_ours = |router: Option<_>| router.is_none_or(|id| self.active.contains(&id));
+        if routers().all(|router| router.is_none()) {
+            Standing::Alone
+        } else if routers().any(is_ours) {
             Standing::Active
         } else {
             Standing::By

@@ -14,6 +14,7 @@ use evenkeel_model::{
 
 use crate::neighbours::Neighbours;
 use crate::report::Report;
+use crate::routers::Standing;
 use crate::view::{ServerHealth, ServerView, ServiceView};
 
 /// Why a server without a check is up.
@@ -141,6 +142,8 @@ pub(crate) struct Service {
     pub(crate) dirty: bool,
     /// When its address is taken at the latest, whatever its servers still wait for.
     pub(crate) opens_by: Instant,
+    /// Who acted for its addresses when that was last looked at.
+    standing: Standing,
     /// Who gets the new flows while no server is usable.
     sorry: Option<Server>,
     /// Whether its servers had their time to become usable.
@@ -169,6 +172,7 @@ impl Service {
             put: None,
             dirty: true,
             opens_by,
+            standing: Standing::Alone,
             sorry: None,
             began: false,
             sorry_listed: None,

@@ -29,6 +29,11 @@ impl Service {
     ///
     /// Who becomes Active goes on with what is held until its own check passes; whose check fails from then on leaves.
     pub(crate) fn stand(&mut self, standing: Standing) {
+        // Without another standing or verdict, all is as it was.
+        let before = std::mem::replace(&mut self.standing, standing);
+        if before == standing && !self.dirty {
+            return;
+        }
         match standing {
             Standing::By if self.config.on_failure == OnFailure::Remove => {
                 for server in self.servers.values_mut() {
