@@ -12,7 +12,6 @@ use crate::diagnostic::{Faults, Reported};
 use crate::reader::{Field, Section};
 use crate::{address, keys};
 
-const PORT: u16 = 6694;
 const LAG: Duration = Duration::from_millis(100);
 const LAGS: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(10);
 const WAIT: Duration = Duration::from_secs(10);
@@ -37,7 +36,7 @@ pub(crate) fn read(
         .and_then(|field| read_key_files(&field, faults));
     let port = match section.get(&keys::SYNC_PORT) {
         Some(field) => field.integer::<u16>(1..=65_535, faults),
-        None => Ok(PORT),
+        None => Ok(ConnectionSync::PORT),
     };
     let lag = match section.get(&keys::LAG) {
         Some(field) => field.duration(LAGS, faults),

@@ -9,13 +9,11 @@ use std::net::Ipv4Addr;
 use std::process::{Command, Stdio};
 
 use evenkeel_chaos::rule::{Action, Rule, Traffic};
+use evenkeel_model::ConnectionSync;
 use serde::Deserialize;
 
 use crate::error::LabError;
 use crate::lab::Lab;
-
-/// UDP port of connection sync, where the config names none.
-const SYNC_PORT: u16 = 6694;
 
 /// `ld` of the kernel's random number: `SKF_AD_OFF + SKF_AD_RANDOM` (linux/filter.h).
 const RANDOM: u32 = 0xffff_f000 + 56;
@@ -134,7 +132,7 @@ fn program(cut: &Cut) -> Option<String> {
         Traffic::Arp => looks.push((LDH, 12, 0x0806)),
         Traffic::Adverts => looks.extend([ip, (LDB, 23, 112)]),
         Traffic::Tcp => looks.extend([ip, (LDB, 23, 6)]),
-        Traffic::Sync => looks.extend([ip, (LDB, 23, 17), (LDH, 36, SYNC_PORT.into())]),
+        Traffic::Sync => looks.extend([ip, (LDB, 23, 17), (LDH, 36, ConnectionSync::PORT.into())]),
     }
     let is_always = percent >= 100;
     let mut code: Vec<[u32; 4]> = Vec::new();

@@ -19,6 +19,11 @@ pub struct ConnectionSync {
     pub peers: Vec<SyncPeer>,
 }
 
+impl ConnectionSync {
+    /// The port where the configuration names none.
+    pub const PORT: u16 = 6694;
+}
+
 /// Another director.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SyncPeer {
