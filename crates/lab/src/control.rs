@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::LabError;
+use crate::error::{LabError, with_causes};
 use crate::state::{LabState, control_socket, folder_of};
 
 /// Longest request, in bytes.
@@ -37,7 +37,7 @@ impl Answer {
     pub(crate) fn of(result: Result<(), LabError>) -> Self {
         match result {
             Ok(()) => Self::Done,
-            Err(err) => Self::Refused(err.chain()),
+            Err(err) => Self::Refused(with_causes(&err)),
         }
     }
 }

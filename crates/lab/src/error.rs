@@ -1,5 +1,6 @@
 //! What can go wrong with a lab, in words for the person at the terminal.
 
+use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 
@@ -123,7 +124,7 @@ pub enum LabError {
         node: String,
         /// Cause.
         #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
+        source: Box<dyn Error + Send + Sync>,
     },
     /// A node did not boot.
     #[error("node `{node}` did not boot: {reason}")]
@@ -178,16 +179,14 @@ pub enum LabError {
     },
 }
 
-impl LabError {
-    /// Error and causes in one line, for where only a text can go.
-    pub(crate) fn chain(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = std::error::Error::source(self);
-        while let Some(err) = cause {
-            text.push_str(": ");
-            text.push_str(&err.to_string());
-            cause = err.source();
-        }
-        text
+/// An error and its causes in one line, for where only a text can go.
+pub(crate) fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
     }
+    text
 }

@@ -15,7 +15,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::control::{Answer, REQUEST_MAX, Request};
-use crate::error::LabError;
+use crate::error::{LabError, with_causes};
 use crate::lab::{Lab, Options};
 use crate::state::{LabState, control_socket};
 use crate::topology::Topology;
@@ -68,7 +68,7 @@ pub(crate) fn run_detached() -> ExitCode {
         Ok(spec) => keep(spec, |state| {
             say(&format!("{READY}{}", state.name));
         })
-        .map_err(|err| err.chain()),
+        .map_err(|err| with_causes(&err)),
         Err(err) => Err(format!("what the keeper was told: {err}")),
     };
     match kept {

@@ -54,11 +54,8 @@ impl<'lab> NodeHandle<'lab> {
         spawn_in(&self.node.name, process, command)
     }
 
-    /// Runs a program with its arguments in the node; its exit status and output.
-    ///
-    /// # Errors
-    /// The node is off, or the program can't be started.
-    pub fn run(&self, words: &[&str]) -> Result<Output, LabError> {
+    /// Starts a program with its arguments in the node, as [`spawn`](Self::spawn) does, and keeps its output for the caller.
+    pub(crate) fn begin(&self, words: &[&str]) -> Result<Child, LabError> {
         let (program, arguments) = words.split_first().unwrap_or((&"true", &[]));
         let mut command = Command::new(program);
         command
@@ -66,10 +63,18 @@ impl<'lab> NodeHandle<'lab> {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        let output = self.spawn(command)?.wait_with_output();
+        self.spawn(command)
+    }
+
+    /// Runs a program with its arguments in the node; its exit status and output.
+    ///
+    /// # Errors
+    /// The node is off, or the program can't be started.
+    pub fn run(&self, words: &[&str]) -> Result<Output, LabError> {
+        let output = self.begin(words)?.wait_with_output();
         output.map_err(|source| LabError::Spawn {
             node: self.node.name.clone(),
-            program: String::from(*program),
+            program: words.first().copied().unwrap_or("true").to_owned(),
             source,
         })
     }

@@ -34,7 +34,7 @@ use std::time::{Duration, Instant};
 
 use evenkeel_api::ClientError;
 
-use crate::error::LabError;
+use crate::error::{LabError, with_causes};
 use crate::lab::{Options, WebServer, require_root};
 use crate::paper::cluster::Cluster;
 use crate::paper::evidence::Handover;
@@ -207,7 +207,7 @@ pub fn run(options: PaperOptions, out: &mut dyn Write) -> Result<Outcome, PaperE
     let played = play(setup, options, &mut report, out);
     report.finish(
         started.elapsed(),
-        played.as_ref().err().map(error_with_causes),
+        played.as_ref().err().map(|error| with_causes(error)),
     );
     let told = match &played {
         Ok(()) => report.write_end(out).map_err(PaperError::Output),
@@ -369,15 +369,4 @@ fn write_json(report: &Report, mut file: File) -> io::Result<()> {
     let mut text = serde_json::to_string_pretty(report)?;
     text.push('\n');
     file.write_all(text.as_bytes())
-}
-
-fn error_with_causes(error: &PaperError) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

@@ -1,7 +1,7 @@
 //! Plays faults on the running cluster, and heals it.
 
 use std::mem;
-use std::process::{Command, Output, Stdio};
+use std::process::Output;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use evenkeel_chaos::fault::{Fault, Planned};
 use nix::sys::signal::Signal;
 
 use crate::cuts::{self, Cut};
-use crate::error::LabError;
+use crate::error::{LabError, with_causes};
 use crate::paper::PaperError;
 use crate::paper::chaos::cluster::{Edit, Hosts};
 use crate::paper::cluster::Cluster;
@@ -248,7 +248,7 @@ impl Scene {
         {
             let status = match self.cluster.status(director) {
                 Ok(status) => status,
-                Err(error) => return Some(in_words(&error)),
+                Err(error) => return Some(with_causes(&error)),
             };
             if !has_role(&status, role) {
                 return Some(format!("{director} is not {}", role.name()));
@@ -376,19 +376,11 @@ impl Scene {
     /// Gives a command on a director, and does not wait for it: its daemon may not answer.
     fn operate(&mut self, director: usize, words: &[String]) -> Result<(), PaperError> {
         let node = self.director(director);
-        let Some((program, arguments)) = words.split_first() else {
-            return Ok(());
-        };
         if !self.is_on(&node) {
             return Ok(());
         }
-        let mut command = Command::new(program);
-        command
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let child = self.cluster.lab.node(&node)?.spawn(command)?;
+        let parts: Vec<&str> = words.iter().map(String::as_str).collect();
+        let child = self.cluster.lab.node(&node)?.begin(&parts)?;
         let words = words.to_vec();
         // Its host is off only once somebody has waited for it.
         self.given.push(thread::spawn(move || {
@@ -397,17 +389,6 @@ impl Scene {
         }));
         Ok(())
     }
-}
-
-/// An error with its causes.
-fn in_words(error: &PaperError) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text += &format!(": {error}");
-        cause = error.source();
-    }
-    text
 }
 
 /// Whether a command failed though its daemon answered, or there was none to ask.
