@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 
 use etherparse::checksum::Sum16BitWords;
 use etherparse::{IpHeaders, IpNumber, Ipv4Header, PacketBuilder, PacketBuilderStep, TcpHeader};
-use evenkeel_wire::ipv4;
 pub use evenkeel_wire::tcp as flags;
+use evenkeel_wire::{checksum, ipv4};
 
 mod crafted;
 mod v6;
@@ -415,4 +415,18 @@ pub fn fragments(frame: &[u8], identification: u16, payload_max: usize) -> Vec<V
         [&frame[..14], &header.to_bytes(), piece].concat()
     };
     pieces.enumerate().map(piece).collect()
+}
+
+/// Writes a word of a frame, and updates the checksums at these places, which cover it.
+///
+/// # Panics
+/// The frame is shorter.
+pub fn rewrite(frame: &mut [u8], place: usize, word: [u8; 2], checksums: &[usize]) {
+    let at = |place: usize, frame: &[u8]| u16::from_be_bytes([frame[place], frame[place + 1]]);
+    let (old, new) = (at(place, frame), u16::from_be_bytes(word));
+    for sum in checksums {
+        let updated = checksum::update(at(*sum, frame), old, new);
+        frame[*sum..][..2].copy_from_slice(&updated.to_be_bytes());
+    }
+    frame[place..][..2].copy_from_slice(&word);
 }

@@ -18,8 +18,8 @@ use evenkeel_netns_tests::cluster::{CLIENT, VIP, config, node, server, service, 
 use evenkeel_netns_tests::streams::{FIRST_PORT, STREAMS, Streams};
 use evenkeel_netns_tests::tap::{self, Packet, Seen, differences, to, wait_until_quiet};
 use evenkeel_netns_tests::{Cluster, Tap};
-use evenkeel_testkit::packet::{Segment, flags};
-use evenkeel_wire::checksum;
+use evenkeel_testkit::Dice;
+use evenkeel_testkit::packet::{Segment, flags, rewrite};
 use nix::sys::socket::{MsgFlags, bind, send};
 use socket2::{Domain, Socket, Type};
 
@@ -89,7 +89,7 @@ impl Flood {
 /// A SYN, each time from another source.
 struct Syn {
     frame: Vec<u8>,
-    random: u64,
+    dice: Dice,
 }
 
 impl Syn {
@@ -102,31 +102,16 @@ impl Syn {
         };
         Self {
             frame: segment.frame(),
-            random: 0x9e37_79b9_7f4a_7c15,
+            dice: Dice::new(1),
         }
     }
 
     /// Takes the next source address and port.
     fn change(&mut self) {
-        // Marsaglia's xorshift64.
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 7;
-        self.random ^= self.random << 17;
-        let [a, b, c, d, e, ..] = self.random.to_le_bytes();
-        self.write(26, [10, 64 | (a & 0x3f)], &[24, 50]);
-        self.write(28, [b, c], &[24, 50]);
-        self.write(34, [d | 4, e], &[50]);
-    }
-
-    /// Writes a word and updates the checksums that cover it.
-    fn write(&mut self, place: usize, word: [u8; 2], checksums: &[usize]) {
-        let at = |place: usize, frame: &[u8]| u16::from_be_bytes([frame[place], frame[place + 1]]);
-        let (old, new) = (at(place, &self.frame), u16::from_be_bytes(word));
-        for sum in checksums {
-            let updated = checksum::update(at(*sum, &self.frame), old, new);
-            self.frame[*sum..][..2].copy_from_slice(&updated.to_be_bytes());
-        }
-        self.frame[place..][..2].copy_from_slice(&word);
+        let [a, b, c, d, e] = self.dice.bytes();
+        rewrite(&mut self.frame, 26, [10, 64 | (a & 0x3f)], &[24, 50]);
+        rewrite(&mut self.frame, 28, [b, c], &[24, 50]);
+        rewrite(&mut self.frame, 34, [d | 4, e], &[50]);
     }
 }
 

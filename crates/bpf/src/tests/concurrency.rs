@@ -4,36 +4,24 @@ use std::thread;
 
 use evenkeel_abi::{Tick, Word};
 use evenkeel_model::{GateState, Scheduler};
+use evenkeel_testkit::Dice;
 
 use super::support::*;
 use crate::recount::drift;
 use crate::{DataPlane, SweepBudget, Tables};
 
-/// A small generator (xorshift), one per thread.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, n: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % n
-    }
-}
-
 /// Sends packets of few flows, so that processors meet in the same entries.
 pub(super) fn disturb(plane: &DataPlane, seed: u64, stop: &AtomicBool) {
-    let mut random = Random(seed);
+    let mut dice = Dice::new(seed);
     while !stop.load(SeqCst) {
-        let port = u16::try_from(1000 + random.below(48)).unwrap();
-        let flags = [SYN, SYN, ACK, ACK, FIN | ACK, RST];
-        let flags = flags[usize::try_from(random.below(6)).unwrap()];
+        let port = u16::try_from(1000 + dice.below(48)).unwrap();
+        let flags = dice.pick(&[SYN, SYN, ACK, ACK, FIN | ACK, RST]);
         plane.run(&packet(port, flags)).unwrap();
     }
 }
 
 /// Lets some entries expire now, as a packet would change them: by compare-and-exchange.
-fn age(tables: &Tables, random: &mut Random) {
+fn age(tables: &Tables, dice: &mut Dice) {
     let buckets = tables
         .conns
         .as_slice()
@@ -41,7 +29,7 @@ fn age(tables: &Tables, random: &mut Random) {
         .chain(tables.half_open.as_slice());
     for conn in buckets.flat_map(|b| &b.ways) {
         let word = Word(conn.word.load(SeqCst));
-        if word.is_live() && random.below(4) == 0 {
+        if word.is_live() && dice.below(4) == 0 {
             let old = Word::live(word.server(), word.state(), Tick(1));
             let old = if word.is_unassured() {
                 old.unassured()
@@ -63,7 +51,7 @@ fn counters_equal_the_tables_after_packets_sweeps_and_changes_at_once() {
         plane.put_service(&service(&[server(1, 1)])).unwrap();
         plane.set_gate(VIP.into(), GateState::Open).unwrap();
         let stop = AtomicBool::new(false);
-        let (mut random, mut swept) = (Random(7), 0);
+        let (mut dice, mut swept) = (Dice::new(7), 0);
         thread::scope(|scope| {
             for seed in [11, 13, 17] {
                 let (packets, stop) = (&packets, &stop);
@@ -72,16 +60,16 @@ fn counters_equal_the_tables_after_packets_sweeps_and_changes_at_once() {
             for _ in 0..400 {
                 // One in four is not listed, weight 0 is quiesced.
                 let servers: Vec<_> = (1..6)
-                    .map(|host| (host, i64::try_from(random.below(4)).unwrap() - 1))
+                    .map(|host| (host, i64::try_from(dice.below(4)).unwrap() - 1))
                     .filter(|(_, weight)| *weight >= 0)
                     .map(|(host, weight)| server(host, weight))
                     .collect();
                 let mut entry = service(&servers);
                 let schedulers = u64::try_from(Scheduler::ALL.len()).unwrap();
-                let which = usize::try_from(random.below(schedulers)).unwrap();
+                let which = usize::try_from(dice.below(schedulers)).unwrap();
                 entry.scheduler = Scheduler::ALL[which];
                 plane.put_service(&entry).unwrap();
-                age(plane.tables(), &mut random);
+                age(plane.tables(), &mut dice);
                 swept += plane.sweep(SweepBudget::default()).established;
             }
             stop.store(true, SeqCst);

@@ -15,8 +15,7 @@ use evenkeel_lab::NetnsThread;
 use evenkeel_netns_tests::Cluster;
 use evenkeel_netns_tests::cluster::vip;
 use evenkeel_netns_tests::frames::{Frames, filter};
-use evenkeel_testkit::packet::Datagram;
-use evenkeel_wire::checksum;
+use evenkeel_testkit::packet::{Datagram, rewrite};
 
 use crate::stage::LOAD;
 
@@ -157,22 +156,11 @@ impl Crowd {
             let source = FIRST_SOURCE.to_bits() + flow / PORTS;
             let [a, b, c, d] = source.to_be_bytes();
             let [_, _, e, f] = (FIRST_PORT + flow % PORTS).to_be_bytes();
-            self.write(26, [a, b], &[24, 40]);
-            self.write(28, [c, d], &[24, 40]);
-            self.write(34, [e, f], &[40]);
+            rewrite(&mut self.frame, 26, [a, b], &[24, 40]);
+            rewrite(&mut self.frame, 28, [c, d], &[24, 40]);
+            rewrite(&mut self.frame, 34, [e, f], &[40]);
             link.send(&self.frame)?;
         }
         Ok(())
-    }
-
-    /// Writes a word and updates the checksums that cover it.
-    fn write(&mut self, place: usize, word: [u8; 2], checksums: &[usize]) {
-        let at = |place: usize, frame: &[u8]| u16::from_be_bytes([frame[place], frame[place + 1]]);
-        let (old, new) = (at(place, &self.frame), u16::from_be_bytes(word));
-        for sum in checksums {
-            let updated = checksum::update(at(*sum, &self.frame), old, new);
-            self.frame[*sum..][..2].copy_from_slice(&updated.to_be_bytes());
-        }
-        self.frame[place..][..2].copy_from_slice(&word);
     }
 }
