@@ -79,7 +79,7 @@ pub enum Event {
     FloodBegan = 4,
     /// The table of fragments forgot a packet before its time, to make room for a newer one.
     FragmentEvicted = 5,
-    /// A SYN or UDP packet placed by the consistent hash without an entry, because user space had asked for it.
+    /// A SYN or UDP packet placed by the consistent hash, with an entry, because user space had asked for it.
     AskedSyn = 6,
 }
 

@@ -234,7 +234,8 @@ fn new_flow<T: Tables + ?Sized>(
     let flood = state.flood_until.load(Relaxed) > now.0;
     let asked = is_asked(state, now);
     let room = half_open::room(bucket, now);
-    if let (false, false, false, Some(way)) = (full, flood, asked, room) {
+    let entered = if full || flood { None } else { room };
+    if let (false, Some(way)) = (asked, entered) {
         return Ok(Plan::place(Method::Scheduler, Table::HalfOpen, way));
     }
     if room.is_none() {
@@ -251,12 +252,14 @@ fn new_flow<T: Tables + ?Sized>(
             return Ok(Plan::place(Method::HashFresh, Table::HalfOpen, way));
         }
     }
+    if let Some(way) = entered {
+        tables.count_event(Event::AskedSyn);
+        return Ok(Plan::place(Method::HashAll, Table::HalfOpen, way));
+    }
     tables.count_event(if full {
         Event::FullSyn
-    } else if flood || room.is_none() {
-        Event::FloodSyn
     } else {
-        Event::AskedSyn
+        Event::FloodSyn
     });
     Ok(WITHOUT_ENTRY)
 }

@@ -10,7 +10,7 @@ use evenkeel_abi::{ConnState, FlowKey, SchedulerId, Tick, Word, pair};
 use evenkeel_datapath::{Installed, MemoryFrame, Tables as _, Verdict, install, process, remove};
 use evenkeel_testkit::packet::flags::{ACK, FIN, RST, SYN};
 use evenkeel_testkit::packet::{Segment, as_v6};
-use evenkeel_testkit::{NativeTables, TestService};
+use evenkeel_testkit::{Dice, NativeTables, TestService};
 use proptest::prelude::*;
 
 use crate::common::{SERVICE, World, client};
@@ -189,34 +189,52 @@ fn a_removed_entry_is_unknown_and_counts_no_more() {
 fn new_flows_go_by_the_hash_from_when_it_is_asked_for() {
     let world = World::with_weights(&[1, 1, 1]);
     world.tables.state.hash_from.store(1, SeqCst);
+    let elsewhere = World::with_weights(&[1, 1, 1]);
     for number in 0..20 {
         assert_eq!(world.send(client(number), SYN), Verdict::Transmit);
         let first = world.last_server();
         world.send(client(number), ACK);
         assert_eq!(world.last_server(), first, "its later packets too");
+        elsewhere.send(client(number), ACK);
+        let there = elsewhere.last_server();
+        assert_eq!(there, first, "where nobody was told of it too");
     }
-    assert_eq!((world.half_open(), world.established()), (0, 0));
+    assert_eq!((world.half_open(), world.established()), (0, 20));
     assert_eq!(world.tables.happened(evenkeel_abi::Event::AskedSyn), 20);
     assert_eq!(world.tables.happened(evenkeel_abi::Event::FloodSyn), 0);
     let later = world.tables.now().after(Tick::in_secs(10));
     world.tables.state.hash_from.store(later.0, SeqCst);
-    world.send(client(1), SYN);
-    assert_eq!(world.half_open(), 1);
+    world.send(client(21), SYN);
+    assert_eq!(world.tables.happened(evenkeel_abi::Event::AskedSyn), 20);
     world.tables.advance_secs(11);
-    world.send(client(2), SYN);
-    assert_eq!(world.half_open(), 1, "nobody has put it off");
+    world.send(client(22), SYN);
+    let asked = world.tables.happened(evenkeel_abi::Event::AskedSyn);
+    assert_eq!(asked, 21, "nobody has put it off");
+}
+
+#[test]
+fn a_flow_placed_on_request_keeps_its_server_when_the_list_changes() {
+    let mut world = World::with_weights(&[1, 1, 1]);
+    world.tables.state.hash_from.store(1, SeqCst);
+    let mut servers = Vec::new();
+    for number in 0..20 {
+        world.send(client(number), SYN);
+        servers.push(world.last_server());
+        world.send(client(number), ACK);
+    }
+    world.set_local(Some(3));
+    for (number, server) in (0..).zip(servers) {
+        world.send(client(number), ACK);
+        assert_eq!(world.last_server(), server, "{number}");
+    }
 }
 
 /// Sends packets of few flows for as long as nobody stops it.
 fn disturb(tables: &NativeTables, seed: u64, stop: &AtomicBool) {
-    let mut random = seed;
+    let mut dice = Dice::new(seed);
     while !stop.load(SeqCst) {
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        let flags = [SYN, SYN, ACK, ACK, FIN | ACK, RST];
-        let flags = flags[usize::try_from(random >> 20).expect("64 bits") % flags.len()];
-        let from = client(u16::try_from(random % 48).expect("small"));
+        let flags = dice.pick(&[SYN, SYN, ACK, ACK, FIN | ACK, RST]);
+        let from = client(u16::try_from(dice.below(48)).expect("small"));
         let packet = Segment::new(from, SERVICE, flags).frame();
         process(&mut MemoryFrame::new(&packet), tables);
     }
