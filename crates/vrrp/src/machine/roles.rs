@@ -27,7 +27,10 @@ impl Machine {
     /// Takes over if that was only put off.
     pub(super) fn take_what_waits(&mut self, now: Instant) {
         if self.role == Role::Backup && self.takes_over() {
-            if self.is_owner() && !self.waits_for_sync {
+            // Of two that are configured as owners one is enough.
+            let other = self.watch.priority;
+            let is_alone = other.is_none_or(|other| other < self.priority().get());
+            if self.is_owner() && !self.waits_for_sync && is_alone {
                 self.become_active(Reason::Owner, now);
             } else if self.watch.ran_out {
                 self.become_active(self.why_take_over(now), now);
@@ -67,11 +70,13 @@ impl Machine {
         self.watch.heard = now;
         if heard.priority == 0 {
             self.watch.resigned = Some(heard.source);
+            self.watch.priority = None;
             self.restart_watch(self.skew(), now);
             return;
         }
         self.watch.resigned = None;
         let is_lower = heard.priority < self.priority().get();
+        self.watch.priority = Some(heard.priority);
         let since = self.watch.lower.map_or(now, |lower| lower.since);
         self.watch.lower = is_lower.then_some(Lower {
             address: heard.source,

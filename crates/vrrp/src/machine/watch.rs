@@ -14,6 +14,8 @@ pub(super) struct Watch {
     pub(super) resigned: Option<IpAddr>,
     /// The Active, if its priority is lower.
     pub(super) lower: Option<Lower>,
+    /// The priority of the Active that was heard last, if it has not stopped.
+    pub(super) priority: Option<u8>,
     /// The timer ran out before this director might take over.
     pub(super) ran_out: bool,
 }
@@ -36,6 +38,7 @@ impl Watch {
             heard: now,
             resigned: None,
             lower: None,
+            priority: None,
             ran_out: false,
         }
     }

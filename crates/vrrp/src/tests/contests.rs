@@ -131,3 +131,22 @@ fn the_loser_has_a_last_word_so_that_the_winner_announces_again() {
     winner.pass(ms(100));
     assert!(winner.words().contains("announce"));
 }
+
+#[test]
+fn of_two_owners_the_second_does_not_preempt_once_it_has_its_connections() {
+    let owner = VirtualRouter {
+        priority: Priority::OWNER,
+        ..v3()
+    };
+    let mut bench = Bench::new(owner, Start::Backup);
+    bench.machine.wait_for_sync(true, bench.now);
+    bench.machine.may_take_over(bench.now);
+    bench.hear_for(5, ABOVE, 255);
+    for wait in [false, true, false] {
+        bench.machine.wait_for_sync(wait, bench.now);
+        bench.hear_for(5, ABOVE, 255);
+        assert_eq!(bench.role(), Role::Backup);
+    }
+    bench.pass(bench.machine.config().advert_interval * 4);
+    assert_eq!(bench.role(), Role::Active);
+}
