@@ -148,8 +148,8 @@ impl Peer {
         });
     }
 
-    /// Whether it has everything that changed until `since`; one that is not there needs nothing.
-    pub(super) fn has_all(&self, since: Instant, now: Instant) -> bool {
+    /// Whether it has everything that changed until then; one that is not there needs nothing.
+    pub(super) fn has_all(&self, then: Instant, now: Instant) -> bool {
         let view = self.session.view(now);
         if view.session.is_none() {
             return true;
@@ -159,7 +159,7 @@ impl Peer {
         is_whole
             && outgoing
                 .lag
-                .is_some_and(|lag| now.checked_sub(lag).is_some_and(|until| until >= since))
+                .is_some_and(|lag| now.checked_sub(lag).is_some_and(|until| until >= then))
     }
 
     /// It has told wholly of the virtual routers that it says it is Active for.

@@ -12,6 +12,10 @@ use super::{Mirror, Table};
 /// How long new flows are placed by the consistent hash for a handover, unless it is over before.
 const HASHING: Duration = Duration::from_secs(30);
 
+/// How long a handover waits for the handshakes that began before it: half-open flows are not told of, and the partner
+/// would place the rest of them by the hash.
+const HANDSHAKES: Duration = Duration::from_millis(500);
+
 /// How long the Active is asked to hand over before it is preempted by the RFC: it may prepare for ten seconds, and then
 /// waits for this director.
 const ASKING: Duration = Duration::from_secs(15);
@@ -58,8 +62,8 @@ pub(super) struct Waiting {
 /// A handover that goes on.
 #[derive(Clone, Copy, Debug)]
 struct Handover {
-    /// Since when new flows are placed by the hash.
-    since: Instant,
+    /// Until when the peers need what changes: handshakes that began under the scheduler are over then.
+    until: Instant,
     /// The thread was told that it is prepared.
     prepared: bool,
 }
@@ -130,7 +134,7 @@ impl Mirror {
     pub fn prepare(&mut self, router: VirtualRouterId, table: &impl Table, now: Instant) {
         self.waiting.hashing = Some(now + HASHING);
         let handover = Handover {
-            since: now,
+            until: now + HANDSHAKES,
             prepared: false,
         };
         self.waiting.handovers.insert(router, handover);
@@ -198,7 +202,7 @@ impl Mirror {
         }
         for (router, handover) in &mut waiting.handovers {
             let mut peers = self.peers.iter();
-            if !handover.prepared && peers.all(|peer| peer.has_all(handover.since, now)) {
+            if !handover.prepared && peers.all(|peer| peer.has_all(handover.until, now)) {
                 handover.prepared = true;
                 decisions.push(Decision::Prepared(*router));
             }
