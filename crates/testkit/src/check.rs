@@ -1,6 +1,5 @@
 //! What holds of the tables after every packet.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering::SeqCst;
 
 use evenkeel_abi::{Conn, Load, Word, high, low};
@@ -15,64 +14,53 @@ impl NativeTables {
     ///
     /// If that is not so.
     pub fn check(&self) {
-        let mut loads: BTreeMap<u32, (u64, u64, u64)> = BTreeMap::new();
-        let mut count = |conn: &Conn| {
-            let word = Word(conn.word.load(SeqCst));
-            if !word.is_free() {
-                let load = loads.entry(word.server()).or_default();
-                *(if word.is_template() != 0 {
-                    &mut load.2
-                } else if word.is_active() {
-                    &mut load.0
-                } else {
-                    &mut load.1
-                }) += 1;
-            }
-            word
+        let mut loads = vec![(0, 0, 0); self.loads.len()];
+        let mut count = |word: Word| {
+            let load: &mut (u64, u64, u64) = &mut loads[word.server() as usize];
+            *(if word.is_template() != 0 {
+                &mut load.2
+            } else if word.is_active() {
+                &mut load.0
+            } else {
+                &mut load.1
+            }) += 1;
         };
-        let ways = self.conns.iter().flat_map(|bucket| &bucket.ways);
-        let words: Vec<_> = ways.map(&mut count).filter(|w| !w.is_free()).collect();
-        let half_open = self
-            .buckets
-            .iter()
-            .flat_map(|b| &b.ways)
-            .filter(|c| !count(c).is_free())
-            .count();
-        let unassured = words.iter().filter(|w| w.is_unassured()).count();
+        let word = |conn: &Conn| Some(Word(conn.word.load(SeqCst))).filter(|w| !w.is_free());
+        let mut keys = Vec::new();
+        let mut unassured = 0_u64;
+        for conn in self.conns.iter().flat_map(|bucket| &bucket.ways) {
+            if let Some(word) = word(conn) {
+                count(word);
+                unassured += u64::from(word.is_unassured());
+                let ports = conn.ports_protocol.load(SeqCst);
+                keys.push((conn.addresses.load(SeqCst), ports));
+            }
+        }
+        let half_open = self.buckets.iter().flat_map(|bucket| &bucket.ways);
+        let half_open = half_open.filter_map(word).map(&mut count).count();
         let state = &self.state;
         assert_eq!(
             state.established.load(SeqCst),
-            words.len() as u64,
+            keys.len() as u64,
             "established"
         );
-        assert_eq!(state.unassured.load(SeqCst), unassured as u64, "unassured");
+        assert_eq!(state.unassured.load(SeqCst), unassured, "unassured");
         assert_eq!(state.half_open.load(SeqCst), half_open as u64, "half-open");
-        for (server, load) in (0..).zip(&self.loads) {
+        for ((server, load), counted) in (0..).zip(&self.loads).zip(loads) {
             assert_eq!(
                 (
                     load.active.load(SeqCst),
                     load.inactive.load(SeqCst),
                     load.persistent.load(SeqCst)
                 ),
-                loads.get(&server).copied().unwrap_or_default(),
+                counted,
                 "server {server}"
             );
             check_overload(server, load);
         }
-        self.check_keys(words.len());
-    }
-
-    fn check_keys(&self, established: usize) {
-        let ways = self.conns.iter().flat_map(|bucket| &bucket.ways);
-        let live = ways.filter(|conn| !Word(conn.word.load(SeqCst)).is_free());
-        let keys: BTreeSet<_> = live
-            .map(|conn| {
-                (
-                    conn.addresses.load(SeqCst),
-                    conn.ports_protocol.load(SeqCst),
-                )
-            })
-            .collect();
+        let established = keys.len();
+        keys.sort_unstable();
+        keys.dedup();
         assert_eq!(
             keys.len(),
             established,

@@ -28,8 +28,6 @@ struct Syn {
     via: Via,
     server: usize,
     placement: Option<Placement>,
-    /// Whether new flows were placed by the hash then, for user space had asked for it.
-    by_hash: bool,
 }
 
 /// A connection, from when a server knows it.
@@ -136,7 +134,6 @@ impl Watch {
                 via: it.via,
                 server: it.to,
                 placement,
-                by_hash: plane.places_by_hash(),
             };
             flow.syns.push(syn);
             return Ok(());
@@ -155,9 +152,7 @@ impl Watch {
             return Ok(());
         }
         let since = plane.listed_since(&key, it.service.server(birth.server));
-        // What the hash places stands in no table, and moves with a list of servers.
-        let same_director =
-            all(&|syn| syn.via == it.via && !syn.by_hash) && since.is_some_and(|s| s <= first.at);
+        let same_director = all(&|syn| syn.via == it.via) && since.is_some_and(|s| s <= first.at);
         let is_plain = |p: &Placement| p.iter().all(|(_, _, quiesced)| !quiesced);
         let same_tables = it.service.scheduler == Scheduler::Maglev
             && placement.as_ref().is_some_and(is_plain)

@@ -339,6 +339,10 @@ impl World {
         let Some(segment) = Segment::peek(&frame.bytes) else {
             return;
         };
+        if frame.hops > 1 {
+            // Two directors forward, and one is a real server of the other: tables may say either.
+            self.watch.taint(segment.from);
+        }
         let to = frame.bytes.get(..6).and_then(|mac| mac.try_into().ok());
         let Some(Node::Server(to)) = to.and_then(Node::of_mac) else {
             return;

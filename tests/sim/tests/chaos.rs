@@ -7,7 +7,7 @@ use evenkeel_sim_tests::settings::Settings;
 
 #[test]
 fn whatever_goes_wrong_a_cluster_keeps_its_laws_and_recovers() {
-    let seeds = seeds(1500);
+    let seeds = seeds(2000);
     let count = seeds.end - seeds.start;
     let (claims, across, calm) = (Cell::new(0), Cell::new(0), Cell::new(0));
     run_all("whatever_goes_wrong", seeds, |seed, trace| {
@@ -39,8 +39,13 @@ fn what_joins_a_datagram_that_has_begun_is_as_old_as_it_is() {
 }
 
 #[test]
+fn of_two_owners_one_stays_active() {
+    let _world = ordeal(1020, Settings::any_synced, None);
+}
+
+#[test]
 fn whatever_goes_wrong_directors_that_sync_forget_no_connection() {
-    let seeds = seeds(8);
+    let seeds = seeds(150);
     let count = seeds.end - seeds.start;
     let (claims, looked) = (Cell::new(0), Cell::new(0));
     run_all("directors_that_sync", seeds, |seed, trace| {

@@ -57,6 +57,16 @@ fn key_of(flow: &Flow) -> FlowKey {
     FlowKey::new(client, address, ports, ipv4::TCP)
 }
 
+/// What a way holds, unless it has expired.
+fn entry_of(conn: &Conn, now: u64) -> Option<(FlowKey, Word)> {
+    let word = Word(conn.word.load(SeqCst));
+    let key = FlowKey {
+        addresses: conn.addresses.load(SeqCst),
+        ports_protocol: conn.ports_protocol.load(SeqCst),
+    };
+    (word.is_live() && word.expiry().0 > now).then_some((key, word))
+}
+
 const fn v4(address: IpAddr) -> Ipv4Addr {
     match address {
         IpAddr::V4(address) => address,
@@ -74,14 +84,11 @@ impl Plane {
         (word.expiry().0 > now).then(|| self.record(&key, word))?
     }
 
-    /// All that stands there and has not expired.
-    #[must_use]
-    pub fn connections(&self) -> Vec<Record> {
-        let mut all = Vec::new();
-        for bucket in 0..self.buckets() {
-            self.read(bucket, |record| all.push(*record));
-        }
-        all
+    /// What each way of the established table holds and has not expired: its key and its word.
+    pub fn ways(&self) -> impl Iterator<Item = Option<(FlowKey, Word)>> {
+        let now = self.tables.now.load(SeqCst);
+        let ways = self.tables.conns.iter().flat_map(|bucket| &bucket.ways);
+        ways.map(move |conn| entry_of(conn, now))
     }
 
     /// Whether a service lists a server, or keeps its connections.
@@ -91,7 +98,9 @@ impl Plane {
         service.is_some_and(|service| self.server_at(service, server).is_some())
     }
 
-    fn record(&self, key: &FlowKey, word: Word) -> Option<Record> {
+    /// The entry of a way as it is told.
+    #[must_use]
+    pub fn record(&self, key: &FlowKey, word: Word) -> Option<Record> {
         let mut servers = self.book.servers.iter();
         let ((_, server), _) = servers.find(|(_, number)| **number == word.server())?;
         let left = word.expiry().0.saturating_sub(self.tables.now.load(SeqCst));
@@ -108,13 +117,8 @@ impl Plane {
     fn read(&self, bucket: u32, mut each: impl FnMut(&Record)) {
         let now = self.tables.now.load(SeqCst);
         let read = |conn: &Conn| {
-            let word = Word(conn.word.load(SeqCst));
-            let key = FlowKey {
-                addresses: conn.addresses.load(SeqCst),
-                ports_protocol: conn.ports_protocol.load(SeqCst),
-            };
-            let lives = word.is_live() && word.expiry().0 > now;
-            lives.then(|| self.record(&key, word))?
+            let (key, word) = entry_of(conn, now)?;
+            self.record(&key, word)
         };
         let ways = &self.tables.conns[bucket as usize].ways;
         ways.iter().filter_map(read).for_each(|it| each(&it));
@@ -130,14 +134,6 @@ impl Plane {
         let number = *self.book.servers.get(&(service, server))?;
         let mac = self.tables.servers[number as usize].mac.load(SeqCst);
         (Server::unpack_flags(mac) & ServerFlags::PRESENT != 0).then_some(number)
-    }
-}
-
-impl Plane {
-    /// Whether new flows are placed by the consistent hash because that was asked for.
-    pub fn places_by_hash(&self) -> bool {
-        let now = Tick(self.tables.now.load(SeqCst));
-        datapath::is_asked(&self.tables.state, now)
     }
 }
 

@@ -1,5 +1,7 @@
 //! Clusters to which one thing happens.
 
+mod synced;
+
 use std::cell::Cell;
 use std::time::Duration;
 
