@@ -125,9 +125,9 @@ impl DataPlane {
             .is_some_and(|whose| self.server_at(whose.service, server).is_some())
     }
 
-    /// Has new flows placed by the consistent hash, without an entry, once so much time has passed (with 0 at once), until
-    /// the next call: as a director that does not know them places their later packets. `None`: never, as at the
-    /// start. Where the hash names a quiesced server, a flow gets an entry still.
+    /// Has new flows placed by the consistent hash once so much time has passed (with 0 at once), until the next call: as
+    /// a director that does not know them places their later packets, unless it names a quiesced server. `None`: never, as
+    /// at the start. They get entries all the same.
     pub fn place_by_hash_in(&self, duration: Option<Duration>) {
         let from = match duration {
             None => 0,

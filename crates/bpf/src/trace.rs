@@ -65,8 +65,8 @@ pub enum Chosen {
     HashAsked,
     /// By the consistent hash: too many connections, or too many unassured ones.
     HashFull,
-    /// By the consistent hash without quiesced servers, for the whole one names such a server; in flood mode or
-    /// with too many connections.
+    /// By the consistent hash without quiesced servers, for the whole one names such a server; in flood mode,
+    /// with too many connections, or when user space asked for that.
     HashFresh,
 }
 

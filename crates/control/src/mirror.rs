@@ -15,7 +15,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use evenkeel_model::{ConnectionSync, Director};
+use evenkeel_model::{ConnectionSync, Director, Protocol, ServiceKey};
 use evenkeel_sync::{ConfigError, Key, Output, Record, Session, SyncConfig};
 
 use crate::{Report, SyncNews};
@@ -49,8 +49,6 @@ pub struct Received {
     pub removed: u64,
     /// Connections of which the table kept its own.
     pub kept: u64,
-    /// Connections of services that are not configured here.
-    pub unknown_service: u64,
     /// Connections that the table had no room for.
     pub no_room: u64,
     /// Connections that cannot be.
@@ -81,6 +79,8 @@ pub struct Mirror {
     shortest: Duration,
     /// A service was put into the data plane, or taken out, since the last look.
     outdated: bool,
+    /// By that UDP flows may be over.
+    over: bool,
     datagrams: VecDeque<(SocketAddr, Vec<u8>)>,
     reports: Vec<Report>,
 }
@@ -121,6 +121,7 @@ impl Mirror {
             datagrams: VecDeque::new(),
             reports: Vec::new(),
             outdated: false,
+            over: false,
         };
         mirror.configure(director, now);
         Ok(mirror)
@@ -137,16 +138,26 @@ impl Mirror {
     }
 
     /// A service is another one in the data plane now, by configuration or by health.
-    pub const fn service_changed(&mut self) {
+    pub const fn service_changed(&mut self, key: &ServiceKey) {
         self.outdated = true;
+        let lasts = matches!(
+            key,
+            ServiceKey::Single {
+                protocol: Protocol::Tcp | Protocol::Sctp,
+                ..
+            }
+        );
+        self.over |= !lasts;
     }
 
-    /// Has everything told anew, for UDP flows of a server that was taken out are over. And what waited for a real server
-    /// may have it now.
+    /// What waited for a service or a real server may have it now. And UDP flows of a server that was taken out are over:
+    /// everything is told anew.
     fn begin_again(&mut self, table: &impl Table, now: Instant) {
         self.outdated = false;
-        for peer in self.peers.iter_mut().filter(|peer| peer.is_up(now)) {
-            peer.lack(self.covered, now);
+        if std::mem::take(&mut self.over) {
+            for peer in self.peers.iter_mut().filter(|peer| peer.is_up(now)) {
+                peer.lack(self.covered, now);
+            }
         }
         for record in self.pending.take(now) {
             self.install(table, record, now);
@@ -278,15 +289,16 @@ impl Mirror {
         self.reports.push(Report::Sync { peer, news });
     }
 
-    /// Enters a connection that a peer told, or keeps it until its real server is there.
+    /// Enters a connection that a peer told, or keeps it until its service and real server are there.
     fn install(&mut self, table: &impl Table, record: Record, now: Instant) {
         self.pending.forget(&record.flow);
         let received = &mut self.received;
         let counter = match table.install(&record) {
             Installed::Done => &mut received.installed,
             Installed::Kept => &mut received.kept,
-            Installed::UnknownService => &mut received.unknown_service,
-            Installed::UnknownServer => return self.pending.keep(record, now),
+            Installed::UnknownService | Installed::UnknownServer => {
+                return self.pending.keep(record, now);
+            }
             Installed::NoRoom => &mut received.no_room,
             Installed::Senseless => &mut received.senseless,
         };
@@ -317,7 +329,7 @@ impl Mirror {
         &self.received
     }
 
-    /// How many connections wait for their real server.
+    /// How many connections wait for their service or real server.
     #[must_use]
     pub fn pending(&self) -> usize {
         self.pending.len()

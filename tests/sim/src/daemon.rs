@@ -303,11 +303,11 @@ impl Daemon {
             match command {
                 Command::PutService(entry) => {
                     host.plane.put_service(&entry, host.now);
-                    self.sync_service();
+                    self.sync_service(&entry.key);
                 }
                 Command::RemoveService(key) => {
                     host.plane.remove_service(&key);
-                    self.sync_service();
+                    self.sync_service(&key);
                 }
                 Command::SetGate { address, state } => host.plane.set_gate(address, state),
                 Command::AddAddress(address) => {

@@ -1,4 +1,4 @@
-//! Connections that peers told of real servers which the data plane does not have yet.
+//! Connections that peers told of services or real servers which the data plane does not have yet.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -9,7 +9,7 @@ use evenkeel_sync::{Flow, Record};
 /// Most connections that wait; of more, the next walk of the peer tells again.
 const MOST: usize = 1 << 16;
 
-/// What waits for its real server.
+/// What waits for its service or real server.
 #[derive(Debug, Default)]
 pub(super) struct Pending(BTreeMap<Flow, (Record, Instant)>);
 
@@ -45,10 +45,12 @@ impl Pending {
         self.0.len()
     }
 
-    /// Whether connections of one of these addresses wait.
-    pub(super) fn has(&self, addresses: &[IpAddr]) -> bool {
-        let mut flows = self.0.keys();
-        flows.any(|flow| addresses.contains(&flow.address.ip()))
+    /// Whether connections of one of these addresses wait that live still.
+    pub(super) fn has(&self, addresses: &[IpAddr], now: Instant) -> bool {
+        self.0.values().any(|(record, since)| {
+            let waited = now.saturating_duration_since(*since);
+            addresses.contains(&record.flow.address.ip()) && waited < record.remaining
+        })
     }
 }
 

@@ -193,7 +193,8 @@ impl Mirror {
                 let in_touch = self.peers.iter().all(|peer| peer.has_said());
                 // Where none of the peers is Active, somebody is who tells nothing: it is preempted by the RFC.
                 let is_foreign = in_touch && answers.iter().all(Option::is_none);
-                let lacks = !answers.contains(&Some(true)) || self.pending.has(&router.addresses);
+                let lacks =
+                    !answers.contains(&Some(true)) || self.pending.has(&router.addresses, now);
                 !is_foreign && waiting.waits(id, lacks, now)
             };
             if waiting.told.insert(id, waits).unwrap_or(true) != waits {

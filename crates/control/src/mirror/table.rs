@@ -45,8 +45,7 @@ pub trait Table {
     /// Takes a connection out, unless this director acts for its address; whether there was one.
     fn remove(&self, flow: &Flow) -> bool;
 
-    /// Has new flows placed by the consistent hash, without an entry, once so much time has passed, until the next call;
-    /// `None`: never.
+    /// Has new flows placed by the consistent hash once so much time has passed, until the next call; `None`: never.
     fn place_by_hash_in(&self, duration: Option<Duration>);
 }
 

@@ -205,8 +205,10 @@ impl Daemon {
                 match self.hands.execute(&command).await {
                     Ok(()) => {
                         self.problems.executed(&command);
-                        if let Command::PutService(_) | Command::RemoveService(_) = &command {
-                            self.sync_service();
+                        match &command {
+                            Command::PutService(entry) => self.sync_service(&entry.key),
+                            Command::RemoveService(key) => self.sync_service(key),
+                            _ => {}
                         }
                         if matches!(command, Command::ConfigureRouters(_)) {
                             self.roles.look_soon(Instant::now());

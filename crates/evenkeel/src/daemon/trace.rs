@@ -150,13 +150,13 @@ impl Story<'_> {
                 "no table knows its flow, and it begins none: the server that it goes to knows it or resets it"
             }
             Chosen::HashFlood => "it begins a flow in flood mode, and gets no entry",
-            Chosen::HashAsked => "it begins a flow while a handover is prepared, and gets no entry",
+            Chosen::HashAsked => "it begins a flow while a handover is prepared",
             Chosen::HashFull => {
                 "it begins a flow while there are too many connections, or too many unassured ones, and gets no entry"
             }
             Chosen::HashFresh => {
-                "it begins a flow in flood mode or with too many connections, and the consistent hash names a \
-                 quiesced server"
+                "it begins a flow in flood mode, with too many connections or while a handover is prepared, and the \
+                 consistent hash names a quiesced server"
             }
         }
     }

@@ -199,12 +199,12 @@ fn other_services_are_told_and_the_rest_is_synchronised() {
     );
     let traffic = Traffic::start(cluster);
     cluster.eventually(
-        "connections of the service that the partner lacks are counted",
+        "connections of the service that the partner lacks wait",
         || {
             let sync = cluster.partner().status().sync.unwrap();
             sync.received
                 .iter()
-                .any(|count| count.kind == "unknown-service")
+                .any(|count| count.kind == "waiting-for-service-or-server" && count.count > 0)
         },
     );
     let _ended = traffic.end(&synced.pair.macs());

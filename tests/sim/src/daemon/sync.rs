@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use evenkeel_control::Event;
 use evenkeel_control::mirror::{Decision, Mirror};
-use evenkeel_model::{Director, Role, VirtualRouterId};
+use evenkeel_model::{Director, Role, ServiceKey, VirtualRouterId};
 use evenkeel_sync::Key;
 use evenkeel_vrrp::{HandoverEnd, Order};
 
@@ -91,9 +91,9 @@ impl Daemon {
     }
 
     /// A service was put into the data plane, or taken out.
-    pub(super) const fn sync_service(&mut self) {
+    pub(super) const fn sync_service(&mut self, key: &ServiceKey) {
         if let Some(mirror) = &mut self.mirror {
-            mirror.service_changed();
+            mirror.service_changed(key);
         }
     }
 

@@ -215,3 +215,21 @@ fn a_director_that_dies_a_moment_after_an_edit_has_told_enough() {
         });
     }
 }
+
+#[test]
+fn a_new_service_is_told_of_to_who_reads_of_it_later() {
+    run_all("a_new_service_is_told_of", seeds(20), |seed, trace| {
+        let mut settings = Settings::synced(2, SCHEDULERS[usize::from(seed % 2 == 1)]);
+        settings.services[0].present = false;
+        let mut world = World::settled(settings, seed, trace);
+        // Each director reads it at a time of its own.
+        world.configure(&Edit::Present(0, true));
+        world.run(secs(2));
+        grow_old(&mut world);
+        assert!(world.clients.iter().all(|client| client.established() > 2));
+        world.suffer(Fault::PowerOff(0), FOR_GOOD);
+        world.run(secs(2));
+        assert_eq!(active(&world), Some(1));
+        assert_eq!(broken(&mut world), 0);
+    });
+}

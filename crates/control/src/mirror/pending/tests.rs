@@ -29,10 +29,11 @@ fn what_waits_keeps_its_time_and_the_last_word_of_a_flow_counts() {
     pending.keep(record(1, secs(50)), start + secs(1));
     pending.forget(&record(3, secs(60)).flow);
     let vip = [[198, 18, 14, 146].into()];
-    assert!(pending.has(&vip) && !pending.has(&[[198, 18, 14, 147].into()]));
+    assert!(pending.has(&vip, start) && !pending.has(&[[198, 18, 14, 147].into()], start));
+    assert!(!pending.has(&vip, start + secs(51)), "they have expired");
     // The second one has expired meanwhile.
     assert_eq!(pending.take(start + secs(11)), [record(1, secs(40))]);
-    assert!(!pending.has(&vip));
+    assert!(!pending.has(&vip, start));
 }
 
 #[test]

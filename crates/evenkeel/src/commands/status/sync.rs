@@ -29,12 +29,7 @@ pub(super) fn render(out: &mut String, status: &Status) {
         );
         render_troubles(out, peer);
     }
-    let bad = [
-        "unknown-service",
-        "waiting-for-server",
-        "no-room",
-        "senseless",
-    ];
+    let bad = ["waiting-for-service-or-server", "no-room", "senseless"];
     for count in &sync.received {
         if bad.contains(&count.kind.as_str()) {
             add(

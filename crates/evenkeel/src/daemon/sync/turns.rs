@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use evenkeel_control::mirror::Decision;
 use evenkeel_control::{Event, Report};
-use evenkeel_model::{Role, VirtualRouterId};
+use evenkeel_model::{Role, ServiceKey, VirtualRouterId};
 use evenkeel_vrrp::HandoverEnd;
 use tokio::time::sleep_until;
 
@@ -67,9 +67,9 @@ impl Daemon {
     }
 
     /// A service was put into the data plane, or taken out.
-    pub(crate) fn sync_service(&mut self) {
+    pub(crate) fn sync_service(&mut self, key: &ServiceKey) {
         if let Some(sync) = &mut self.sync {
-            sync.mirror.service_changed();
+            sync.mirror.service_changed(key);
         }
     }
 

@@ -76,8 +76,7 @@ fn received(received: &Received, pending: usize) -> Vec<SyncCount> {
         ("installed", received.installed),
         ("removed", received.removed),
         ("kept", received.kept),
-        ("unknown-service", received.unknown_service),
-        ("waiting-for-server", pending as u64),
+        ("waiting-for-service-or-server", pending as u64),
         ("no-room", received.no_room),
         ("senseless", received.senseless),
     ];
