@@ -28,6 +28,10 @@ pub struct SyncPeerStatus {
     /// The address by which it was heard last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub way: Option<IpAddr>,
+    /// The greatest lag of the connections of this director there within the last second or two, in ms: younger ones a
+    /// failure of this director may cost. Absent: there is no session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lag_most_ms: Option<u64>,
     /// From this director to it.
     pub outgoing: SyncDirection,
     /// From it to this director.

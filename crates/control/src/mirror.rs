@@ -193,6 +193,9 @@ impl Mirror {
         }
         if self.look_at <= now {
             self.look_at = now + if self.is_up(now) { LOOK_EVERY } else { IDLE };
+            for peer in &mut self.peers {
+                peer.note_lag(now);
+            }
             self.told.expire(director, now);
             if self.outdated {
                 self.begin_again(table, now);

@@ -357,6 +357,17 @@ impl Session {
         self.current.as_deref().map_or(State::Down, state)
     }
 
+    /// How old the oldest change may be at `now` that the receiver of a direction does not have; `None`: there is no
+    /// session, or nothing is known of that.
+    #[must_use]
+    pub fn lag(&self, direction: Direction, now: Instant) -> Option<Duration> {
+        let live = self.current.as_deref()?;
+        match direction {
+            Direction::Outgoing => Some(live.outgoing_lag(now)),
+            Direction::Incoming => live.incoming_lag(now),
+        }
+    }
+
     /// How things stand at `now`.
     #[must_use]
     pub fn view(&self, now: Instant) -> View {
@@ -365,13 +376,13 @@ impl Session {
             outgoing: DirectionView {
                 state: self.state(Direction::Outgoing, now),
                 outstanding: live.map_or(0, |live| live.outbox.outstanding()),
-                lag: live.map(|live| live.outgoing_lag(now)),
+                lag: self.lag(Direction::Outgoing, now),
                 snapshot_records: live.map_or(0, |live| live.outbox.snapshot_records()),
             },
             incoming: DirectionView {
                 state: self.state(Direction::Incoming, now),
                 outstanding: live.map_or(0, Live::incoming_outstanding),
-                lag: live.and_then(|live| live.incoming_lag(now)),
+                lag: self.lag(Direction::Incoming, now),
                 snapshot_records: live.map_or(0, |live| live.snapshot_records),
             },
             session: self.session(),

@@ -9,6 +9,9 @@ use evenkeel_sync::{Direction, Routers, Session, State};
 /// A way is used alone as long as the peer was heard by it within this time; else all are.
 const HEARD_WITHIN: Duration = Duration::from_millis(500);
 
+/// Time of which the greatest lag is told.
+const MOST_OF: Duration = Duration::from_secs(1);
+
 /// A director that this one shares its connections with.
 #[derive(Debug)]
 pub struct Peer {
@@ -28,6 +31,36 @@ pub struct Peer {
     pub(super) told_us: Routers,
     /// Whether it said that it has the services of this director.
     pub(super) same_services: Option<bool>,
+    /// How far it was behind.
+    most: Most,
+}
+
+/// The greatest of what was noted within the last second, and at most in the second before.
+#[derive(Clone, Copy, Debug, Default)]
+struct Most {
+    began: Option<Instant>,
+    present: Duration,
+    last: Duration,
+}
+
+impl Most {
+    fn note(&mut self, lag: Duration, now: Instant) {
+        let age = now.saturating_duration_since(*self.began.get_or_insert(now));
+        if age >= MOST_OF {
+            let was_noted = age < MOST_OF * 2;
+            self.last = if was_noted {
+                self.present
+            } else {
+                Duration::ZERO
+            };
+            (self.began, self.present) = (Some(now), Duration::ZERO);
+        }
+        self.present = self.present.max(lag);
+    }
+
+    fn get(&self) -> Duration {
+        self.present.max(self.last)
+    }
 }
 
 /// A walk over the whole table.
@@ -50,6 +83,11 @@ impl Peer {
             missed_changes: 0,
             told_us: Routers::NONE,
             same_services: None,
+            most: Most {
+                began: None,
+                present: Duration::ZERO,
+                last: Duration::ZERO,
+            },
         }
     }
 
@@ -102,6 +140,21 @@ impl Peer {
     #[must_use]
     pub const fn missed(&self) -> u64 {
         self.missed_changes
+    }
+
+    /// Notes how far it is behind.
+    pub(super) fn note_lag(&mut self, now: Instant) {
+        if let Some(lag) = self.session.lag(Direction::Outgoing, now) {
+            self.most.note(lag, now);
+        }
+    }
+
+    /// How far it was behind at most within the last second or two, as a momentary lag may be exceeded a moment later;
+    /// `None`: there is no session.
+    #[must_use]
+    pub fn lag_most(&self, now: Instant) -> Option<Duration> {
+        let lag = self.session.lag(Direction::Outgoing, now)?;
+        Some(self.most.get().max(lag))
     }
 
     /// By which address it was heard last.

@@ -205,10 +205,10 @@ impl Daemon {
                 match self.hands.execute(&command).await {
                     Ok(()) => {
                         self.problems.executed(&command);
-                        match &command {
-                            Command::PutService(entry) => self.sync_service(&entry.key),
-                            Command::RemoveService(key) => self.sync_service(key),
-                            _ => {}
+                        if let Command::PutService(entry) = &command {
+                            self.sync_service(&entry.key);
+                        } else if let Command::RemoveService(key) = &command {
+                            self.sync_service(key);
                         }
                         if matches!(command, Command::ConfigureRouters(_)) {
                             self.roles.look_soon(Instant::now());

@@ -38,7 +38,7 @@ impl Seen {
     }
 }
 
-/// A key, and the number of its server, its state, and whether it is unassured.
+/// A key, which is the same on all directors for IPv4, and the number of its server, its state, and whether it is unassured.
 type Way = (FlowKey, u32, u8, bool);
 
 /// What is known of a director's table.

@@ -43,3 +43,22 @@ fn a_peer_without_a_session_has_all_that_it_needs() {
     assert_eq!(peer.synced(51, now), None);
     assert!(!peer.has_said() && !peer.is_whole(now));
 }
+
+#[test]
+fn the_greatest_lag_is_told_for_a_second_and_forgotten_after_two() {
+    let start = Instant::now();
+    let at = |ms| start + Duration::from_millis(ms);
+    let ms = Duration::from_millis;
+    let mut most = Most::default();
+    most.note(ms(40), at(0));
+    for time in (5..1000).step_by(5) {
+        most.note(ms(7), at(time));
+    }
+    assert_eq!(most.get(), ms(40));
+    most.note(ms(9), at(1000));
+    assert_eq!(most.get(), ms(40), "it may have been a moment ago");
+    most.note(ms(3), at(2000));
+    assert_eq!(most.get(), ms(9));
+    most.note(ms(2), at(9000));
+    assert_eq!(most.get(), ms(2), "nothing was noted for long");
+}

@@ -16,10 +16,13 @@ pub(super) fn render(out: &mut String, status: &Status) {
             out,
             format_args!("\nconnection sync with {}{way}\n", peer.name),
         );
+        let most = peer
+            .lag_most_ms
+            .map_or_else(String::new, |most| format!(" ({most} in the last second)"));
         add(
             out,
             format_args!(
-                "  connections of this director there: {}\n",
+                "  connections of this director there: {}{most}\n",
                 half(&peer.outgoing)
             ),
         );

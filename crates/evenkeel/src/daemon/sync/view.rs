@@ -46,6 +46,7 @@ fn peer(peer: &Peer, digest: u64, now: Instant) -> SyncPeerStatus {
         name: peer.config().name.clone(),
         addresses: peer.config().addresses.clone(),
         way: peer.way(),
+        lag_most_ms: peer.lag_most(now).map(millis),
         outgoing: direction(&view.outgoing),
         incoming: direction(&view.incoming),
         since_s: session.map(|session| now.saturating_duration_since(session.since).as_secs()),

@@ -163,7 +163,7 @@ impl Stage {
             let status = self.cluster.status(&self.node(place)).ok()?;
             let is_active = has_role(&status, Role::Active);
             let peers = status.sync.filter(|_| is_active)?.peers;
-            peers.iter().filter_map(|peer| peer.outgoing.lag_ms).max()
+            peers.iter().filter_map(|peer| peer.lag_most_ms).max()
         });
         let lag = reported.into_iter().flatten().max();
         lag.map_or(LAG_MAX, |lag| Duration::from_millis(lag + 1).min(LAG_MAX))
